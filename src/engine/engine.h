@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CRDT engine: what a document is and how edits merge, byte-compatible with Yjs 13 and 14.
+ *
+ * Pure: no clock, no I/O, no logging, no global state. A document belongs to one thread at a time.
+ * Memory: a document owns its structs and content in its own slabs; what a call hands out lives in
+ * the caller's arena or writer. Positions are UTF-16 units (`_utf16`), clocks are Yjs clocks.
+ *
+ * The life of an edit: bytes -- ml_update_decode --> update (checked, immutable, document untouched)
+ * -- ml_doc_apply --> change (what became visible, and the bytes of the record).
+ */
+#ifndef ML_ENGINE_ENGINE_H
+#define ML_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "base/codec.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/** Yjs client ids reach 2^53-1. */
+typedef uint64_t ml_client_id;
+
+/** Ceilings. A zero field means the default beside it. One struct is shared by many documents. */
+struct ml_engine_limits {
+    size_t update_bytes;         /* 64 MiB: one encoded update or state (sockets use less) */
+    size_t doc_bytes;            /* 256 MiB: memory of one document; beyond: ML_ELIMIT, unchanged */
+    size_t pending_bytes;        /* 1 MiB: parked structs and delete ranges of one document */
+    uint32_t pending_structs;    /* 10 000 */
+    uint32_t update_structs;     /* 2 000 000: structs of one V2 update (V1 is bounded by its bytes) */
+    uint32_t type_depth;         /* 128: shared types inside shared types */
+    uint32_t any_depth;          /* 64: Any and JSON values */
+    uint32_t key_bytes;          /* 4 096: map keys, attribute, format and element names */
+    uint32_t clients;            /* 100 000 client ids in one document */
+};
+
+struct ml_doc;    /* one document; opaque */
+struct ml_update; /* a decoded, checked, immutable set of edits; lives in an arena */
+
+/* ---- Updates: bytes without a document ------------------------------------------------------ */
+
+enum ml_update_format { ML_UPDATE_V1 = 1, ML_UPDATE_V2 = 2 };
+
+/**
+ * Check V1 bytes from outside and make them an update.
+ *
+ * Everything is validated before anything is promised: bounds, UTF-8, JSON and Any grammar and
+ * depth, kinds, ids, clock overflow, own-client references to the future (spec: hostile input).
+ * Zero-length structs and ranges of old writers are dropped. Work and memory are bounded by the
+ * bytes present, never by a declared count.
+ *
+ * @param bytes    borrowed: they must outlive the update
+ * @param diag     may be NULL; byte offset and what is wrong
+ * @retval ML_EFORMAT, ML_ELIMIT
+ * Cost: one walk, about 8 ns a struct.
+ */
+enum ml_err ml_update_decode(struct ml_arena *arena, struct ml_slice bytes,
+                             const struct ml_engine_limits *limits, struct ml_diag *diag,
+                             const struct ml_update **update_out) ML_MUST_CHECK;
+
+/** Totals of an update, gathered while decoding. */
+struct ml_update_facts {
+    size_t bytes;
+    uint32_t structs;        /* Skips not counted */
+    uint64_t inserted_units; /* of countable content */
+    uint64_t inserted_bytes; /* encoded content */
+    uint64_t deleted_units;  /* of its delete set; may be known already */
+    uint32_t keys;           /* structs that carry a map key or attribute name on the wire */
+    uint32_t clients;        /* distinct authors of structs */
+};
+const struct ml_update_facts *ml_update_facts(const struct ml_update *update);
+/** No struct and no delete range. */
+bool ml_update_is_empty(const struct ml_update *update);
+
+enum ml_edit_kind {
+    ML_EDIT_GC, ML_EDIT_DELETED, ML_EDIT_JSON, ML_EDIT_BINARY, ML_EDIT_STRING, ML_EDIT_EMBED,
+    ML_EDIT_FORMAT, ML_EDIT_TYPE, ML_EDIT_ANY, ML_EDIT_DOC,
+};
+
+/** One struct as it stands in an update. All slices borrow from the update's bytes. */
+struct ml_edit {
+    ml_client_id client;
+    uint64_t clock;
+    uint64_t len;              /* units */
+    enum ml_edit_kind kind;
+    struct ml_slice root;      /* root name, if the struct names its parent so; else .ptr NULL */
+    struct ml_slice key;       /* map key on the wire; else .ptr NULL */
+    struct ml_slice content;   /* String: the text; others: the encoded V1 body */
+};
+
+/** Walk the structs in wire order: `*cursor` starts zeroed ({0}); false at the end. */
+struct ml_edit_cursor { uint64_t section, index, offset, clock; };
+bool ml_update_next_edit(const struct ml_update *update, struct ml_edit_cursor *cursor, struct ml_edit *out);
+
+/**
+ * One update equal to all of `updates` (V1), without a document; byte-equal to Yjs' mergeUpdates.
+ * Holes become Skip structs. One input is copied as it is; none gives the empty update.
+ * Cost: linear in the bytes when the updates are in causal order; never quadratic.
+ */
+enum ml_err ml_updates_merge(const struct ml_slice *updates, size_t count,
+                             const struct ml_engine_limits *limits, struct ml_arena *scratch,
+                             struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/** What of `update` a holder of `state_vector` lacks; the delete set whole. As Yjs' diffUpdate. */
+enum ml_err ml_update_diff(struct ml_slice update, struct ml_slice state_vector,
+                           const struct ml_engine_limits *limits, struct ml_arena *scratch,
+                           struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/** State vector of an update, as Yjs' encodeStateVectorFromUpdate. */
+enum ml_err ml_update_state_vector(struct ml_slice update, const struct ml_engine_limits *limits,
+                                   struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/** Same content, other format. `from` tells the input; the output is the other one. */
+enum ml_err ml_update_convert(struct ml_slice update, enum ml_update_format from,
+                              const struct ml_engine_limits *limits, struct ml_arena *scratch,
+                              struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/** One line per struct and delete range, for people; as JSON lines if `json`. */
+enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_engine_limits *limits,
+                           struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/**
+ * Cut a V1 update into self-contained updates of about `part_bytes` each, so that no single frame
+ * of a first sync takes too long. Calls `emit` in order; a single struct is never cut.
+ */
+enum ml_err ml_update_split(struct ml_slice update, size_t part_bytes,
+                            const struct ml_engine_limits *limits, struct ml_arena *scratch,
+                            enum ml_err (*emit)(void *to, struct ml_slice part, bool last), void *to,
+                            struct ml_diag *diag) ML_MUST_CHECK;
+
+/** Is this a well-formed state vector? */
+enum ml_err ml_state_vector_check(struct ml_slice state_vector, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* ---- Documents ------------------------------------------------------------------------------ */
+
+struct ml_doc_options {
+    ml_client_id client;                   /* for what the server itself writes; 0: never writes */
+    bool keep_deleted;                     /* gc off: deleted content stays readable */
+    const struct ml_engine_limits *limits; /* borrowed, NULL: defaults */
+};
+
+/** NULL: out of memory. Costs a few hundred bytes until something is in it. */
+struct ml_doc *ml_doc_new(const struct ml_doc_options *options) ML_MUST_CHECK;
+void ml_doc_free(struct ml_doc *doc);
+
+/** What a policy decided about an update before it is integrated. */
+struct ml_verdict {
+    /**
+     * Refuse all of it, by undo: inserted content is integrated as deleted content of the same
+     * length (the writer's clock stays gapless), what it deleted is put back as copies by the
+     * document's own client, map and attribute writes get their previous value again. All in one
+     * change. Needs options.client != 0.
+     */
+    bool undo_all;
+};
+
+/** What became visible when an update was integrated. Lives in the scratch arena of the call. */
+struct ml_change {
+    /** V1 update that brings a replica from before to after: the record. Empty slice: nothing new. */
+    struct ml_slice bytes;
+    bool is_received; /* `bytes` are the received ones (same pointer) */
+    bool was_pending; /* some structs or deletes of this update wait for others */
+    bool undone;      /* a verdict refused it */
+    uint64_t inserted_units, deleted_units;
+};
+
+/**
+ * Integrate a decoded update.
+ *
+ * Order-free and idempotent: known structs are skipped, structs whose origins are missing wait in
+ * the pending set and are retried by later calls.
+ *
+ * @param verdict  NULL: everything is accepted
+ * @param scratch  holds *change_out; reset by the caller after the message
+ *
+ * @retval ML_ELIMIT  over a ceiling of the document or out of memory; the document is unchanged
+ *
+ * Cost: a key typed at the end of the last run: constant, no heap call. Else O(k log n), k structs
+ * in the update, n runs of their authors. Never calls back.
+ */
+enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
+                         const struct ml_verdict *verdict, struct ml_arena *scratch,
+                         const struct ml_change **change_out) ML_MUST_CHECK;
+
+/** ml_update_decode and ml_doc_apply in one, for loading and for tests. */
+enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag) ML_MUST_CHECK;
+
+/** Would applying it change nothing (structs and deletions all known)? */
+bool ml_doc_contains(const struct ml_doc *doc, const struct ml_update *update);
+
+/**
+ * V1 state, or what a holder of `state_vector` lacks (an empty slice means everything), pending
+ * structs and deletes included. Byte-equal to Yjs' encodeStateAsUpdate.
+ * @retval ML_EFORMAT  broken state vector
+ */
+enum ml_err ml_doc_encode_state(struct ml_doc *doc, struct ml_slice state_vector,
+                                struct ml_writer *out) ML_MUST_CHECK;
+void ml_doc_state_vector(const struct ml_doc *doc, struct ml_writer *out);
+
+struct ml_doc_stats {
+    uint64_t runs, deleted_runs, clients;
+    uint64_t pending_structs, pending_bytes, pending_deletes;
+    uint64_t memory_bytes;
+    uint64_t fast_append, fast_delete, general; /* updates by the path they took */
+};
+void ml_doc_stats(const struct ml_doc *doc, struct ml_doc_stats *out);
+
+/** Walk everything and check the numbered invariants of the block store; ML_EFORMAT names one. */
+enum ml_err ml_doc_check(const struct ml_doc *doc, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+/* Roots are untyped: each call says how to look at one. An unknown root reads as empty. */
+enum ml_view { ML_VIEW_TEXT, ML_VIEW_DELTA, ML_VIEW_JSON, ML_VIEW_XML };
+
+/**
+ * A root as UTF-8: plain text; Quill delta as JSON; JSON (a map or list as it looks, `ML_VIEW_JSON`
+ * of a root with both keys and children is an object if it has keys); XML as Yjs prints it
+ * (nothing escaped). Bytes print as {"$bytes":"hex"}, bigints as decimal strings.
+ */
+enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_view view,
+                        struct ml_writer *out) ML_MUST_CHECK;
+
+/** Names of the roots, in order of appearance. `*cursor` starts at 0; false at the end. */
+bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slice *name_out);
+
+#endif

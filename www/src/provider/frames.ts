@@ -1,0 +1,100 @@
+/*
+ * What is said on /sync/ORG/NAME: one message per WebSocket frame.
+ *
+ *   00 00 varBytes(state vector)    Step1    "this is what I have"
+ *   00 01 varBytes(update)          Step2    the answer to a Step1
+ *   00 02 varBytes(update)          Update
+ *   01 varBytes(awareness update)   Awareness
+ *   02 00 varString(reason)         Auth denied, from the server only
+ *   03                              QueryAwareness
+ *   66 varBytes(varUint version)    SyncStatus (type 102): echoed once everything sent before is on disk
+ */
+import * as decoding from "lib0/decoding";
+import * as encoding from "lib0/encoding";
+
+export type Frame =
+  | { type: "step1"; stateVector: Uint8Array }
+  | { type: "step2"; update: Uint8Array }
+  | { type: "update"; update: Uint8Array }
+  | { type: "awareness"; update: Uint8Array }
+  | { type: "query-awareness" }
+  | { type: "denied"; reason: string }
+  | { type: "status"; version: number }
+  | { type: "unknown"; code: number };
+
+const SYNC = 0;
+const AWARENESS = 1;
+const AUTH = 2;
+const QUERY_AWARENESS = 3;
+const STATUS = 102;
+
+const SYNC_TYPES = ["step1", "step2", "update"] as const;
+
+export function encodeFrame(frame: Exclude<Frame, { type: "unknown" }>): Uint8Array<ArrayBuffer> {
+  const e = encoding.createEncoder();
+  switch (frame.type) {
+    case "step1":
+      sync(e, 0, frame.stateVector);
+      break;
+    case "step2":
+      sync(e, 1, frame.update);
+      break;
+    case "update":
+      sync(e, 2, frame.update);
+      break;
+    case "awareness":
+      encoding.writeVarUint(e, AWARENESS);
+      encoding.writeVarUint8Array(e, frame.update);
+      break;
+    case "query-awareness":
+      encoding.writeVarUint(e, QUERY_AWARENESS);
+      break;
+    case "denied":
+      encoding.writeVarUint(e, AUTH);
+      encoding.writeVarUint(e, 0);
+      encoding.writeVarString(e, frame.reason);
+      break;
+    case "status": {
+      const inner = encoding.createEncoder();
+      encoding.writeVarUint(inner, frame.version);
+      encoding.writeVarUint(e, STATUS);
+      encoding.writeVarUint8Array(e, encoding.toUint8Array(inner));
+      break;
+    }
+  }
+  return encoding.toUint8Array(e) as Uint8Array<ArrayBuffer>;
+}
+
+function sync(e: encoding.Encoder, subtype: number, payload: Uint8Array): void {
+  encoding.writeVarUint(e, SYNC);
+  encoding.writeVarUint(e, subtype);
+  encoding.writeVarUint8Array(e, payload);
+}
+
+/** Throws on bytes that end too early; a type from the future is "unknown", not an error. */
+export function decodeFrame(bytes: Uint8Array): Frame {
+  const d = decoding.createDecoder(bytes);
+  const code = decoding.readVarUint(d);
+  switch (code) {
+    case SYNC: {
+      const subtype = decoding.readVarUint(d);
+      const type = SYNC_TYPES[subtype];
+      if (type === undefined) return { type: "unknown", code: subtype };
+      const payload = decoding.readVarUint8Array(d);
+      return type === "step1" ? { type, stateVector: payload } : { type, update: payload };
+    }
+    case AWARENESS:
+      return { type: "awareness", update: decoding.readVarUint8Array(d) };
+    case AUTH:
+      if (decoding.readVarUint(d) !== 0) return { type: "unknown", code };
+      return { type: "denied", reason: decoding.readVarString(d) };
+    case QUERY_AWARENESS:
+      return { type: "query-awareness" };
+    case STATUS: {
+      const inner = decoding.createDecoder(decoding.readVarUint8Array(d));
+      return { type: "status", version: decoding.readVarUint(inner) };
+    }
+    default:
+      return { type: "unknown", code };
+  }
+}
