@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A token becomes an identity and a grant. This version knows open mode and what plugins answer;
+ * tokens, keys and accounts join it here.
+ */
+#ifndef ML_AUTH_AUTH_H
+#define ML_AUTH_AUTH_H
+
+#include "base/slice.h"
+
+/** Who it is. Fixed size, so that a member holds its own copy and nothing dangles. */
+struct ml_identity {
+    char user[256];      /* id; "" is nobody */
+    char name[128];
+    char session[40];    /* id of this connection, random: idempotency key of its records */
+    int64_t expires_at_ms; /* 0: never */
+};
+
+/* What an identity may do with one document. */
+enum ml_may {
+    ML_MAY_READ = 1 << 0,
+    ML_MAY_WRITE = 1 << 1,
+    ML_MAY_PRESENCE = 1 << 2,
+    ML_MAY_MESSAGE = 1 << 3,
+    ML_MAY_HISTORY = 1 << 4,
+};
+
+struct ml_grant {
+    unsigned may;        /* bits of ml_may */
+    int64_t until_ms;    /* monotonic; 0: as long as the session */
+};
+
+static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
+{
+    return (grant->may & what) == what;
+}
+
+/** Open mode: a guest with a fresh session id. */
+void ml_identity_guest(struct ml_identity *out);
+/** Copies; what is too long is cut at a character. Gives it a fresh session id. */
+void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name, int64_t expires_at_ms);
+/** Everything an editor may do. */
+struct ml_grant ml_grant_editor(void);
+
+/* Addresses (contract 4). */
+
+/** `[a-z0-9][a-z0-9-]{0,62}` */
+bool ml_org_is_valid(struct ml_slice org);
+/** 1–512 bytes of UTF-8 in NFC, no control bytes, not "." or "..". */
+bool ml_document_name_is_valid(struct ml_slice name);
+
+#endif

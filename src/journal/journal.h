@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal: updates survive a crash, in order. A record is in the document if and only if it is
+ * in the journal; its place is its seq, gapless per document, given inside the committing
+ * transaction (REL-20).
+ *
+ * Three implementations behind one struct: memory (tests, `store = "memory:"`), SQLite, PostgreSQL.
+ * Every call is a request that the caller owns until its `done` runs. `done` runs later, on the loop
+ * thread that made the request, never from inside the call; requests of one document finish in the
+ * order in which they were made. Cancelling is not possible: whoever closes waits for `done`.
+ */
+#ifndef ML_JOURNAL_JOURNAL_H
+#define ML_JOURNAL_JOURNAL_H
+
+#include "base/blob.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/slice.h"
+
+#include <uv.h>
+
+#define ML_SEQ_ANY UINT64_MAX /* an append that does not care for the head */
+
+struct ml_journal;
+
+/** Who did it, for a record. Slices borrow from the caller until `done`. */
+struct ml_record {
+    struct ml_blob *bytes;     /* V1 update: the result, after undo and amendments */
+    struct ml_slice author;    /* user id; empty: the server */
+    struct ml_slice session;   /* idempotency key, first half (REL-14); empty: none */
+    uint64_t message_no;       /* second half: grows with every message of that session */
+    int64_t at_ms;             /* server's wall clock */
+    uint64_t seq;              /* result: its number (also for a repeat that was there already) */
+    bool repeated;             /* result: the key was in the journal; nothing was inserted */
+};
+
+/** Add records to one document, all or nothing, in one transaction with others (group commit). */
+struct ml_append {
+    /* request */
+    struct ml_slice org, name;     /* borrowed until done */
+    struct ml_record *records;     /* borrowed until done; seq and repeated are filled in */
+    size_t count;
+    uint64_t expected_head;        /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
+    void (*done)(struct ml_append *append);
+    /* result */
+    enum ml_err err;               /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
+                                      with the same keys; ML_ENOTFOUND: deleted (tombstone) */
+    uint64_t head;                 /* after the commit */
+    struct ml_diag diag;
+    /* private to the journal */
+    struct ml_list node;
+};
+
+/** One stored record, as read back. */
+struct ml_stored {
+    uint64_t seq;
+    struct ml_blob *bytes;
+};
+
+/**
+ * Read a document: newest good snapshot at or below `max_snapshot_seq`, then every record after it
+ * (REL-26). A snapshot whose checksum is wrong is skipped; so is the choice of the room, which asks
+ * again with a smaller ceiling when a snapshot does not decode.
+ */
+struct ml_load {
+    /* request */
+    struct ml_slice org, name;
+    uint64_t max_snapshot_seq;     /* ML_SEQ_ANY: the newest; 0: none, from the first record */
+    uint64_t after_seq;            /* not 0: no snapshot, only records after this seq */
+    void (*done)(struct ml_load *load);
+    /* result: belongs to the caller, freed by ml_load_release */
+    enum ml_err err;               /* ML_OK (also for a document that does not exist: head 0),
+                                      ML_EFORMAT: a record is corrupt or missing; `records` holds the
+                                      good prefix and diag names the seq; ML_ENOTFOUND: tombstone; ML_EIO */
+    bool exists;
+    uint64_t epoch, head, snapshot_seq;
+    struct ml_blob *snapshot;      /* V1 state; NULL: none */
+    struct ml_stored *records;
+    size_t count;
+    struct ml_diag diag;
+    /* private */
+    struct ml_list node;
+};
+void ml_load_release(struct ml_load *load);
+
+/** Store a verified snapshot of records 1…seq beside the older ones, then move the pointer (REL-25). */
+struct ml_snapshot_put {
+    /* request */
+    struct ml_slice org, name;
+    uint64_t seq, epoch;
+    struct ml_blob *state;         /* V1 state; stored compressed */
+    struct ml_blob *state_vector;
+    int64_t at_ms;
+    uint32_t keep;                 /* unpinned snapshots that stay; at least 3 */
+    void (*done)(struct ml_snapshot_put *put);
+    /* result */
+    enum ml_err err;               /* ML_ECONFLICT: a newer one, or another epoch, is there */
+    struct ml_diag diag;
+    struct ml_list node;
+};
+
+/** Documents of an org by name (byte order), tombstones left out. */
+struct ml_listed {
+    struct ml_slice name;
+    uint64_t head, snapshot_seq, bytes; /* bytes of records and snapshots */
+    int64_t created_ms, updated_ms;
+};
+struct ml_list_documents {
+    /* request */
+    struct ml_slice org, prefix, after; /* after: last name of the page before */
+    size_t limit;                       /* 1 … 1000 */
+    void (*done)(struct ml_list_documents *list);
+    /* result: belongs to the caller, freed by ml_list_documents_release */
+    enum ml_err err;
+    struct ml_listed *items;
+    size_t count;
+    bool more;
+    struct ml_diag diag;
+    struct ml_list node;
+};
+void ml_list_documents_release(struct ml_list_documents *list);
+
+struct ml_journal_stats {
+    uint64_t commits, rows, bytes, errors;
+    uint64_t waiting_bytes;        /* appended, not yet answered */
+    uint64_t commit_us_sum;
+};
+
+/** What an implementation provides; the functions of the same name below only pass on. */
+struct ml_journal_ops {
+    void (*append)(struct ml_journal *journal, struct ml_append *append);
+    void (*load)(struct ml_journal *journal, struct ml_load *load);
+    void (*put_snapshot)(struct ml_journal *journal, struct ml_snapshot_put *put);
+    void (*list_documents)(struct ml_journal *journal, struct ml_list_documents *list);
+    void (*stats)(struct ml_journal *journal, struct ml_journal_stats *out);
+    void (*close)(struct ml_journal *journal, void (*done)(void *arg), void *arg);
+};
+struct ml_journal {
+    const struct ml_journal_ops *ops;
+};
+
+void ml_journal_append(struct ml_journal *journal, struct ml_append *append);
+void ml_journal_load(struct ml_journal *journal, struct ml_load *load);
+void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put);
+void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list);
+void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
+/** Finishes what was asked, then calls `done` on the loop; the journal is gone after that. */
+void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void *arg);
+
+/**
+ * SQLite: one file, one writer thread, WAL, synchronous=FULL, group commit of whatever is waiting.
+ * Creates the file (0600, folder 0700) and brings the schema up to date. Answers arrive on `loop`.
+ */
+enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
+                                   struct ml_journal **journal_out) ML_MUST_CHECK;
+
+/** Memory. With a loop, answers arrive on it; with NULL the test delivers them by hand (below). */
+enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_out) ML_MUST_CHECK;
+
+/* For simulations (memory with loop NULL): */
+
+/** Carry out and answer what is waiting, one transaction for all; answers how many requests. */
+size_t ml_journal_memory_step(struct ml_journal *journal);
+/** What the next transactions do. */
+enum ml_journal_fault {
+    ML_FAULT_NONE,
+    ML_FAULT_FAIL,    /* not committed, ML_EIO */
+    ML_FAULT_UNKNOWN, /* committed, but answers ML_EIO */
+};
+void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault, unsigned transactions);
+
+#endif

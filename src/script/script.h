@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lua runs, within bounds. Loads plugins (manifest, config, code), keeps them in a sandbox, calls
+ * their hooks through one function under a time, instruction and memory budget, and combines several
+ * answers into one (plugin-api: first, veto, fold, merge, each). Knows nothing of rooms and sockets:
+ * it is handed facts and answers with decisions.
+ *
+ * One ml_script belongs to one loop thread. No call waits; answers borrow from the scratch arena.
+ *
+ * A plugin that is enabled but cannot run is failing, never absent: its hooks answer by their
+ * failure mode (refuse: ML_ESCRIPT for access hooks; hold: ML_ESCRIPT for update hooks; skip and
+ * default elsewhere).
+ */
+#ifndef ML_SCRIPT_SCRIPT_H
+#define ML_SCRIPT_SCRIPT_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "engine/engine.h"
+
+struct ml_script;
+
+/* ---- Start and stop -------------------------------------------------------------------------- */
+
+struct ml_script_limits {
+    uint32_t hook_ms;       /* hard deadline of a no-wait hook; 0: 10 */
+    size_t memory_bytes;    /* of the Lua state; 0: 16 MiB */
+};
+
+/** One plugin that the operator switched on, with its configuration as JSON (an object) or empty. */
+struct ml_script_plugin {
+    struct ml_slice name;        /* folder name */
+    struct ml_slice config_json;
+};
+
+struct ml_script_options {
+    struct ml_slice plugins_dir; /* holds NAME/plugin.lua and NAME/init.lua; empty: only built-in ones */
+    const struct ml_script_plugin *plugins;
+    size_t plugin_count;
+    struct ml_script_limits limits;
+    void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
+    void *log_arg;
+    int64_t (*wall_ms)(void);    /* for ml.time.now; NULL: the real clock */
+};
+
+/**
+ * Load all plugins. A broken one (manifest, config, code) fails start-up with a message for a person:
+ * file, field, value, rule, nearest known name.
+ */
+enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_diag *diag,
+                          struct ml_script **script_out) ML_MUST_CHECK;
+void ml_script_free(struct ml_script *script);
+
+/* A bit per hook that somebody registered: zero costs one test. */
+enum ml_hook {
+    ML_HOOK_AUTHENTICATE = 1 << 0,
+    ML_HOOK_AUTHORIZE = 1 << 1,
+    ML_HOOK_BEFORE_UPDATE = 1 << 2,
+    ML_HOOK_AFTER_UPDATE = 1 << 3,
+    ML_HOOK_SNAPSHOT_POLICY = 1 << 4,
+};
+unsigned ml_script_hooks(const struct ml_script *script);
+
+/* ---- Hooks ----------------------------------------------------------------------------------- */
+
+/** A denial, as ml.deny(code, reason, extra) made it. Text for people. */
+struct ml_denial {
+    struct ml_slice code;   /* "<plugin>.<code>" */
+    struct ml_slice reason;
+    bool fence;             /* mode = "fence" */
+    uint32_t status;        /* HTTP status wished for, 0: default */
+};
+
+struct ml_script_pair {
+    struct ml_slice name, value;
+};
+
+/** authenticate(req): facts of a connection or request. */
+struct ml_script_request {
+    struct ml_slice method, path, ip, host, origin, token; /* token: bearer, query or protocol token */
+    const struct ml_script_pair *headers, *query, *cookies;
+    size_t header_count, query_count, cookie_count;
+    bool is_websocket, tls;
+};
+
+struct ml_script_identity {
+    struct ml_slice user, name, session;
+    const struct ml_slice *roles;
+    size_t role_count;
+    struct ml_slice kind;   /* "user", "guest", "service" */
+    int64_t expires_at_ms;  /* 0: never */
+};
+
+/**
+ * First non-nil answer counts. `*known_out` false: nobody claimed the credential (anonymous).
+ * @retval ML_EDENIED  *denial_out says why
+ * @retval ML_ESCRIPT  a plugin failed: refuse, retryable
+ */
+enum ml_err ml_script_authenticate(struct ml_script *script, const struct ml_script_request *request,
+                                   struct ml_arena *scratch, bool *known_out,
+                                   struct ml_script_identity *identity_out,
+                                   struct ml_denial *denial_out) ML_MUST_CHECK;
+
+/** authorize(ask) for doc.open: union of grants minus restrictions; any denial wins. */
+struct ml_script_ask {
+    struct ml_slice action, org, document;
+    const struct ml_script_identity *identity;
+};
+struct ml_script_grant {
+    bool given;             /* somebody granted something; false: no opinion at all */
+    bool read, write, presence, messages, history;
+    uint32_t ttl_ms;        /* 0: none */
+};
+enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
+                                struct ml_arena *scratch, struct ml_script_grant *grant_out,
+                                struct ml_denial *denial_out) ML_MUST_CHECK;
+
+/** Where an update hook runs. Borrowed for the call. */
+struct ml_scope {
+    struct ml_slice org, document;
+    struct ml_slice user, user_name, session;
+    const struct ml_doc *doc;   /* state before the update; for u.doc:text() and friends */
+    const char *origin;         /* "client", "sync" */
+};
+
+/**
+ * before_update(u): see and deny.
+ * @retval ML_OK       nobody objects
+ * @retval ML_EDENIED  *denial_out; the room undoes (or fences)
+ * @retval ML_ESCRIPT  hold: neither applied nor acknowledged, ask again
+ */
+enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_scope *scope,
+                                    const struct ml_update *update, struct ml_arena *scratch,
+                                    struct ml_denial *denial_out) ML_MUST_CHECK;
+
+/** after_update(batch): may react, cannot refuse; failures are logged and counted. */
+struct ml_script_batch {
+    struct ml_slice org, document;
+    const struct ml_doc *doc;
+    const struct ml_slice *authors; /* user ids, distinct */
+    size_t author_count;
+    uint64_t from_seq, to_seq, bytes;
+    uint32_t count;                 /* records */
+};
+void ml_script_after_update(struct ml_script *script, const struct ml_script_batch *batch,
+                            struct ml_arena *scratch);
+
+/** snapshot_policy(ref): earliest of each; what nobody sets stays as it came in. */
+struct ml_snapshot_policy {
+    uint64_t every_ops;     /* 0: not by count */
+    uint64_t every_bytes;
+    uint64_t every_ms, idle_ms, min_gap_ms;
+    bool on_unload, on_shutdown;
+};
+void ml_script_snapshot_policy(struct ml_script *script, struct ml_slice org, struct ml_slice document,
+                               struct ml_arena *scratch, struct ml_snapshot_policy *policy);
+
+struct ml_script_stats {
+    uint64_t calls, denials, errors, timeouts, memory_faults;
+    uint64_t memory_bytes;
+};
+void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out);
+
+#endif
