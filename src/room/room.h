@@ -24,14 +24,22 @@ struct ml_rooms;  /* all rooms of one loop */
 struct ml_room;   /* one live document */
 struct ml_member; /* one client's seat in one room */
 
+/* What a frame is for the one who queues it. */
+enum ml_send {
+    ML_SEND_UPDATE,   /* counts against the outbox; at the hard ceiling the session ends with 1013 */
+    ML_SEND_PRESENCE, /* may be dropped when the receiver is slow */
+    ML_SEND_SYNC,     /* part of the answer to a Step1: as large as the document, one answer at a
+                         time; counts against a pool of the whole node, not against the outbox */
+};
+
 /** How a room reaches the client behind a member. Implemented by net, and by spec/support. */
 struct ml_port {
     enum ml_dialect dialect;
     /**
-     * Queue a complete frame. Takes its own reference. Presence may be dropped by the receiver when
-     * it is slow. ML_EBUSY: outbox at its ceiling, the port closes itself. Never calls back.
+     * Queue a complete frame. Takes its own reference. ML_EBUSY: outbox at its ceiling, the port
+     * closes itself. Never calls back.
      */
-    enum ml_err (*send)(struct ml_port *port, struct ml_blob *frame, bool is_presence);
+    enum ml_err (*send)(struct ml_port *port, struct ml_blob *frame, enum ml_send as);
     /** The client's message `message_no` and all before it are durable. Never calls back. */
     void (*ack)(struct ml_port *port, uint64_t message_no);
     /** The seat is ready (`member`), or the join failed (`member` NULL, `why`). Once, never from inside join. */
