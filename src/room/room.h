@@ -2,10 +2,10 @@
 /*
  * One live document: members, staging, presence. The one place where everything meets.
  *
- * A room does no I/O of its own. It is told the time, is handed bytes, and reaches the world through
- * ml_room_env (journal, script) and one ml_port per member (the connection behind it). Nobody hears
- * of an edit before it is in the journal: an update is integrated and *staged*; acknowledgement,
- * echo and fan-out follow the commit, once per commit and not once per keystroke.
+ * A room does no I/O of its own. It is told the time, is handed bytes, and reaches the world
+ * through ml_room_env (journal, script) and one ml_port per member (the connection behind it).
+ * Nobody hears of an edit before it is in the journal: an update is integrated and *staged*;
+ * acknowledgement, echo and fan-out follow the commit, once per commit and not once per keystroke.
  *
  * Everything here belongs to one loop thread. Ports and journal answers are called on it too.
  */
@@ -26,7 +26,7 @@ struct ml_member; /* one client's seat in one room */
 
 /* What a frame is for the one who queues it. */
 enum ml_send {
-    ML_SEND_UPDATE,   /* counts against the outbox; at the hard ceiling the session ends with 1013 */
+    ML_SEND_UPDATE, /* counts against the outbox; at the hard ceiling the session ends with 1013 */
     ML_SEND_PRESENCE, /* may be dropped when the receiver is slow */
     ML_SEND_SYNC,     /* part of the answer to a Step1: as large as the document, one answer at a
                          time; counts against a pool of the whole node, not against the outbox */
@@ -42,7 +42,10 @@ struct ml_port {
     enum ml_err (*send)(struct ml_port *port, struct ml_blob *frame, enum ml_send as);
     /** The client's message `message_no` and all before it are durable. Never calls back. */
     void (*ack)(struct ml_port *port, uint64_t message_no);
-    /** The seat is ready (`member`), or the join failed (`member` NULL, `why`). Once, never from inside join. */
+    /**
+     * The seat is ready (`member`), or the join failed (`member` NULL, `why`) and the seat is gone.
+     * Once; from inside ml_rooms_join if the room is loaded already. Frames may follow at once.
+     */
     void (*joined)(struct ml_port *port, struct ml_member *member, enum ml_close why);
     /** The connection has to end. The port calls ml_member_leave later, never from inside this. */
     void (*close)(struct ml_port *port, enum ml_close why, struct ml_slice reason);
@@ -52,25 +55,25 @@ struct ml_port {
 
 struct ml_room_limits {
     const struct ml_engine_limits *engine; /* NULL: defaults */
-    size_t staged_bytes;        /* 4 MiB: staged and held updates of one room, then back-pressure */
-    size_t frame_bytes;         /* 512 KiB: a larger first sync is split */
-    size_t presence_state_bytes;/* 4 KiB: JSON of one client */
-    uint32_t presence_clients;  /* 2: awareness ids of one member */
-    uint32_t members;           /* 1 000 in one room */
-    uint32_t rooms;             /* 100 000 */
-    uint32_t grace_ms;          /* 30 000: an empty room stays so long */
-    uint32_t presence_ms;       /* 30 000: a cursor that is not renewed goes */
-    size_t document_bytes;      /* 64 MiB: encoded size, hard */
+    size_t staged_bytes; /* 4 MiB: staged and held updates of one room, then back-pressure */
+    size_t frame_bytes;  /* 512 KiB: a larger first sync is split */
+    size_t presence_state_bytes; /* 4 KiB: JSON of one client */
+    uint32_t presence_clients;   /* 2: awareness ids of one member */
+    uint32_t members;            /* 1 000 in one room */
+    uint32_t rooms;              /* 100 000 */
+    uint32_t grace_ms;           /* 30 000: an empty room stays so long */
+    uint32_t presence_ms;        /* 30 000: a cursor that is not renewed goes */
+    size_t document_bytes;       /* 64 MiB: encoded size, hard */
 };
 
 struct ml_room_env {
     struct ml_journal *journal;
-    struct ml_script *script;   /* NULL: no plugins */
+    struct ml_script *script; /* NULL: no plugins */
     uint64_t (*mono_ms)(void *arg);
     int64_t (*wall_ms)(void *arg);
     uint64_t (*random)(void *arg); /* for the server's own client ids */
     void *arg;
-    struct ml_room_limits limits;  /* zero fields: the defaults beside them */
+    struct ml_room_limits limits;       /* zero fields: the defaults beside them */
     struct ml_snapshot_policy snapshot; /* core default; plugins may set it per document */
 };
 
@@ -89,18 +92,22 @@ bool ml_rooms_is_empty(const struct ml_rooms *rooms);
 
 /**
  * Take a seat. The document is loaded once, whoever waits for it shares the load; nobody is sent a
- * half-loaded document. Answers through port->joined. On success the port is then sent Step1 and the
- * awareness of everybody who is online, as y-websocket wants it.
+ * half-loaded document. Answers through port->joined. On success the port is then sent Step1 and
+ * the awareness of everybody who is online, as y-websocket wants it.
  *
  * @param org, name  valid (ml_org_is_valid, ml_document_name_is_valid)
  * @param grant      allows at least reading
- * @retval ML_EBUSY  draining, or too many rooms: port->joined will not be called
+ * @param member_out the seat; usable after port->joined, but it may be left before that
+ * @retval ML_EBUSY  draining, or too many rooms or members: port->joined will not be called
  */
 enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
                           const struct ml_identity *identity, const struct ml_grant *grant,
-                          struct ml_port *port) ML_MUST_CHECK;
-/** The port is gone before or after `joined`; its cursors leave with it. Nothing is called afterwards. */
-void ml_rooms_leave(struct ml_rooms *rooms, struct ml_port *port);
+                          struct ml_port *port, struct ml_member **member_out) ML_MUST_CHECK;
+/**
+ * Give the seat up (not after a failed join). What was staged is committed all the same; cursors
+ * leave. The port is not called again; the member is gone. Not from inside a port's function.
+ */
+void ml_member_leave(struct ml_member *member);
 
 /**
  * One keystroke: steps 5 to 9. An OK says that it is staged (or known already): port->ack follows
@@ -110,16 +117,20 @@ void ml_rooms_leave(struct ml_rooms *rooms, struct ml_port *port);
  * @param is_reply    a Step2: what a reader already has is no write
  * @retval ML_EFORMAT, ML_ELIMIT  broken or too big: nothing was taken
  * @retval ML_EDENIED             no right to write, and it would have changed something
- * @retval ML_EBUSY               the room is full of staged work; the port has been paused, ask again
+ * @retval ML_EBUSY               the room is full of staged work; the port has been paused, ask
+ * again
  */
 enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
                            bool is_reply, struct ml_arena *scratch) ML_MUST_CHECK;
 /** Answer a Step1 with a Step2 (split if large), once nothing of the answer is staged. */
-enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector, struct ml_arena *scratch) ML_MUST_CHECK;
-/** Everything up to `message_no` that this member sent: port->ack when durable, at once if it is. */
+enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
+                         struct ml_arena *scratch) ML_MUST_CHECK;
+/** Everything up to `message_no` that this member sent: port->ack when durable, at once if it is.
+ */
 void ml_room_confirm(struct ml_member *member, uint64_t message_no);
 /** Merge an awareness update and forward what is news. */
-enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update, struct ml_arena *scratch) ML_MUST_CHECK;
+enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
+                             struct ml_arena *scratch) ML_MUST_CHECK;
 /** Answer QueryAwareness. */
 enum ml_err ml_room_query_presence(struct ml_member *member) ML_MUST_CHECK;
 

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commit, then tell. While one append is under way, everything that arrives waits in `staged` for
+ * the next one; after each commit every member gets one merged frame, and every author its
+ * acknowledgement. Nobody is told anything before that.
+ *
+ * Invariants:
+ *  [C1] entries leave `staged` and `sent` in the order in which they came;
+ *  [C2] the document holds exactly the records up to `head` plus the entries of `sent`, then
+ * `staged`; [C3] a failed append is repeated with the same records and keys until its outcome is
+ * known.
+ */
+#include "room/live.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH_RECORDS  256
+#define BATCH_BYTES    (1024 * 1024)
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS   2000
+#define HELD_AFTER_MS  2000
+
+static void free_staged(struct ml_staged *entry)
+{
+    ml_list_remove(&entry->node);
+    ml_blob_unref(entry->bytes);
+    free(entry);
+}
+
+/** Nothing of what is staged will be committed (the document was deleted, or memory ran out). */
+void ml_room_drop_staged(struct ml_room *room)
+{
+    ML_LIST_EACH(node, &room->staged)
+    free_staged(ML_CONTAINER(node, struct ml_staged, node));
+    ML_LIST_EACH(node, &room->sent)
+    free_staged(ML_CONTAINER(node, struct ml_staged, node));
+    room->staged_bytes = 0;
+    ML_LIST_EACH(node, &room->members)
+    ML_CONTAINER(node, struct ml_member, node)->staged_count = 0;
+}
+
+/** A member has gone: what it wrote stays, nobody is acknowledged for it. */
+void ml_room_forget_author(struct ml_room *room, const struct ml_member *member)
+{
+    struct ml_list *lists[] = {&room->staged, &room->sent};
+
+    for (size_t i = 0; i < 2; i++)
+        ML_LIST_EACH(node, lists[i])
+        {
+            struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+
+            if (entry->member == member)
+                entry->member = NULL;
+        }
+}
+
+/**
+ * Step 9: queue an integrated record (the room takes the reference), or with NULL a mark. What is
+ * known already is acknowledged at once if nothing is staged, else together with what is.
+ */
+enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
+                          struct ml_blob *bytes)
+{
+    struct ml_staged *entry;
+
+    from->last_no = message_no;
+    if (!bytes && !ml_room_is_staging(room)) {
+        from->port->ack(from->port, message_no);
+        return ML_OK;
+    }
+    entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return ML_ELIMIT;
+    entry->bytes = bytes;
+    entry->member = from;
+    entry->message_no = message_no;
+    entry->at_ms = room->rooms->env.wall_ms(room->rooms->env.arg);
+    (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
+    (void)snprintf(entry->session, sizeof entry->session, "%s", from->identity.session);
+    ml_list_append(&room->staged, &entry->node);
+    from->staged_count++;
+    room->staged_bytes += bytes ? bytes->len : 0;
+    ml_room_commit(room);
+    return ML_OK;
+}
+
+static void acknowledge_authors(struct ml_room *room)
+{
+    ML_LIST_EACH(node, &room->sent)
+    {
+        struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+        struct ml_member *member = entry->member;
+
+        if (!member)
+            continue;
+        ML_ASSERT(member->staged_count > 0);
+        member->staged_count--;
+        if (!member->is_closing)
+            member->port->ack(member->port,
+                              member->staged_count ? entry->message_no : member->last_no);
+    }
+}
+
+/* One frame for all records of the commit; a single record goes out as it is. */
+static void fan_out_records(struct ml_room *room)
+{
+    struct ml_rooms *rooms = room->rooms;
+    struct ml_slice *parts;
+    struct ml_writer merged;
+    enum ml_err err;
+
+    if (room->record_count == 1) {
+        ml_room_fan_out(room, ML_FRAME_UPDATE, ml_blob_slice(room->records[0].bytes),
+                        ML_SEND_UPDATE);
+        return;
+    }
+    ml_writer_init(&merged, SIZE_MAX / 4);
+    parts = ml_arena_array(&rooms->scratch, room->record_count, sizeof *parts);
+    err = parts ? ML_OK : ML_ELIMIT;
+    for (size_t i = 0; parts && i < room->record_count; i++)
+        parts[i] = ml_blob_slice(room->records[i].bytes);
+    if (!err)
+        err = ml_updates_merge(parts, room->record_count, rooms->env.limits.engine, &rooms->scratch,
+                               &merged, NULL);
+    if (!err && !merged.err) {
+        ml_room_fan_out(room, ML_FRAME_UPDATE, ml_writer_slice(&merged), ML_SEND_UPDATE);
+    } else {
+        for (size_t i = 0; i < room->record_count; i++)
+            ml_room_fan_out(room, ML_FRAME_UPDATE, ml_blob_slice(room->records[i].bytes),
+                            ML_SEND_UPDATE);
+    }
+    ml_writer_release(&merged);
+    ml_arena_reset(&rooms->scratch);
+}
+
+static void tell_plugins(struct ml_room *room, uint64_t from_seq, uint64_t bytes)
+{
+    struct ml_rooms *rooms = room->rooms;
+    struct ml_script_batch batch;
+    struct ml_slice *authors;
+    size_t author_count = 0;
+
+    if (!rooms->env.script || !(ml_script_hooks(rooms->env.script) & ML_HOOK_AFTER_UPDATE))
+        return;
+    authors = ml_arena_array(&rooms->scratch, room->record_count, sizeof *authors);
+    for (size_t i = 0; authors && i < room->record_count; i++) {
+        bool known = false;
+
+        for (size_t k = 0; k < author_count && !known; k++)
+            known = ml_slice_equal(authors[k], room->records[i].author);
+        if (!known)
+            authors[author_count++] = room->records[i].author;
+    }
+    batch = (struct ml_script_batch){
+        .org = room->org,
+        .document = room->name,
+        .doc = room->doc,
+        .authors = authors,
+        .author_count = author_count,
+        .from_seq = from_seq,
+        .to_seq = room->head,
+        .bytes = bytes,
+        .count = (uint32_t)room->record_count,
+    };
+    ml_script_after_update(rooms->env.script, &batch, &rooms->scratch);
+    ml_arena_reset(&rooms->scratch);
+}
+
+/* Steps 10 to 13. Nobody was told anything before this line. */
+static void tell_everybody(struct ml_room *room)
+{
+    uint64_t from_seq = room->head + 1, bytes = 0;
+
+    for (size_t i = 0; i < room->record_count; i++)
+        bytes += room->records[i].bytes->len;
+    room->ops_since += room->record_count;
+    room->bytes_since += bytes;
+    room->changed_at_ms = ml_room_now(room);
+    if (room->record_count) {
+        room->head = room->append.head;
+        room->rooms->stats.commits++;
+        fan_out_records(room);
+    }
+    acknowledge_authors(room);
+    if (room->record_count)
+        tell_plugins(room, from_seq, bytes);
+    ML_LIST_EACH(node, &room->sent)
+    {
+        struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+
+        room->staged_bytes -= entry->bytes ? entry->bytes->len : 0;
+        free_staged(entry);
+    }
+    room->record_count = 0;
+}
+
+/* Who waited for a moment without staged work gets its turn; who was paused may go on. */
+static void serve_waiting(struct ml_room *room)
+{
+    if (!ml_room_is_staging(room)) {
+        ML_LIST_EACH(node, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+            if (member->wants_sync && !member->is_closing && ml_member_send_state(member))
+                ml_member_close(member, ML_CLOSE_TRY_LATER, "the state could not be sent");
+        }
+        if (room->snapshot_due)
+            ml_room_take_snapshot(room);
+    }
+    if (room->staged_bytes > room->rooms->env.limits.staged_bytes / 2)
+        return;
+    ML_LIST_EACH(node, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+        if (member->is_paused && !member->held_since_ms && !member->is_closing) {
+            member->is_paused = false;
+            member->port->pause(member->port, false);
+        }
+    }
+}
+
+/* The outcome is unknown, or nothing was written: the same records are offered again. */
+static void hold(struct ml_room *room)
+{
+    uint64_t now = ml_room_now(room);
+
+    if (room->state != ML_ROOM_HELD) {
+        room->state = ML_ROOM_HELD;
+        room->held_since_ms = now;
+        room->retry_ms = RETRY_FIRST_MS;
+        ml_log(ML_LOG_WARN, "room.held", "org=%.*s doc=%s err=%s why=%s", ML_PRINT(room->org),
+               ML_LOG_TEXT(room->name), ml_err_name(room->append.err),
+               ML_LOG_TEXT(ml_slice_str(room->append.diag.text)));
+    } else {
+        room->retry_ms = room->retry_ms * 2 < RETRY_MAX_MS ? room->retry_ms * 2 : RETRY_MAX_MS;
+    }
+    room->retry_at_ms = now + room->retry_ms;
+}
+
+static void close_everybody(struct ml_room *room, enum ml_close why, const char *reason)
+{
+    ML_LIST_EACH(node, &room->members)
+    ml_member_close(ML_CONTAINER(node, struct ml_member, node), why, reason);
+}
+
+/** The document in memory is ahead of what will ever be recorded: everybody has to start again. */
+void ml_room_abandon(struct ml_room *room)
+{
+    room->is_abandoned = true;
+    close_everybody(room, ML_CLOSE_TRY_LATER, "the document is loaded again");
+}
+
+static void on_committed(struct ml_append *append)
+{
+    struct ml_room *room = ML_CONTAINER(append, struct ml_room, append);
+
+    room->is_appending = false;
+    switch (append->err) {
+    case ML_OK:
+        if (room->state == ML_ROOM_HELD)
+            ml_log(ML_LOG_INFO, "room.recovered", "org=%.*s doc=%s ms=%llu", ML_PRINT(room->org),
+                   ML_LOG_TEXT(room->name),
+                   (unsigned long long)(ml_room_now(room) - room->held_since_ms));
+        room->state = ML_ROOM_LIVE;
+        tell_everybody(room);
+        ml_room_settle(room);
+        return;
+    case ML_ENOTFOUND:
+        ml_room_drop_staged(room);
+        room->is_abandoned = true;
+        close_everybody(room, ML_CLOSE_DELETED, "the document was deleted");
+        return;
+    default:
+        hold(room);
+    }
+}
+
+static void send_again(struct ml_room *room)
+{
+    room->is_appending = true;
+    room->append = (struct ml_append){
+        .org = room->org,
+        .name = room->name,
+        .records = room->records,
+        .count = room->record_count,
+        .expected_head = ML_SEQ_ANY,
+        .done = on_committed,
+    };
+    ml_journal_append(room->rooms->env.journal, &room->append);
+}
+
+/** Try the failed append again, if its time has come. */
+void ml_room_retry(struct ml_room *room)
+{
+    if (room->state == ML_ROOM_HELD && !room->is_appending &&
+        ml_room_now(room) >= room->retry_at_ms)
+        send_again(room);
+}
+
+static bool make_room_for_records(struct ml_room *room)
+{
+    struct ml_record *records;
+
+    if (room->record_cap == BATCH_RECORDS || room->record_count < room->record_cap)
+        return true;
+    records = realloc(room->records, (room->record_cap ? BATCH_RECORDS : 16) * sizeof *records);
+    if (!records)
+        return room->record_cap > 0;
+    room->records = records;
+    room->record_cap = room->record_cap ? BATCH_RECORDS : 16;
+    return true;
+}
+
+/** Append what is staged, unless an append is under way; then its end will. */
+void ml_room_commit(struct ml_room *room)
+{
+    size_t bytes = 0;
+
+    if (room->is_appending || room->state != ML_ROOM_LIVE)
+        return;
+    ML_ASSERT(ml_list_is_empty(&room->sent));
+    room->record_count = 0;
+    ML_LIST_EACH(node, &room->staged)
+    {
+        struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+
+        if (entry->bytes) {
+            if (!make_room_for_records(room) || room->record_count == room->record_cap ||
+                (bytes && bytes + entry->bytes->len > BATCH_BYTES))
+                break;
+            room->records[room->record_count++] = (struct ml_record){
+                .bytes = entry->bytes,
+                .author = ml_slice_str(entry->user),
+                .session = ml_slice_str(entry->session),
+                .message_no = entry->message_no,
+                .at_ms = entry->at_ms,
+            };
+            bytes += entry->bytes->len;
+        }
+        ml_list_remove(node);
+        ml_list_append(&room->sent, node);
+    }
+    if (room->record_count)
+        send_again(room);
+    else if (!ml_list_is_empty(&room->sent))
+        tell_everybody(room);
+}
+
+/** After anything that moved: commit what waits, serve who waited, take the snapshot that is due.
+ */
+void ml_room_settle(struct ml_room *room)
+{
+    ml_room_commit(room);
+    ml_room_consider_snapshot(room, false);
+    serve_waiting(room);
+    ml_room_close_if_idle(room);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The structs of a live room. Private to room/. */
+#ifndef ML_ROOM_LIVE_H
+#define ML_ROOM_LIVE_H
+
+#include "base/hashmap.h"
+#include "base/list.h"
+#include "room/room.h"
+
+/*
+ *        ml_rooms_join         on_loaded              ml_room_close_if_idle      on_snapshot_put
+ * (none) -----------> LOADING ----------------> LIVE ---------------------> CLOSING -------> (none)
+ *                        |                      |  ^                           ^
+ *                        |       on_committed   |  | on_committed              |
+ *                        |       (ML_EIO)       v  | (ML_OK)                   |
+ *                        |                      HELD                           |
+ *                        +------------------ on_loaded (failed) ---------------+
+ *
+ * LOADING   doc is NULL; seats wait in `members` with is_seated false; nothing can be submitted.
+ * LIVE      doc holds every record up to `head`, and after it what stands in `staged` and `sent`.
+ * HELD      an append failed: `sent` is tried again with the same keys; nothing of it is
+ * acknowledged or told; submits join `staged` up to its bound, then ML_EBUSY; syncs wait. CLOSING
+ * no member; memory stays until the last journal request has come back.
+ */
+enum ml_room_state { ML_ROOM_LOADING, ML_ROOM_LIVE, ML_ROOM_HELD, ML_ROOM_CLOSING };
+
+/*
+ * Something whose author waits for the journal: a record, or (bytes NULL) a mark, which stands for
+ * a message that brought nothing new but may repeat what is still staged before it.
+ */
+struct ml_staged {
+    struct ml_list node; /* room->staged or room->sent */
+    struct ml_blob *bytes;
+    struct ml_member *member; /* NULL: gone, or the server itself */
+    uint64_t message_no;
+    int64_t at_ms;
+    char user[sizeof((struct ml_identity *)0)->user];
+    char session[sizeof((struct ml_identity *)0)->session];
+};
+
+struct ml_member {
+    struct ml_list node; /* room->members */
+    struct ml_room *room;
+    struct ml_port *port;
+    struct ml_identity identity;
+    struct ml_grant grant;
+    bool is_seated;        /* port->joined was called */
+    bool is_paused;        /* got ML_EBUSY; waits for port->pause(false) */
+    bool is_closing;       /* port->close was called */
+    uint64_t last_no;      /* newest message that was taken */
+    uint32_t staged_count; /* of its entries in room->staged and room->sent */
+    bool wants_sync;       /* a Step1 waits for the commit */
+    struct ml_blob *sync_vector;
+    uint64_t held_since_ms, retry_at_ms; /* a plugin holds its message; 0: none */
+    uint32_t retry_ms;
+    uint64_t undo_window_ms; /* start of the minute in which `undos` are counted */
+    uint32_t undos;
+};
+
+/* One awareness client of a room; the clock is kept after it went offline. */
+struct ml_presence {
+    uint64_t client, clock, seen_ms;
+    struct ml_blob *json;    /* NULL: offline */
+    struct ml_member *owner; /* NULL: its member is gone */
+};
+
+struct ml_room {
+    struct ml_list node; /* rooms->all */
+    struct ml_rooms *rooms;
+    enum ml_room_state state;
+    struct ml_slice key, org, name; /* key = org NUL name, in memory of the room */
+    struct ml_list members;
+    uint32_t member_count;
+    uint32_t sync_waiting; /* members with wants_sync */
+
+    struct ml_doc *doc;
+    uint64_t epoch, head; /* head: last committed seq */
+    bool is_read_only;    /* quarantined: a record is corrupt, the good prefix is served */
+    bool is_abandoned;    /* memory and journal differ for good: nobody new gets a seat */
+    struct ml_load load;
+
+    struct ml_list staged; /* waits for the next append */
+    struct ml_list sent;   /* in the append that is under way */
+    size_t staged_bytes;   /* of both */
+    struct ml_append append;
+    struct ml_record *records;
+    size_t record_count, record_cap;
+    bool is_appending;
+    uint64_t retry_at_ms, held_since_ms;
+    uint32_t retry_ms;
+
+    struct ml_snapshot_policy policy;
+    struct ml_snapshot_put put;
+    bool is_putting, snapshot_due;
+    uint64_t ops_since, bytes_since; /* the newest snapshot */
+    uint64_t snapshot_at_ms, changed_at_ms;
+
+    struct ml_presence *presence;
+    size_t presence_count, presence_cap;
+
+    uint64_t empty_since_ms; /* meaningful while member_count == 0 */
+};
+
+struct ml_rooms {
+    struct ml_room_env env;
+    struct ml_hashmap by_key;
+    struct ml_list all;
+    uint32_t count;
+    bool is_draining;
+    enum ml_close drain_why;
+    struct ml_arena scratch; /* for what a timer or a journal answer starts */
+    struct ml_rooms_stats stats;
+};
+
+static inline uint64_t ml_room_now(const struct ml_room *room)
+{
+    return room->rooms->env.mono_ms(room->rooms->env.arg);
+}
+
+/** Is anything integrated that is not committed yet? */
+static inline bool ml_room_is_staging(const struct ml_room *room)
+{
+    return !ml_list_is_empty(&room->staged) || !ml_list_is_empty(&room->sent);
+}
+
+/* Each is documented where it is defined. */
+
+/* commit.c */
+enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
+                          struct ml_blob *bytes) ML_MUST_CHECK;
+void ml_room_commit(struct ml_room *room);
+void ml_room_retry(struct ml_room *room);
+void ml_room_abandon(struct ml_room *room);
+void ml_room_drop_staged(struct ml_room *room);
+void ml_room_forget_author(struct ml_room *room, const struct ml_member *member);
+void ml_room_settle(struct ml_room *room);
+
+/* fanout.c */
+void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
+                     enum ml_send as);
+enum ml_err ml_member_send(struct ml_member *member, enum ml_frame_kind kind,
+                           struct ml_slice payload, enum ml_send as) ML_MUST_CHECK;
+void ml_member_close(struct ml_member *member, enum ml_close why, const char *reason);
+enum ml_err ml_member_send_state(struct ml_member *member) ML_MUST_CHECK;
+enum ml_err ml_member_send_vector(struct ml_member *member) ML_MUST_CHECK;
+
+/* presence.c */
+void ml_room_presence_leave(struct ml_room *room, struct ml_member *member);
+void ml_room_presence_expire(struct ml_room *room);
+void ml_room_presence_release(struct ml_room *room);
+
+/* snapshot.c */
+void ml_room_consider_snapshot(struct ml_room *room, bool is_last);
+void ml_room_take_snapshot(struct ml_room *room);
+
+/* rooms.c */
+void ml_room_free(struct ml_room *room);
+void ml_room_close_if_idle(struct ml_room *room);
+
+#endif

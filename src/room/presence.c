@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cursors and names: never journalled, merged by clock, forwarded at once to everybody in the room.
+ *
+ * Source: y-protocols 1.0.7, awareness.js; the server has no state of its own. Where it differs:
+ *  - an entry belongs to the member that sent it; others of another identity cannot change it, and
+ *    an "offline" that a third party sends for a live member is ignored;
+ *  - every id for which a member ever sent a state leaves with it, so there are no ghosts;
+ *  - the clock is compared before anything else is looked at: most awareness traffic of stock
+ *    clients is echo;
+ *  - the number of entries is bounded; the longest offline one is forgotten first.
+ */
+#include "room/live.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_MAX 8192
+
+static struct ml_presence *find(struct ml_room *room, uint64_t client)
+{
+    for (size_t i = 0; i < room->presence_count; i++)
+        if (room->presence[i].client == client)
+            return &room->presence[i];
+    return NULL;
+}
+
+static struct ml_presence *oldest_offline(struct ml_room *room)
+{
+    struct ml_presence *oldest = NULL;
+
+    for (size_t i = 0; i < room->presence_count; i++) {
+        struct ml_presence *p = &room->presence[i];
+
+        if (!p->json && (!oldest || p->seen_ms < oldest->seen_ms))
+            oldest = p;
+    }
+    return oldest;
+}
+
+static struct ml_presence *add(struct ml_room *room, uint64_t client)
+{
+    struct ml_presence *entry = NULL;
+
+    if (room->presence_count == room->presence_cap && room->presence_cap < ENTRIES_MAX) {
+        size_t cap = room->presence_cap ? room->presence_cap * 2 : 8;
+        struct ml_presence *bigger = realloc(room->presence, cap * sizeof *bigger);
+
+        if (!bigger)
+            return NULL;
+        room->presence = bigger;
+        room->presence_cap = cap;
+    }
+    if (room->presence_count < room->presence_cap)
+        entry = &room->presence[room->presence_count++];
+    else
+        entry = oldest_offline(room);
+    if (entry)
+        *entry = (struct ml_presence){.client = client};
+    return entry;
+}
+
+static void write_entry(struct ml_writer *out, const struct ml_presence *entry)
+{
+    struct ml_presence_entry e = {
+        .client = entry->client,
+        .clock = entry->clock,
+        .json = entry->json ? ml_blob_slice(entry->json) : ML_SLICE("null"),
+        .offline = !entry->json,
+    };
+
+    ml_presence_write(out, &e);
+}
+
+/* Begin a list of `count` entries. */
+static void begin(struct ml_writer *out, size_t count)
+{
+    ml_writer_init(out, SIZE_MAX / 4);
+    ml_write_varuint(out, count);
+}
+
+static uint32_t online_ids(const struct ml_room *room, const struct ml_member *member)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < room->presence_count; i++)
+        n += room->presence[i].owner == member && room->presence[i].json;
+    return n;
+}
+
+/* May this member speak for that client id? */
+static bool may_change(const struct ml_presence *known, const struct ml_member *from, bool offline)
+{
+    if (!known || !known->json || !known->owner || known->owner == from)
+        return true;
+    /* The same person came back on another connection before the old one was seen to be dead. */
+    return !offline && strcmp(known->owner->identity.user, from->identity.user) == 0;
+}
+
+/* Take one entry if it is news: the clock decides before anything else is looked at. */
+static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry *in, bool *news_out)
+{
+    struct ml_room *room = from->room;
+    const struct ml_room_limits *limits = &room->rooms->env.limits;
+    struct ml_presence *known = find(room, in->client);
+    uint64_t clock = known ? known->clock : 0;
+    struct ml_blob *json = NULL;
+
+    *news_out = false;
+    if (!(in->clock > clock || (in->clock == clock && in->offline && known && known->json)))
+        return ML_OK;
+    if (!may_change(known, from, in->offline))
+        return ML_OK;
+    if (!in->offline) {
+        if (in->json.len > limits->presence_state_bytes)
+            return ML_ELIMIT;
+        if (!(known && known->json && known->owner == from) &&
+            online_ids(room, from) >= limits->presence_clients)
+            return ML_ELIMIT;
+        json = ml_blob_new(in->json);
+        if (!json)
+            return ML_ELIMIT;
+    }
+    if (!known)
+        known = add(room, in->client);
+    if (!known) {
+        ml_blob_unref(json);
+        return ML_ELIMIT;
+    }
+    ml_blob_unref(known->json);
+    known->json = json;
+    known->clock = in->clock;
+    known->seen_ms = ml_room_now(room);
+    known->owner = from;
+    *news_out = true;
+    return ML_OK;
+}
+
+enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
+                             struct ml_arena *scratch)
+{
+    struct ml_room *room = from->room;
+    struct ml_presence_reader reader;
+    struct ml_presence_entry entry;
+    struct ml_writer news, out;
+    size_t count = 0;
+    bool more;
+    enum ml_err err;
+
+    (void)scratch;
+    if (!ml_grant_allows(&from->grant, ML_MAY_PRESENCE))
+        return ML_OK;
+    ml_writer_init(&news, SIZE_MAX / 4);
+    err = ml_presence_begin(update, &reader);
+    while (!err) {
+        bool is_news = false;
+
+        err = ml_presence_next(&reader, &more, &entry);
+        if (err || !more)
+            break;
+        /* One entry over a limit is dropped; the others of the message are fine. */
+        if (merge(from, &entry, &is_news) == ML_ELIMIT)
+            room->rooms->stats.presence_dropped++;
+        if (is_news) {
+            ml_presence_write(&news, &entry);
+            count++;
+        }
+    }
+    if (count && !news.err) {
+        begin(&out, count);
+        ml_write_bytes(&out, ml_writer_slice(&news));
+        if (!out.err)
+            ml_room_fan_out(room, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE);
+        ml_writer_release(&out);
+    }
+    ml_writer_release(&news);
+    return err;
+}
+
+enum ml_err ml_room_query_presence(struct ml_member *member)
+{
+    struct ml_room *room = member->room;
+    struct ml_writer out;
+    size_t count = 0;
+    enum ml_err err;
+
+    for (size_t i = 0; i < room->presence_count; i++)
+        count += room->presence[i].json != NULL;
+    if (!count)
+        return ML_OK;
+    begin(&out, count);
+    for (size_t i = 0; i < room->presence_count; i++)
+        if (room->presence[i].json)
+            write_entry(&out, &room->presence[i]);
+    err = out.err;
+    if (!err)
+        err = ml_member_send(member, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE);
+    ml_writer_release(&out);
+    return err;
+}
+
+/* Everybody online for whom `gone` holds goes offline (same clock, null), in one message. */
+static void take_offline(struct ml_room *room,
+                         bool (*gone)(const struct ml_presence *, const void *), const void *arg)
+{
+    struct ml_writer body, out;
+    size_t count = 0;
+
+    ml_writer_init(&body, SIZE_MAX / 4);
+    for (size_t i = 0; i < room->presence_count; i++) {
+        struct ml_presence *p = &room->presence[i];
+
+        if (!p->json || !gone(p, arg))
+            continue;
+        ml_blob_unref(p->json);
+        p->json = NULL;
+        p->owner = NULL;
+        write_entry(&body, p);
+        count++;
+    }
+    if (count && !body.err) {
+        begin(&out, count);
+        ml_write_bytes(&out, ml_writer_slice(&body));
+        if (!out.err)
+            ml_room_fan_out(room, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE);
+        ml_writer_release(&out);
+    }
+    ml_writer_release(&body);
+}
+
+static bool belongs_to(const struct ml_presence *entry, const void *member)
+{
+    return entry->owner == member;
+}
+
+static bool not_seen_since(const struct ml_presence *entry, const void *since_ms)
+{
+    return entry->seen_ms < *(const uint64_t *)since_ms;
+}
+
+/** A member goes: so do its cursors. */
+void ml_room_presence_leave(struct ml_room *room, struct ml_member *member)
+{
+    take_offline(room, belongs_to, member);
+    for (size_t i = 0; i < room->presence_count; i++)
+        if (room->presence[i].owner == member)
+            room->presence[i].owner = NULL;
+}
+
+/** Cursors that were not renewed go. Cost: one pass over the entries. */
+void ml_room_presence_expire(struct ml_room *room)
+{
+    uint64_t now = ml_room_now(room), life = room->rooms->env.limits.presence_ms;
+    uint64_t since = now > life ? now - life : 0;
+
+    if (room->presence_count)
+        take_offline(room, not_seen_since, &since);
+}
+
+void ml_room_presence_release(struct ml_room *room)
+{
+    for (size_t i = 0; i < room->presence_count; i++)
+        ml_blob_unref(room->presence[i].json);
+    free(room->presence);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All rooms of one loop: found by (org, name), loaded once however many wait, kept for a while when
+ * the last member has gone, and freed when the last journal request has come back. The states are
+ * drawn in live.h.
+ */
+#include "base/assert.h"
+#include "base/log.h"
+#include "room/live.h"
+
+#include <stdlib.h>
+
+#define SCRATCH_BYTES (256u * 1024 * 1024)
+#define HELD_JOIN_MS  10000
+
+static void set_default_size(size_t *field, size_t value)
+{
+    if (!*field)
+        *field = value;
+}
+
+static void set_default_count(uint32_t *field, uint32_t value)
+{
+    if (!*field)
+        *field = value;
+}
+
+static void set_defaults(struct ml_room_limits *limits)
+{
+    set_default_size(&limits->staged_bytes, 4u << 20);
+    set_default_size(&limits->frame_bytes, 512u << 10);
+    set_default_size(&limits->presence_state_bytes, 4096);
+    set_default_size(&limits->document_bytes, 64u << 20);
+    set_default_count(&limits->presence_clients, 2);
+    set_default_count(&limits->members, 1000);
+    set_default_count(&limits->rooms, 100000);
+    set_default_count(&limits->grace_ms, 30000);
+    set_default_count(&limits->presence_ms, 30000);
+}
+
+struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
+{
+    struct ml_rooms *rooms = calloc(1, sizeof *rooms);
+
+    if (!rooms)
+        return NULL;
+    rooms->env = *env;
+    set_defaults(&rooms->env.limits);
+    ml_hashmap_init(&rooms->by_key);
+    ml_list_init(&rooms->all);
+    ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
+    return rooms;
+}
+
+bool ml_rooms_is_empty(const struct ml_rooms *rooms)
+{
+    return rooms->count == 0;
+}
+
+void ml_rooms_free(struct ml_rooms *rooms)
+{
+    if (!rooms)
+        return;
+    ML_ASSERT(ml_rooms_is_empty(rooms));
+    ml_hashmap_release(&rooms->by_key);
+    ml_arena_release(&rooms->scratch);
+    free(rooms);
+}
+
+/* ---- A room comes and goes --------------------------------------------------------------------
+ */
+
+static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, size_t org_len)
+{
+    struct ml_room *room = calloc(1, sizeof *room + key.len);
+    uint8_t *own = room ? (uint8_t *)(room + 1) : NULL;
+
+    if (!room)
+        return NULL;
+    memcpy(own, key.ptr, key.len);
+    room->rooms = rooms;
+    room->key = ml_slice_make(own, key.len);
+    room->org = ml_slice_make(own, org_len);
+    room->name = ml_slice_make(own + org_len + 1, key.len - org_len - 1);
+    room->state = ML_ROOM_LOADING;
+    ml_list_init(&room->members);
+    ml_list_init(&room->staged);
+    ml_list_init(&room->sent);
+    if (!ml_hashmap_put(&rooms->by_key, room->key, room)) {
+        free(room);
+        return NULL;
+    }
+    ml_list_append(&rooms->all, &room->node);
+    rooms->count++;
+    return room;
+}
+
+/** No member, no request under way. */
+void ml_room_free(struct ml_room *room)
+{
+    ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting);
+    ml_hashmap_remove(&room->rooms->by_key, room->key);
+    ml_list_remove(&room->node);
+    room->rooms->count--;
+    ml_room_drop_staged(room);
+    ml_room_presence_release(room);
+    ml_doc_free(room->doc);
+    free(room->records);
+    free(room);
+}
+
+/** An empty room goes after its grace, with a last snapshot if its policy wants one. */
+void ml_room_close_if_idle(struct ml_room *room)
+{
+    bool at_once = room->rooms->is_draining || room->is_abandoned;
+
+    if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
+        return;
+    if (room->member_count || room->is_appending || room->is_putting)
+        return;
+    if (room->is_abandoned)
+        ml_room_drop_staged(room);
+    else if (ml_room_is_staging(room))
+        return;
+    if (!at_once && ml_room_now(room) - room->empty_since_ms < room->rooms->env.limits.grace_ms)
+        return;
+    ml_room_consider_snapshot(room, true);
+    room->state = ML_ROOM_CLOSING;
+    if (!room->is_putting)
+        ml_room_free(room);
+}
+
+/* ---- Loading ----------------------------------------------------------------------------------
+ */
+
+static void refuse_seats(struct ml_room *room, enum ml_close why)
+{
+    ML_LIST_EACH(node, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+        struct ml_port *port = member->port;
+
+        ml_list_remove(node);
+        room->member_count--;
+        free(member);
+        port->joined(port, NULL, why);
+    }
+    room->state = ML_ROOM_CLOSING;
+    ml_room_free(room);
+}
+
+/* The seat is ready: say so, then what the room has to say first. */
+static void seat(struct ml_member *member)
+{
+    struct ml_port *port = member->port;
+    enum ml_err err;
+
+    member->is_seated = true;
+    port->joined(port, member, ML_CLOSE_SHUTDOWN);
+    err = ml_member_send_vector(member);
+    if (!err)
+        err = ml_room_query_presence(member);
+    if (err && err != ML_EBUSY)
+        ml_member_close(member, ML_CLOSE_TRY_LATER, "out of memory");
+    if (member->room->rooms->is_draining)
+        ml_member_close(member, member->room->rooms->drain_why, "the server is restarting");
+}
+
+static enum ml_err build_document(struct ml_room *room, const struct ml_load *load,
+                                  struct ml_diag *diag)
+{
+    const struct ml_room_env *env = &room->rooms->env;
+    struct ml_doc_options options = {
+        .client = env->random(env->arg) & ((1ull << 53) - 1),
+        .limits = env->limits.engine,
+    };
+    enum ml_err err;
+
+    room->doc = ml_doc_new(&options);
+    if (!room->doc)
+        return ML_ELIMIT;
+    err =
+        load->snapshot ? ml_doc_apply_bytes(room->doc, ml_blob_slice(load->snapshot), diag) : ML_OK;
+    for (size_t i = 0; !err && i < load->count; i++) {
+        err = ml_doc_apply_bytes(room->doc, ml_blob_slice(load->records[i].bytes), diag);
+        if (!err) {
+            room->ops_since++;
+            room->bytes_since += load->records[i].bytes->len;
+        }
+    }
+    if (err) {
+        ml_doc_free(room->doc);
+        room->doc = NULL;
+        room->ops_since = room->bytes_since = 0;
+    }
+    return err;
+}
+
+/* Ask the journal; snapshots above `max_snapshot_seq` have turned out to be unreadable. */
+static void start_load(struct ml_room *room, uint64_t max_snapshot_seq,
+                       void (*done)(struct ml_load *))
+{
+    room->load = (struct ml_load){
+        .org = room->org,
+        .name = room->name,
+        .max_snapshot_seq = max_snapshot_seq,
+        .done = done,
+    };
+    ml_journal_load(room->rooms->env.journal, &room->load);
+}
+
+static void open_room(struct ml_room *room, const struct ml_load *load)
+{
+    struct ml_rooms *rooms = room->rooms;
+
+    room->state = ML_ROOM_LIVE;
+    room->epoch = load->exists ? load->epoch : 1;
+    room->head = load->head;
+    room->is_read_only = load->err == ML_EFORMAT;
+    room->empty_since_ms = room->snapshot_at_ms = room->changed_at_ms = ml_room_now(room);
+    room->policy = rooms->env.snapshot;
+    if (rooms->env.script) {
+        ml_script_snapshot_policy(rooms->env.script, room->org, room->name, &rooms->scratch,
+                                  &room->policy);
+        ml_arena_reset(&rooms->scratch);
+    }
+    ml_log(ML_LOG_INFO, "room.loaded", "org=%.*s doc=%s head=%llu snapshot=%llu records=%zu%s",
+           ML_PRINT(room->org), ML_LOG_TEXT(room->name), (unsigned long long)load->head,
+           (unsigned long long)load->snapshot_seq, load->count,
+           room->is_read_only ? " quarantined=1" : "");
+}
+
+/*
+ * REL-26: a snapshot that does not decode leads to the next older one, in the end to the first
+ * record. A failed load never leads to a store: the room goes without having written anything.
+ */
+static void on_loaded(struct ml_load *load)
+{
+    struct ml_room *room = ML_CONTAINER(load, struct ml_room, load);
+    enum ml_close refuse = ML_CLOSE_INTERNAL;
+    struct ml_diag diag = {0};
+    enum ml_err err = load->err;
+
+    if (!err || err == ML_EFORMAT) {
+        enum ml_err built = build_document(room, load, &diag);
+
+        if (built && load->snapshot) {
+            uint64_t below = load->snapshot_seq - 1;
+
+            ml_log(ML_LOG_ERROR, "snapshot.unreadable", "org=%.*s doc=%s seq=%llu why=%s",
+                   ML_PRINT(room->org), ML_LOG_TEXT(room->name),
+                   (unsigned long long)load->snapshot_seq, ML_LOG_TEXT(ml_slice_str(diag.text)));
+            ml_load_release(load);
+            start_load(room, below, on_loaded);
+            return;
+        }
+        if (!built) {
+            if (err)
+                ml_log(ML_LOG_ERROR, "journal.corrupt", "org=%.*s doc=%s why=%s",
+                       ML_PRINT(room->org), ML_LOG_TEXT(room->name),
+                       ML_LOG_TEXT(ml_slice_str(load->diag.text)));
+            open_room(room, load);
+            ml_load_release(load);
+            ML_LIST_EACH(node, &room->members)
+            seat(ML_CONTAINER(node, struct ml_member, node));
+            ml_room_close_if_idle(room);
+            return;
+        }
+        err = built;
+    } else {
+        (void)ml_diag_set(&diag, err, 0, "%s", load->diag.text);
+    }
+    if (err == ML_ENOTFOUND)
+        refuse = ML_CLOSE_DELETED;
+    else if (err == ML_EIO || err == ML_EBUSY)
+        refuse = ML_CLOSE_TRY_LATER;
+    ml_log(ML_LOG_ERROR, "room.unreadable", "org=%.*s doc=%s err=%s why=%s", ML_PRINT(room->org),
+           ML_LOG_TEXT(room->name), ml_err_name(err), ML_LOG_TEXT(ml_slice_str(diag.text)));
+    ml_load_release(load);
+    refuse_seats(room, refuse);
+}
+
+/* ---- Members ----------------------------------------------------------------------------------
+ */
+
+static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
+                                    struct ml_slice name)
+{
+    uint8_t bytes[64 + 1 + 512];
+    struct ml_slice key = {bytes, org.len + 1 + name.len};
+    struct ml_room *room;
+
+    ML_ASSERT(org.len <= 64 && name.len <= 512);
+    memcpy(bytes, org.ptr, org.len);
+    bytes[org.len] = 0;
+    memcpy(bytes + org.len + 1, name.ptr, name.len);
+    room = ml_hashmap_get(&rooms->by_key, key);
+    if (room || rooms->count >= rooms->env.limits.rooms)
+        return room;
+    room = new_room(rooms, key, org.len);
+    if (room)
+        start_load(room, ML_SEQ_ANY, on_loaded);
+    return room;
+}
+
+enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
+                          const struct ml_identity *identity, const struct ml_grant *grant,
+                          struct ml_port *port, struct ml_member **member_out)
+{
+    struct ml_member *member;
+    struct ml_room *room;
+
+    if (rooms->is_draining)
+        return ML_EBUSY;
+    room = find_or_load(rooms, org, name);
+    /* An abandoned room is gone in a moment: the client comes again. */
+    if (!room || room->is_abandoned || room->member_count >= rooms->env.limits.members)
+        return ML_EBUSY;
+    member = calloc(1, sizeof *member);
+    if (!member)
+        return ML_EBUSY;
+    member->room = room;
+    member->port = port;
+    member->identity = *identity;
+    member->grant = *grant;
+    ml_list_append(&room->members, &member->node);
+    room->member_count++;
+    *member_out = member;
+    if (room->state == ML_ROOM_CLOSING)
+        room->state = ML_ROOM_LIVE; /* only its last snapshot is on the way */
+    if (room->state != ML_ROOM_LOADING)
+        seat(member);
+    return ML_OK;
+}
+
+void ml_member_leave(struct ml_member *member)
+{
+    struct ml_room *room = member->room;
+
+    ml_list_remove(&member->node);
+    room->member_count--;
+    if (member->wants_sync)
+        room->sync_waiting--;
+    ml_room_forget_author(room, member);
+    ml_room_presence_leave(room, member);
+    ml_blob_unref(member->sync_vector);
+    free(member);
+    if (!room->member_count)
+        room->empty_since_ms = ml_room_now(room);
+    ml_room_close_if_idle(room);
+}
+
+/* ---- Time and the end -------------------------------------------------------------------------
+ */
+
+static void tick_members(struct ml_room *room, uint64_t now)
+{
+    bool is_stuck = room->state == ML_ROOM_HELD && now - room->held_since_ms > HELD_JOIN_MS;
+
+    ML_LIST_EACH(node, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+        if (member->wants_sync && is_stuck)
+            ml_member_close(member, ML_CLOSE_TRY_LATER, "the journal cannot be written");
+        if (member->retry_at_ms && now >= member->retry_at_ms && !member->is_closing) {
+            member->retry_at_ms = 0;
+            member->is_paused = false;
+            member->port->pause(member->port, false);
+        }
+    }
+}
+
+void ml_rooms_tick(struct ml_rooms *rooms)
+{
+    uint64_t now = rooms->env.mono_ms(rooms->env.arg);
+
+    ML_LIST_EACH(node, &rooms->all)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+
+        tick_members(room, now);
+        ml_room_presence_expire(room);
+        ml_room_retry(room);
+        ml_room_consider_snapshot(room, false);
+        ml_room_close_if_idle(room);
+    }
+}
+
+void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
+{
+    rooms->is_draining = true;
+    rooms->drain_why = why;
+    ML_LIST_EACH(room_node, &rooms->all)
+    {
+        struct ml_room *room = ML_CONTAINER(room_node, struct ml_room, node);
+
+        ML_LIST_EACH(node, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+            if (member->is_seated)
+                ml_member_close(member, why, "the server is restarting");
+        }
+        ml_room_close_if_idle(room);
+    }
+}
+
+void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
+{
+    *out = rooms->stats;
+    out->rooms = rooms->count;
+    out->members = out->held_rooms = out->staged_bytes = 0;
+    ML_LIST_EACH(node, &rooms->all)
+    {
+        const struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+
+        out->members += room->member_count;
+        out->held_rooms += room->state == ML_ROOM_HELD;
+        out->staged_bytes += room->staged_bytes;
+    }
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keystroke, steps 5 to 9: grant, decode, policy, integrate, stage. What happens after the
+ * commit is commit.c.
+ *
+ * A member whose message meets ML_EBUSY keeps it and is paused; it is asked for again (port->pause)
+ * when the room has room. There are three reasons: too much is staged; somebody's Step1 or a due
+ * snapshot waits for a moment in which nothing is staged (a barrier of one commit); a plugin holds.
+ */
+#include "room/live.h"
+
+#define HOLD_FIRST_MS   100
+#define HOLD_MAX_MS     5000
+#define HOLD_GIVE_UP_MS 30000
+#define UNDOS_A_MINUTE  50
+#define UNDO_WINDOW_MS  60000
+
+static enum ml_err wait_for_room(struct ml_member *member)
+{
+    member->is_paused = true;
+    return ML_EBUSY;
+}
+
+/* Does somebody wait for a moment in which nothing is staged? */
+static bool has_barrier(const struct ml_room *room)
+{
+    return ml_room_is_staging(room) && (room->sync_waiting || room->snapshot_due);
+}
+
+/* A plugin cannot answer: the message waits with a growing pause, then the client is sent away with
+ * it. */
+static enum ml_err hold(struct ml_member *member)
+{
+    uint64_t now = ml_room_now(member->room);
+
+    if (!member->held_since_ms) {
+        member->held_since_ms = now;
+        member->retry_ms = HOLD_FIRST_MS;
+    } else if (now - member->held_since_ms > HOLD_GIVE_UP_MS) {
+        ml_member_close(member, ML_CLOSE_TRY_LATER, "policy_unavailable");
+    } else if (member->retry_ms < HOLD_MAX_MS) {
+        member->retry_ms *= 2;
+    }
+    member->retry_at_ms = now + member->retry_ms;
+    return wait_for_room(member);
+}
+
+/* A refusal costs bytes for ever: after too many the member is fenced instead. */
+static bool may_undo(struct ml_member *member)
+{
+    uint64_t now = ml_room_now(member->room);
+
+    if (now - member->undo_window_ms > UNDO_WINDOW_MS) {
+        member->undo_window_ms = now;
+        member->undos = 0;
+    }
+    return ++member->undos <= UNDOS_A_MINUTE;
+}
+
+static struct ml_scope scope_of(const struct ml_room *room, const struct ml_member *from,
+                                bool is_reply)
+{
+    return (struct ml_scope){
+        .org = room->org,
+        .document = room->name,
+        .user = ml_slice_str(from->identity.user),
+        .user_name = ml_slice_str(from->identity.name),
+        .session = ml_slice_str(from->identity.session),
+        .doc = room->doc,
+        .origin = is_reply ? "sync" : "client",
+    };
+}
+
+/* Step 7. *undo_out: integrate it as deleted. */
+static enum ml_err ask_policy(struct ml_member *from, const struct ml_update *update, bool is_reply,
+                              struct ml_arena *scratch, bool *undo_out)
+{
+    struct ml_room *room = from->room;
+    struct ml_script *script = room->rooms->env.script;
+    struct ml_scope scope = scope_of(room, from, is_reply);
+    struct ml_denial denial = {0};
+    enum ml_err err;
+
+    *undo_out = false;
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_BEFORE_UPDATE) ||
+        ml_doc_contains(room->doc, update))
+        return ML_OK;
+    err = ml_script_before_update(script, &scope, update, scratch, &denial);
+    if (err == ML_ESCRIPT)
+        return hold(from);
+    from->held_since_ms = from->retry_at_ms = 0;
+    if (err != ML_EDENIED)
+        return err;
+    room->rooms->stats.refused++;
+    if (denial.fence || !may_undo(from)) {
+        from->grant.may &= ~(unsigned)ML_MAY_WRITE;
+        return ML_EDENIED;
+    }
+    *undo_out = true;
+    return ML_OK;
+}
+
+enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                           bool is_reply, struct ml_arena *scratch)
+{
+    struct ml_room *room = from->room;
+    const struct ml_room_env *env = &room->rooms->env;
+    struct ml_verdict verdict = {0};
+    const struct ml_update *update;
+    const struct ml_change *change;
+    struct ml_blob *record;
+    enum ml_err err;
+
+    if (has_barrier(room) ||
+        room->staged_bytes + bytes.len > env->limits.staged_bytes + bytes.len / 2)
+        return wait_for_room(from);
+
+    err = ml_update_decode(scratch, bytes, env->limits.engine, NULL, &update);
+    if (err)
+        return err;
+
+    if (!ml_grant_allows(&from->grant, ML_MAY_WRITE) || room->is_read_only) {
+        /* A reader's Step2 that brings nothing is no write. */
+        if (!is_reply || !ml_doc_contains(room->doc, update))
+            return ML_EDENIED;
+        return ml_room_stage(room, from, message_no, NULL);
+    }
+
+    err = ask_policy(from, update, is_reply, scratch, &verdict.undo_all);
+    if (err)
+        return err;
+
+    err = ml_doc_apply(room->doc, update, verdict.undo_all ? &verdict : NULL, scratch, &change);
+    if (err)
+        return err;
+
+    /* The update is part of the document now: it can be committed or held, not refused. */
+    room->rooms->stats.updates++;
+    if (!change->bytes.len && !change->was_pending)
+        return ml_room_stage(room, from, message_no, NULL);
+
+    /* What waits for others is not in the change, but must survive with it: record what came. */
+    record = ml_blob_new(change->was_pending ? bytes : change->bytes);
+    err = record ? ml_room_stage(room, from, message_no, record) : ML_ELIMIT;
+    if (err) {
+        /* Integrated but not recorded: this room may not go on telling others about it. */
+        ml_blob_unref(record);
+        ml_room_abandon(room);
+        return err;
+    }
+    if (change->was_pending)
+        err = ml_member_send_vector(from);
+    return err;
+}
+
+void ml_room_confirm(struct ml_member *member, uint64_t message_no)
+{
+    if (!member->staged_count)
+        member->port->ack(member->port, message_no);
+}
+
+enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
+                         struct ml_arena *scratch)
+{
+    enum ml_err err;
+
+    (void)scratch;
+    err = ml_state_vector_check(state_vector, NULL);
+    if (err)
+        return err;
+    ml_blob_unref(member->sync_vector);
+    member->sync_vector = ml_blob_new(state_vector);
+    if (!member->sync_vector)
+        return ML_ELIMIT;
+    if (!member->wants_sync)
+        member->room->sync_waiting++;
+    member->wants_sync = true;
+    return ml_room_is_staging(member->room) ? ML_OK : ml_member_send_state(member);
+}
