@@ -73,7 +73,8 @@ void ml_presence_write(struct ml_writer *out, const struct ml_presence_entry *en
 enum ml_close {
     ML_CLOSE_SHUTDOWN, ML_CLOSE_TOO_BIG, ML_CLOSE_INTERNAL, ML_CLOSE_TRY_LATER, ML_CLOSE_MALFORMED,
     ML_CLOSE_UNAUTHENTICATED, ML_CLOSE_FORBIDDEN, ML_CLOSE_DELETED, ML_CLOSE_AUTH_TIMEOUT,
-    ML_CLOSE_DOCUMENT_TOO_LARGE, ML_CLOSE_RATE, ML_CLOSE_TOO_SLOW,
+    ML_CLOSE_DOCUMENT_TOO_LARGE, ML_CLOSE_RATE, ML_CLOSE_TOO_SLOW, ML_CLOSE_FRAGMENTS,
+    ML_CLOSE_CONTROL_FRAMES,
 };
 uint16_t ml_close_code(enum ml_close why);
 const char *ml_close_text(enum ml_close why);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who it is, as a copy of fixed size that a member may keep. Text that is too long is cut between
+ * two characters, so that what is left is still UTF-8.
+ */
+#include "auth/auth.h"
+
+#include "base/assert.h"
+
+#include <sys/random.h>
+
+#define SESSION_BYTES 16 /* 128 random bits */
+
+static void copy_text(char *out, size_t cap, struct ml_slice text)
+{
+    size_t len = text.len < cap - 1 ? text.len : cap - 1;
+
+    if (len < text.len)
+        while (len && (text.ptr[len] & 0xc0) == 0x80)
+            len--;
+    if (len)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
+}
+
+static void make_session(char *out, size_t cap)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t bytes[SESSION_BYTES];
+
+    ML_ASSERT(cap > 2 * SESSION_BYTES);
+    ML_ASSERT(getrandom(bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        *out++ = hex[bytes[i] >> 4];
+        *out++ = hex[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
+void ml_identity_guest(struct ml_identity *out)
+{
+    ml_identity_make(out, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
+}
+
+void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name,
+                      int64_t expires_at_ms)
+{
+    memset(out, 0, sizeof *out);
+    copy_text(out->user, sizeof out->user, user);
+    copy_text(out->name, sizeof out->name, name);
+    make_session(out->session, sizeof out->session);
+    out->expires_at_ms = expires_at_ms;
+}
