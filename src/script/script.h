@@ -162,4 +162,18 @@ struct ml_script_stats {
 };
 void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out);
 
+/* ---- The configuration file ------------------------------------------------------------------ */
+
+/**
+ * Run a file of assignments (moonloom.lua) in an empty environment with env("NAME", default) and
+ * file("PATH"), within 100 000 instructions, and answer its globals as one JSON object. Needs no
+ * ml_script. Implemented in settings.c.
+ *
+ * @param lines_out  JSON object: global name → line of its last assignment
+ * @retval ML_EFORMAT  syntax, run-time error, a value that is no data; diag->offset is the line
+ * @retval ML_ENOTFOUND  no such file
+ */
+enum ml_err ml_settings_read(const char *path, struct ml_writer *json_out, struct ml_writer *lines_out,
+                             struct ml_diag *diag) ML_MUST_CHECK;
+
 #endif

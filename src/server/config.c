@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration as one table of keys: name, type, how it is applied. The file's keys, the
+ * environment's names and the flags are rows of it, so that what is accepted is listed once.
+ */
+#include "server/config.h"
+
+#include <arpa/inet.h>
+#include <cjson/cJSON.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONFIG_BYTES (4u << 20)
+
+struct loading {
+    struct ml_config *config;
+    const char *path; /* of the file, or where else the value stands */
+    const cJSON *lines;
+    ml_config_report report;
+    void *arg;
+    unsigned complaints;
+    bool has_file, auth_is_set;
+};
+
+static void complain(struct loading *l, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void complain(struct loading *l, const char *key, const char *format, ...)
+{
+    const cJSON *line = key ? cJSON_GetObjectItemCaseSensitive(l->lines, key) : NULL;
+    char message[320];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    l->complaints++;
+    l->report(l->arg, l->path, cJSON_IsNumber(line) ? (unsigned)line->valuedouble : 0, message);
+}
+
+static char *copy_text(struct ml_config *config, const char *text)
+{
+    return (char *)(uintptr_t)ml_arena_copy(&config->arena, ml_slice_str(text)).ptr;
+}
+
+/* ---- One function per key ---------------------------------------------------------------------
+ */
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+
+    if (strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0)
+        return true;
+    return inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+}
+
+static void set_listen(struct loading *l, const char *key, const char *value)
+{
+    const char *colon = strrchr(value, ':');
+    char host[256], *end;
+    long port = colon ? strtol(colon + 1, &end, 10) : -1;
+    size_t len = colon ? (size_t)(colon - value) : 0;
+
+    if (!colon || !colon[1] || *end || port < 0 || port > 65535 || len == 0 || len >= sizeof host) {
+        complain(l, key, "listen: \"%s\" is not HOST:PORT", value);
+        return;
+    }
+    if (value[0] == '[' && value[len - 1] == ']')
+        (void)snprintf(host, sizeof host, "%.*s", (int)len - 2, value + 1);
+    else
+        (void)snprintf(host, sizeof host, "%.*s", (int)len, value);
+    l->config->host = copy_text(l->config, host);
+    l->config->port = (uint16_t)port;
+}
+
+static void set_store(struct loading *l, const char *key, const char *value)
+{
+    if (strncmp(value, "postgres", 8) == 0)
+        complain(l, key, "store: PostgreSQL is not in this version; use \"sqlite:PATH\"");
+    else if (strncmp(value, "sqlite:", 7) != 0 && strcmp(value, "memory:") != 0)
+        complain(l, key, "store: \"%s\" is not \"sqlite:PATH\" or \"memory:\"", value);
+    else
+        l->config->store = copy_text(l->config, value);
+}
+
+static void set_bus(struct loading *l, const char *key, const char *value)
+{
+    if (strcmp(value, "local") != 0)
+        complain(l, key, "bus: \"%s\" is not in this version; only \"local\" is", value);
+}
+
+static void set_data(struct loading *l, const char *key, const char *value)
+{
+    if (!*value)
+        complain(l, key, "data: empty path");
+    else
+        l->config->data_dir = copy_text(l->config, value);
+}
+
+static void set_plugins_dir(struct loading *l, const char *key, const char *value)
+{
+    if (access(value, R_OK | X_OK))
+        complain(l, key, "plugins folder: cannot read %s", value);
+    else
+        l->config->plugins_dir = copy_text(l->config, value);
+}
+
+static void set_public_url(struct loading *l, const char *key, const char *value)
+{
+    if (strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0)
+        complain(l, key, "public_url: \"%s\" does not begin with http:// or https://", value);
+    else
+        l->config->public_url = copy_text(l->config, value);
+}
+
+static void set_log(struct loading *l, const char *key, const char *value)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(value, names[i]) == 0) {
+            l->config->log_level = (enum ml_log_level)i;
+            return;
+        }
+    complain(l, key, "log: \"%s\" is not one of error, warn, info, debug, trace", value);
+}
+
+static void set_origins(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *item;
+    size_t n = 0;
+
+    if (!cJSON_IsArray(value)) {
+        complain(l, key, "origins: not a list");
+        return;
+    }
+    l->config->origins =
+        ml_arena_array(&l->config->arena, (size_t)cJSON_GetArraySize(value), sizeof(char *));
+    cJSON_ArrayForEach(item, value)
+    {
+        if (!cJSON_IsString(item) || !strstr(item->valuestring, "://"))
+            complain(l, key, "origins: entry %zu is not scheme://host", n + 1);
+        else if (l->config->origins)
+            l->config->origins[n++] = copy_text(l->config, item->valuestring);
+    }
+    l->config->origin_count = n;
+}
+
+static void set_auth(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *mode = cJSON_GetObjectItemCaseSensitive(value, "mode");
+
+    l->auth_is_set = true;
+    if (!cJSON_IsObject(value) || !cJSON_IsString(mode))
+        complain(l, key, "auth: needs { mode = \"open\" } or { mode = \"plugins\" }");
+    else if (strcmp(mode->valuestring, "open") == 0)
+        l->config->auth = ML_AUTH_OPEN;
+    else if (strcmp(mode->valuestring, "plugins") == 0)
+        l->config->auth = ML_AUTH_PLUGINS;
+    else if (strcmp(mode->valuestring, "password") == 0 || strcmp(mode->valuestring, "jwt") == 0)
+        complain(
+            l, key,
+            "auth.mode: \"%s\" is not in this version; \"open\" (loopback) and \"plugins\" are",
+            mode->valuestring);
+    else
+        complain(l, key, "auth.mode: \"%s\" is not one of open, plugins, password, jwt",
+                 mode->valuestring);
+}
+
+static void set_plugins(struct loading *l, const char *key, const cJSON *value)
+{
+    struct ml_config *config = l->config;
+    const cJSON *item;
+    size_t n = 0;
+
+    if (!cJSON_IsObject(value)) {
+        complain(l, key, "plugins: not a table of name = { config = {…} }");
+        return;
+    }
+    config->plugins =
+        ml_arena_array(&config->arena, (size_t)cJSON_GetArraySize(value), sizeof *config->plugins);
+    cJSON_ArrayForEach(item, value)
+    {
+        const cJSON *given = cJSON_GetObjectItemCaseSensitive(item, "config"), *field;
+        char *json = NULL;
+
+        cJSON_ArrayForEach(field, item)
+        {
+            if (strcmp(field->string, "config") != 0)
+                complain(l, key, "plugins[\"%s\"]: unknown key \"%s\"; did you mean \"config\"?",
+                         item->string, field->string);
+        }
+        if (given)
+            json = cJSON_PrintUnformatted(given);
+        if (!config->plugins || (given && !json)) {
+            complain(l, key, "plugins: out of memory");
+            return;
+        }
+        config->plugins[n++] = (struct ml_script_plugin){
+            .name = ml_slice_str(copy_text(config, item->string)),
+            .config_json =
+                json ? ml_arena_copy(&config->arena, ml_slice_str(json)) : ml_slice_make(NULL, 0),
+        };
+        cJSON_free(json);
+    }
+    config->plugin_count = n;
+}
+
+/* ---- The table --------------------------------------------------------------------------------
+ */
+
+static const struct key {
+    const char *name, *flag, *environment;
+    void (*set_text)(struct loading *l, const char *key, const char *value);
+    void (*set_json)(struct loading *l, const char *key, const cJSON *value);
+} keys[] = {
+    {"listen", "--listen", "MOONLOOM_LISTEN", set_listen, NULL},
+    {"data", "--data", "MOONLOOM_DATA", set_data, NULL},
+    {"store", "--store", "MOONLOOM_STORE", set_store, NULL},
+    {"bus", "--bus", "MOONLOOM_BUS", set_bus, NULL},
+    {"plugins_dir", "--plugins", "MOONLOOM_PLUGINS", set_plugins_dir, NULL},
+    {"public_url", NULL, "MOONLOOM_PUBLIC_URL", set_public_url, NULL},
+    {"log", "--log", "MOONLOOM_LOG", set_log, NULL},
+    {"origins", NULL, NULL, NULL, set_origins},
+    {"auth", NULL, NULL, NULL, set_auth},
+    {"plugins", NULL, NULL, NULL, set_plugins},
+};
+#define KEY_COUNT (sizeof keys / sizeof *keys)
+
+static unsigned edit_distance(const char *a, const char *b)
+{
+    unsigned row[64];
+    size_t n = strlen(b);
+
+    if (n >= 63 || strlen(a) >= 63)
+        return 99;
+    for (unsigned j = 0; j <= n; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            unsigned change = diagonal + (a[i - 1] != b[j - 1]), least = row[j] + 1;
+
+            diagonal = row[j];
+            if (row[j - 1] + 1 < least)
+                least = row[j - 1] + 1;
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[n];
+}
+
+static void complain_unknown(struct loading *l, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = 4;
+
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        unsigned d = edit_distance(name, keys[i].name);
+
+        if (d < best) {
+            best = d;
+            nearest = keys[i].name;
+        }
+    }
+    if (nearest)
+        complain(l, name, "unknown key \"%s\"; did you mean \"%s\"?", name, nearest);
+    else
+        complain(l, name, "unknown key \"%s\"", name);
+}
+
+static void apply_file_key(struct loading *l, const cJSON *item)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (strcmp(keys[i].name, item->string) != 0)
+            continue;
+        if (keys[i].set_json)
+            keys[i].set_json(l, item->string, item);
+        else if (cJSON_IsString(item))
+            keys[i].set_text(l, item->string, item->valuestring);
+        else
+            complain(l, item->string, "%s: not a text", item->string);
+        return;
+    }
+    complain_unknown(l, item->string);
+}
+
+static void apply_file(struct loading *l, const char *path)
+{
+    struct ml_writer json, lines;
+    struct ml_diag diag = {0};
+    cJSON *values = NULL, *line_table = NULL;
+    const cJSON *item;
+    enum ml_err err;
+
+    l->path = path;
+    l->has_file = true;
+    ml_writer_init(&json, CONFIG_BYTES);
+    ml_writer_init(&lines, CONFIG_BYTES);
+    err = ml_settings_read(path, &json, &lines, &diag);
+    if (err) {
+        l->complaints++;
+        l->report(l->arg, path, err == ML_EFORMAT ? (unsigned)diag.offset : 0, diag.text);
+    } else {
+        values = cJSON_ParseWithLength((const char *)json.ptr, json.len);
+        line_table = cJSON_ParseWithLength((const char *)lines.ptr, lines.len);
+        l->lines = line_table;
+        cJSON_ArrayForEach(item, values)
+        {
+            apply_file_key(l, item);
+        }
+        l->lines = NULL;
+    }
+    cJSON_Delete(values);
+    cJSON_Delete(line_table);
+    ml_writer_release(&json);
+    ml_writer_release(&lines);
+}
+
+static void apply_environment(struct loading *l)
+{
+    l->path = "environment";
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const char *value = keys[i].environment ? getenv(keys[i].environment) : NULL;
+
+        if (value && *value)
+            keys[i].set_text(l, NULL, value);
+    }
+}
+
+/* The flag of row i at argv[*at] (both "--flag value" and "--flag=value"), or NULL. */
+static const char *flag_value(const struct key *key, int argc, char **argv, int *at)
+{
+    size_t len = key->flag ? strlen(key->flag) : 0;
+
+    if (!len || strncmp(argv[*at], key->flag, len) != 0)
+        return NULL;
+    if (argv[*at][len] == '=')
+        return argv[*at] + len + 1;
+    if (argv[*at][len] || *at + 1 >= argc)
+        return NULL;
+    return argv[++*at];
+}
+
+static void apply_flags(struct loading *l, int argc, char **argv)
+{
+    l->path = "command line";
+    for (int at = 0; at < argc; at++) {
+        const char *value = NULL;
+
+        if (strcmp(argv[at], "--dev") == 0) {
+            l->config->is_dev = true;
+            continue;
+        }
+        if (strncmp(argv[at], "--config", 8) == 0) {
+            at += argv[at][8] != '=';
+            continue;
+        }
+        for (size_t i = 0; i < KEY_COUNT && !value; i++) {
+            const char *flag = argv[at];
+
+            value = flag_value(&keys[i], argc, argv, &at);
+            if (value)
+                keys[i].set_text(l, NULL, value);
+            else if (keys[i].flag && strcmp(flag, keys[i].flag) == 0)
+                break;
+        }
+        if (!value)
+            complain(l, NULL, "%s: unknown flag, or its value is missing", argv[at]);
+    }
+}
+
+static const char *find_config_flag(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0)
+            return argv[i] + 9;
+        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+            return argv[i + 1];
+    }
+    return NULL;
+}
+
+static void finish(struct loading *l)
+{
+    struct ml_config *config = l->config;
+    char store[4096];
+
+    if (!config->store) {
+        (void)snprintf(store, sizeof store, "sqlite:%s/moonloom.db", config->data_dir);
+        config->store = copy_text(config, store);
+    }
+    config->is_loopback = config->host && is_loopback(config->host);
+    if (!l->auth_is_set)
+        config->auth = ML_AUTH_OPEN;
+    if (config->auth == ML_AUTH_OPEN && !config->is_loopback) {
+        l->path = l->has_file ? l->path : "configuration";
+        complain(
+            l, NULL,
+            "open access (auth.mode = \"open\") is allowed on a loopback address only, not on %s: "
+            "set auth, or listen on 127.0.0.1",
+            config->host ? config->host : "this address");
+    }
+    if (config->auth == ML_AUTH_PLUGINS && !config->plugin_count)
+        complain(l, NULL, "auth.mode = \"plugins\" needs a plugin that authenticates");
+}
+
+enum ml_err ml_config_load(struct ml_config *config, int argc, char **argv, ml_config_report report,
+                           void *arg)
+{
+    struct loading l = {.config = config, .path = "defaults", .report = report, .arg = arg};
+    const char *path = find_config_flag(argc, argv);
+
+    *config = (struct ml_config){.log_level = ML_LOG_INFO};
+    ml_arena_init(&config->arena, CONFIG_BYTES);
+    set_listen(&l, NULL, "127.0.0.1:8080");
+    set_data(&l, NULL, "data");
+    if (!access("plugins", R_OK | X_OK))
+        set_plugins_dir(&l, NULL, "plugins");
+    if (!path && !access("moonloom.lua", R_OK))
+        path = "moonloom.lua";
+    if (path)
+        apply_file(&l, path);
+    apply_environment(&l);
+    apply_flags(&l, argc, argv);
+    finish(&l);
+    return l.complaints ? ML_EFORMAT : ML_OK;
+}
+
+void ml_config_release(struct ml_config *config)
+{
+    ml_arena_release(&config->arena);
+}

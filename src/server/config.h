@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Where every setting comes from: flags over environment over moonloom.lua over safe defaults. */
+#ifndef ML_SERVER_CONFIG_H
+#define ML_SERVER_CONFIG_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "script/script.h"
+
+enum ml_auth_mode { ML_AUTH_OPEN, ML_AUTH_PLUGINS };
+
+struct ml_config {
+    struct ml_arena arena; /* all text below */
+    char *host;
+    uint16_t port;
+    char *data_dir;    /* "data" */
+    char *store;       /* "sqlite:PATH" or "memory:" */
+    char *plugins_dir; /* NULL: only what the binary carries */
+    char *public_url;  /* may be NULL */
+    const char **origins;
+    size_t origin_count;
+    enum ml_auth_mode auth;
+    bool is_dev;
+    bool is_loopback;
+    struct ml_script_plugin *plugins;
+    size_t plugin_count;
+    enum ml_log_level log_level;
+};
+
+/** One complaint about a configuration. */
+typedef void (*ml_config_report)(void *arg, const char *path, unsigned line, const char *message);
+
+/**
+ * Read flags of `serve` (argv without the command), environment and file; check everything.
+ * Every finding is reported, not only the first.
+ * @retval ML_EFORMAT  at least one complaint
+ */
+enum ml_err ml_config_load(struct ml_config *config, int argc, char **argv, ml_config_report report,
+                           void *arg) ML_MUST_CHECK;
+void ml_config_release(struct ml_config *config);
+
+#endif

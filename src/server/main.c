@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* One binary: a command is a row of a table. Exit: 0 fine, 1 findings or failure, 2 usage. */
+#include "base/log.h"
+#include "server/cmd_bench.h"
+#include "server/cmd_update.h"
+#include "server/config.h"
+#include "server/wiring.h"
+
+#include <stdio.h>
+
+#ifndef MOONLOOM_VERSION
+#define MOONLOOM_VERSION "0"
+#endif
+
+static void print_complaint(void *arg, const char *path, unsigned line, const char *message)
+{
+    (void)arg;
+    if (line)
+        (void)fprintf(stderr, "%s:%u: %s\n", path, line, message);
+    else
+        (void)fprintf(stderr, "%s: %s\n", path, message);
+}
+
+static int cmd_serve(int argc, char **argv)
+{
+    struct ml_config config;
+    int status = 2;
+
+    if (!ml_config_load(&config, argc, argv, print_complaint, NULL))
+        status = ml_serve(&config);
+    ml_config_release(&config);
+    return status;
+}
+
+static int cmd_check_config(int argc, char **argv)
+{
+    struct ml_config config;
+    char *flags[2] = {(char *)(uintptr_t) "--config", argc == 1 ? argv[0] : NULL};
+    enum ml_err err;
+
+    if (argc != 1) {
+        (void)fprintf(stderr, "usage: moonloom check-config FILE\n");
+        return 2;
+    }
+    err = ml_config_load(&config, 2, flags, print_complaint, NULL);
+    ml_config_release(&config);
+    if (!err)
+        (void)printf("%s: fine\n", argv[0]);
+    return err ? 1 : 0;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    (void)printf("moonloom %s\n", MOONLOOM_VERSION);
+    return 0;
+}
+
+static const struct command {
+    const char *name, *arguments, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve",
+     "[--config FILE] [--listen HOST:PORT] [--data DIR] [--store URL] [--plugins DIR] [--log "
+     "LEVEL] [--dev]",
+     "run the server", cmd_serve},
+    {"check-config", "FILE", "check a configuration, print every error with its line",
+     cmd_check_config},
+    {"update", "apply|merge|diff|sv|convert|show …",
+     "work on files of Yjs updates, without a server", ml_cmd_update},
+    {"bench", "engine TRACE", "measure", ml_cmd_bench},
+    {"version", "", "print the version", cmd_version},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static int help(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (name && strcmp(name, commands[i].name) != 0)
+            continue;
+        (void)printf("  moonloom %s %s\n      %s\n", commands[i].name, commands[i].arguments,
+                     commands[i].summary);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return help(argc > 2 ? argv[2] : NULL);
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2);
+    (void)fprintf(stderr, "moonloom: unknown command \"%s\"; see moonloom help\n", name);
+    return 2;
+}
