@@ -59,8 +59,6 @@ export interface ProviderOptions {
   url: string;
   doc: Y.Doc;
   awareness?: Awareness;
-  /** Local changes that an earlier visit left without an acknowledgement. */
-  carried?: number;
   /** Transactions of this origin come from the store: they must reach the server but are nobody's new edit. */
   storeOrigin?: unknown;
   /** Settles when every change so far is in the store. Rejects if the store failed. */
@@ -93,13 +91,17 @@ export class MoonloomProvider {
   private final = false;
   private stopped = true;
 
-  private local: number;
+  private local = 0;
   private acked = 0;
   /** When each change in (acked, local] was made. */
   private madeAt: number[] = [];
   private batch: Uint8Array[] = [];
   private batchTimer: Timer | null = null;
   private flushing = false;
+  /** Counts the Step2 frames we sent: after each, older batches are obsolete. */
+  private session = 0;
+  /** The server refused a write on this connection; its echoes then promise nothing. */
+  private denied = false;
 
   private awarenessTimer: Timer | null = null;
   private attempt = 0;
@@ -126,9 +128,7 @@ export class MoonloomProvider {
     this.random = options.random ?? Math.random;
     this.persist = options.persist;
     this.storeOrigin = options.storeOrigin;
-    this.local = options.carried ?? 0;
     this.gapSince = this.now();
-    this.madeAt = new Array<number>(this.local).fill(this.gapSince);
     this.current = this.makeSnapshot();
     this.doc.on("update", this.onUpdate);
     this.awareness.on("update", this.onAwareness);
@@ -142,6 +142,13 @@ export class MoonloomProvider {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   };
+
+  /** Before the first connect: changes that an earlier visit left without an acknowledgement. */
+  carry(changes: number): void {
+    this.local += changes;
+    this.madeAt.unshift(...new Array<number>(changes).fill(this.now()));
+    this.changed();
+  }
 
   connect(): void {
     this.stopped = false;
@@ -221,11 +228,11 @@ export class MoonloomProvider {
     if (socket !== this.socket) return;
     this.clearOpenTimer();
     this.lastReceived = this.now();
+    this.denied = false;
     this.send({ type: "step1", stateVector: Y.encodeStateVector(this.doc) });
     // A new clock: the server remembers that we went away with the old one.
     const state = this.awareness.getLocalState();
     if (state !== null) this.awareness.setLocalState(state);
-    this.sendAwareness();
     this.heartbeatTimer = setInterval(() => this.heartbeat(), 1000);
     this.changed();
   }
@@ -259,6 +266,7 @@ export class MoonloomProvider {
         this.sendAwareness();
         break;
       case "denied":
+        this.denied = true;
         this.refusal = frame.reason === "" ? "you may not edit this document" : frame.reason;
         this.changed();
         break;
@@ -382,12 +390,14 @@ export class MoonloomProvider {
       do {
         const upTo = this.local;
         const taken = this.batch.length;
+        const session = this.session;
         await this.stored();
-        // The connection may have been lost, or begun, while we waited.
         if (!this.handshaken) {
           this.batch = [];
           return;
         }
+        // Another connection began while we waited: its Step2 held these, what is in the batch now is newer.
+        if (session !== this.session) continue;
         const ready = this.batch.splice(0, taken);
         if (ready.length === 0) continue;
         this.send({ type: "update", update: ready.length === 1 ? ready[0]! : Y.mergeUpdates(ready) });
@@ -411,6 +421,7 @@ export class MoonloomProvider {
   private answerStep1(stateVector: Uint8Array): void {
     this.send({ type: "step2", update: Y.encodeStateAsUpdate(this.doc, stateVector) });
     this.batch = [];
+    this.session += 1;
     this.handshaken = true;
     this.askStatus(this.local);
   }
@@ -423,12 +434,14 @@ export class MoonloomProvider {
 
   private onStatus(version: number): void {
     if (version > this.local) return;
+    if (version >= this.askedVersion) this.askedAt = null;
+    else this.askedAt = this.now();
+    if (this.denied) return;
+    this.refusal = null;
     if (version > this.acked) {
       this.madeAt.splice(0, version - this.acked);
       this.acked = version;
     }
-    if (version >= this.askedVersion) this.askedAt = null;
-    else this.askedAt = this.now();
     this.attempt = 0;
     this.confirmed = true;
     this.gapSince = null;

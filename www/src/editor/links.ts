@@ -1,0 +1,16 @@
+/* Which addresses a link may have. */
+
+const SCHEMES = new Set(["https:", "http:", "mailto:"]);
+
+/** The address, made whole ("example.org" becomes https://example.org), or null if it must not be a link. */
+export function safeUrl(text: string | null | undefined): string | null {
+  const value = (text ?? "").trim();
+  if (value === "" || /[\u0000-\u001f\u007f]/.test(value)) return null;
+  if (/^[\w.+-]+@[\w-]+(\.[\w-]+)+$/.test(value)) return `mailto:${value}`;
+  const whole = /^[a-z][a-z0-9+.-]*:/i.test(value) && !/^[\w.-]+:\d/.test(value) ? value : `https://${value.replace(/^\/+/, "")}`;
+  try {
+    return SCHEMES.has(new URL(whole).protocol) ? whole : null;
+  } catch {
+    return null;
+  }
+}

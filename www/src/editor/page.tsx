@@ -1,0 +1,282 @@
+import type { Editor } from "@tiptap/core";
+import type { Node } from "@tiptap/pm/model";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Skeleton } from "../pages/skeleton.tsx";
+import { session } from "../shell/api.ts";
+import { Icon, Logo } from "../shell/icon.tsx";
+import { newDocumentName } from "../shell/names.ts";
+import { OpenModeBanner } from "../shell/open-mode.tsx";
+import { Popover } from "../shell/popover.tsx";
+import { remember } from "../shell/recent.ts";
+import { editPath, navigate } from "../shell/router.ts";
+import { ThemeItems } from "../shell/theme-menu.tsx";
+import "../styles/editor.css";
+import { type OpenDocument, openDocument } from "./document.ts";
+import { createEditor } from "./editor.ts";
+import { changedText, copyText, download, type Format } from "./export.ts";
+import { KeyboardHelp } from "./keyboard-help.tsx";
+import { OutlinePanel } from "./outline.tsx";
+import { me, type Person } from "./person.ts";
+import { Presence } from "./presence.tsx";
+import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
+import { documentUrl, Share } from "./share.tsx";
+import { LANGUAGES, StatusBar } from "./status-bar.tsx";
+import { Toolbar } from "./toolbar.tsx";
+import { useAnnouncement, useSaveState } from "./use-save-state.ts";
+
+interface Props {
+  org: string;
+  name: string;
+}
+
+export function EditorPage({ org, name }: Props) {
+  const [open, setOpen] = useState<OpenDocument | null>(null);
+  const [ready, setReady] = useState(false);
+  const [self] = useState(me);
+  useEffect(() => {
+    let live = true;
+    const opened = openDocument(org, name, self);
+    setOpen(opened);
+    void opened.ready.then(() => live && setReady(true));
+    return () => {
+      live = false;
+      opened.close();
+    };
+  }, [org, name]);
+  if (open === null || !ready) return <Skeleton name={name} failed={false} />;
+  return <Workspace open={open} self={self} />;
+}
+
+function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person }) {
+  const paper = useRef<HTMLDivElement>(null);
+  const [editor, setEditor] = useState<Editor | null>(null);
+  const [self, setSelf] = useState(firstSelf);
+  const [help, setHelp] = useState(false);
+  const [toast, setToast] = useState("");
+  const [mode, setMode] = useState<string | null>(null);
+  const title = useMeta(open, "title") ?? open.name;
+  const language = useMeta(open, "lang") ?? browserLanguage();
+  const save = useSaveState(open);
+  const spoken = useAnnouncement(save);
+  const confirmed = useRef<Node | null>(null);
+
+  useLayoutEffect(() => {
+    const created = createEditor(open, paper.current!);
+    setEditor(created);
+    // A keyboard that covers half a phone comes when it is asked for.
+    if (created.isEmpty && matchMedia("(pointer: fine)").matches) created.commands.focus("start", { scrollIntoView: false });
+    return () => created.destroy();
+  }, [open]);
+
+  useEffect(() => {
+    void session().then((s) => {
+      setMode(s.mode);
+      // A server that knows the visitor knows the name better.
+      if (s.userName !== null) setSelf((now) => ({ ...now, id: s.userId ?? now.id, name: s.userName! }));
+    });
+  }, []);
+
+  useEffect(() => {
+    open.awareness.setLocalStateField("user", self);
+  }, [open, self]);
+
+  useEffect(() => {
+    document.title = `${title} · Moonloom`;
+    remember(open.org, open.name, title);
+  }, [title]);
+
+  useEffect(() => {
+    paper.current?.setAttribute("lang", language);
+  }, [language, editor]);
+
+  useEffect(() => {
+    editor?.setEditable(save.kind !== "refused", false);
+    if (save.kind === "saved") confirmed.current = editor?.state.doc ?? null;
+  }, [editor, save]);
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === "/") {
+        event.preventDefault();
+        setHelp(true);
+      } else if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "s") {
+        // Habit of many; there is nothing to do but say so.
+        event.preventDefault();
+        setToast(save.label);
+      }
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [save.label]);
+
+  useEffect(() => {
+    if (toast === "") return;
+    const timer = setTimeout(() => setToast(""), 3_000);
+    return () => clearTimeout(timer);
+  }, [toast]);
+
+  const copied = (worked: boolean, what: string) => setToast(worked ? `${what} copied` : "This browser does not let the page copy");
+  const actions: SaveActions = {
+    retry: () => open.provider.retry(),
+    copyChanges: () => {
+      if (editor === null) return;
+      const text = changedText(editor.state.doc, confirmed.current);
+      if (text === "") setToast("There are no changes to copy");
+      else void copyText(text).then((worked) => copied(worked, "Changes"));
+    },
+    downloadCopy: () => editor !== null && download(editor, title, "html"),
+  };
+
+  return (
+    <div class="page">
+      <header class="bar">
+        <a class="brand" href="/" data-nav aria-label="All documents" title="All documents">
+          <Logo />
+        </a>
+        <TitleField title={title} name={open.name} onTitle={(value) => setTitle(open, value)} readOnly={save.kind === "refused"} />
+        <SaveWidget save={save} actions={actions} />
+        <span class="spring" />
+        <Presence awareness={open.awareness} self={self} onSelf={setSelf} />
+        <Share org={open.org} name={open.name} mode={mode} onCopied={(worked) => copied(worked, "Link")} />
+        <MoreMenu
+          onDownload={(format) => editor !== null && download(editor, title, format)}
+          onCopyLink={() => void copyText(documentUrl(open.org, open.name)).then((worked) => copied(worked, "Link"))}
+          onHelp={() => setHelp(true)}
+        />
+      </header>
+      <div class="banners">
+        <OpenModeBanner mode={mode} />
+        <SaveBanner save={save} actions={actions} />
+      </div>
+      {editor !== null && <Toolbar editor={editor} />}
+      <div class="workspace">
+        {editor !== null && <OutlinePanel editor={editor} />}
+        <main class="desk" onMouseDown={(event) => editor !== null && focusFromDesk(event, editor)}>
+          <div ref={paper} class="paper" />
+        </main>
+      </div>
+      {editor !== null && (
+        <StatusBar editor={editor} save={save} language={language} onLanguage={(code) => open.meta.set("lang", code)} onHelp={() => setHelp(true)} />
+      )}
+      <div class="sr-only" role="status" aria-live="polite" data-live>
+        {spoken}
+      </div>
+      <div class={toast === "" ? "toast" : "toast toast-on"} aria-hidden={toast === ""}>
+        {toast}
+      </div>
+      {help && <KeyboardHelp onClose={() => setHelp(false)} />}
+    </div>
+  );
+}
+
+interface TitleProps {
+  title: string;
+  name: string;
+  readOnly: boolean;
+  onTitle: (title: string) => void;
+}
+
+function TitleField({ title, name, readOnly, onTitle }: TitleProps) {
+  return (
+    <h1 class="title">
+      <span class="title-sizer" aria-hidden="true">
+        {title || name}
+      </span>
+      <input
+        class="title-input"
+        aria-label="Document title"
+        title="Rename"
+        autocomplete="off"
+        maxLength={200}
+        size={1}
+        placeholder={name}
+        readOnly={readOnly}
+        value={title}
+        onInput={(event) => onTitle(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" || event.key === "Escape") document.querySelector<HTMLElement>(".prose")?.focus();
+        }}
+      />
+    </h1>
+  );
+}
+
+interface MoreProps {
+  onDownload: (format: Format) => void;
+  onCopyLink: () => void;
+  onHelp: () => void;
+}
+
+function MoreMenu({ onDownload, onCopyLink, onHelp }: MoreProps) {
+  const item = (icon: string, label: string, run: () => void) => (
+    <button
+      type="button"
+      role="menuitem"
+      class="menu-item"
+      tabIndex={-1}
+      onClick={(event) => {
+        event.currentTarget.closest<HTMLElement>("[popover]")?.hidePopover();
+        run();
+      }}
+    >
+      <Icon name={icon} /> {label}
+    </button>
+  );
+  return (
+    <Popover kind="menu" label="More" title="More" align="end" buttonClass="btn btn-icon" button={<Icon name="ellipsis" />}>
+      {item("plus", "New document", () => navigate(editPath("default", newDocumentName())))}
+      {item("house", "All documents", () => navigate("/"))}
+      {item("link", "Copy link", onCopyLink)}
+      <div class="menu-group" role="group" aria-label="Download a copy">
+        <span class="menu-label" aria-hidden="true">
+          Download a copy
+        </span>
+        {item("download", "Text (.txt)", () => onDownload("txt"))}
+        {item("download", "Web page (.html)", () => onDownload("html"))}
+        {item("download", "Data (.json)", () => onDownload("json"))}
+      </div>
+      <div class="menu-group" role="group" aria-label="Theme">
+        <span class="menu-label" aria-hidden="true">
+          Theme
+        </span>
+        <ThemeItems />
+      </div>
+      <div class="menu-group" role="group" aria-label="Help">
+        {item("keyboard", "Keyboard", onHelp)}
+      </div>
+    </Popover>
+  );
+}
+
+function useMeta(open: OpenDocument, key: string): string | null {
+  const get = () => {
+    const value = open.meta.get(key);
+    return typeof value === "string" && value !== "" ? value : null;
+  };
+  const [value, setValue] = useState(get);
+  useEffect(() => {
+    const look = () => setValue(get());
+    look();
+    open.meta.observe(look);
+    return () => open.meta.unobserve(look);
+  }, [open]);
+  return value;
+}
+
+function setTitle(open: OpenDocument, title: string): void {
+  if (title.trim() === "") open.meta.delete("title");
+  else open.meta.set("title", title);
+}
+
+function browserLanguage(): string {
+  const code = navigator.language.split("-")[0] ?? "en";
+  return LANGUAGES.some(([known]) => known === code) ? code : "en";
+}
+
+/** A click beside or below the text still means: write. */
+function focusFromDesk(event: MouseEvent, editor: Editor): void {
+  const target = event.target as HTMLElement;
+  if (!target.matches(".desk, .paper") || target.clientWidth <= event.offsetX) return;
+  event.preventDefault();
+  editor.commands.focus("end");
+}
