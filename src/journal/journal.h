@@ -6,8 +6,12 @@
  *
  * Three implementations behind one struct: memory (tests, `store = "memory:"`), SQLite, PostgreSQL.
  * Every call is a request that the caller owns until its `done` runs. `done` runs later, on the loop
- * thread that made the request, never from inside the call; requests of one document finish in the
- * order in which they were made. Cancelling is not possible: whoever closes waits for `done`.
+ * thread that made the request, never from inside the call. Cancelling is not possible: whoever
+ * closes waits for `done`.
+ *
+ * Order: appends of one document finish in the order in which they were made, so do its snapshots,
+ * so do its loads. Between these three there is no order, but what was answered is seen: a load
+ * asked after an append was answered has its records, one asked earlier may or may not.
  */
 #ifndef ML_JOURNAL_JOURNAL_H
 #define ML_JOURNAL_JOURNAL_H
@@ -23,6 +27,15 @@
 
 struct ml_journal;
 
+/** Private to the journal: how a request waits. The caller leaves it alone. */
+struct ml_journal_node {
+    struct ml_list link;
+    int kind;
+    bool refused;           /* answered without being tried: the error is set already */
+    uint8_t codec;
+    struct ml_blob *packed; /* a snapshot on its way from packing to storing */
+};
+
 /** Who did it, for a record. Slices borrow from the caller until `done`. */
 struct ml_record {
     struct ml_blob *bytes;     /* V1 update: the result, after undo and amendments */
@@ -34,7 +47,14 @@ struct ml_record {
     bool repeated;             /* result: the key was in the journal; nothing was inserted */
 };
 
-/** Add records to one document, all or nothing, in one transaction with others (group commit). */
+/**
+ * Add records to one document, all or nothing, in one transaction with others (group commit).
+ *
+ * The first append creates the document (and its org); one with no records creates it empty. A
+ * record whose key (session, message_no) is there is left out, answered with its old seq and
+ * `repeated`, and the rest still goes in. Records of this very append that an earlier attempt
+ * committed do not count as somebody else's for `expected_head`.
+ */
 struct ml_append {
     /* request */
     struct ml_slice org, name;     /* borrowed until done */
@@ -44,11 +64,14 @@ struct ml_append {
     void (*done)(struct ml_append *append);
     /* result */
     enum ml_err err;               /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
-                                      with the same keys; ML_ENOTFOUND: deleted (tombstone) */
+                                      with the same keys; ML_ENOTFOUND: deleted (tombstone);
+                                      ML_EBUSY: too much is waiting, nothing was tried; ML_ELIMIT: too
+                                      large for ever; ML_EFORMAT: the stored document is damaged;
+                                      ML_ECLOSED: asked after close */
     uint64_t head;                 /* after the commit */
     struct ml_diag diag;
-    /* private to the journal */
-    struct ml_list node;
+    /* private */
+    struct ml_journal_node node;
 };
 
 /** One stored record, as read back. */
@@ -79,11 +102,14 @@ struct ml_load {
     size_t count;
     struct ml_diag diag;
     /* private */
-    struct ml_list node;
+    struct ml_journal_node node;
 };
 void ml_load_release(struct ml_load *load);
 
-/** Store a verified snapshot of records 1…seq beside the older ones, then move the pointer (REL-25). */
+/**
+ * Store a verified snapshot of records 1…seq beside the older ones, then move the pointer (REL-25).
+ * The newest may be put again if the stored one is damaged.
+ */
 struct ml_snapshot_put {
     /* request */
     struct ml_slice org, name;
@@ -94,9 +120,11 @@ struct ml_snapshot_put {
     uint32_t keep;                 /* unpinned snapshots that stay; at least 3 */
     void (*done)(struct ml_snapshot_put *put);
     /* result */
-    enum ml_err err;               /* ML_ECONFLICT: a newer one, or another epoch, is there */
+    enum ml_err err;               /* ML_ECONFLICT: a newer one, or another epoch, is there, or seq is
+                                      beyond the head; ML_ENOTFOUND; ML_EIO */
     struct ml_diag diag;
-    struct ml_list node;
+    /* private */
+    struct ml_journal_node node;
 };
 
 /** Documents of an org by name (byte order), tombstones left out. */
@@ -116,7 +144,8 @@ struct ml_list_documents {
     size_t count;
     bool more;
     struct ml_diag diag;
-    struct ml_list node;
+    /* private */
+    struct ml_journal_node node;
 };
 void ml_list_documents_release(struct ml_list_documents *list);
 
@@ -144,12 +173,20 @@ void ml_journal_load(struct ml_journal *journal, struct ml_load *load);
 void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put);
 void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list);
 void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
-/** Finishes what was asked, then calls `done` on the loop; the journal is gone after that. */
+/**
+ * Finishes what was asked, then calls `done` on the loop; the journal is gone after that. Requests
+ * made meanwhile (from inside a `done`) are answered ML_ECLOSED.
+ */
 void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 
 /**
  * SQLite: one file, one writer thread, WAL, synchronous=FULL, group commit of whatever is waiting.
- * Creates the file (0600, folder 0700) and brings the schema up to date. Answers arrive on `loop`.
+ * Creates the file (0600, folder 0700) and brings the schema up to date. Answers arrive on `loop`,
+ * which the journal keeps alive until it is closed. Blocks; for start-up.
+ *
+ * @retval ML_EBUSY    another process (or journal) has it open for writing
+ * @retval ML_EVERSION the schema is newer than this build
+ * @retval ML_EFORMAT  not a database, or not one of ours
  */
 enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
                                    struct ml_journal **journal_out) ML_MUST_CHECK;
@@ -159,9 +196,12 @@ enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_
 
 /* For simulations (memory with loop NULL): */
 
-/** Carry out and answer what is waiting, one transaction for all; answers how many requests. */
+/**
+ * Carry out and answer what is waiting, one transaction for all; answers how many requests. After
+ * ml_journal_close the next step finishes everything, runs close's `done` and frees the journal.
+ */
 size_t ml_journal_memory_step(struct ml_journal *journal);
-/** What the next transactions do. */
+/** What the next transactions that write do; loads and lists are not touched. */
 enum ml_journal_fault {
     ML_FAULT_NONE,
     ML_FAULT_FAIL,    /* not committed, ML_EIO */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal/journal.h"
+
+#include "base/assert.h"
+#include "journal/request.h"
+
+#include <stdlib.h>
+
+void ml_load_release(struct ml_load *load)
+{
+    ml_blob_unref(load->snapshot);
+    load->snapshot = NULL;
+    for (size_t i = 0; i < load->count; i++)
+        ml_blob_unref(load->records[i].bytes);
+    free(load->records);
+    load->records = NULL;
+    load->count = 0;
+}
+
+void ml_list_documents_release(struct ml_list_documents *list)
+{
+    free(list->items); /* the names stand behind the items */
+    list->items = NULL;
+    list->count = 0;
+}
+
+/* Where the error and its text stand in each kind of request. */
+static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_out)
+{
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_APPEND:
+        *diag_out = &ml_append_of(node)->diag;
+        return &ml_append_of(node)->err;
+    case ML_REQUEST_LOAD:
+        *diag_out = &ml_load_of(node)->diag;
+        return &ml_load_of(node)->err;
+    case ML_REQUEST_SNAPSHOT:
+        *diag_out = &ml_snapshot_of(node)->diag;
+        return &ml_snapshot_of(node)->err;
+    case ML_REQUEST_LIST:
+        break;
+    }
+    *diag_out = &ml_list_of(node)->diag;
+    return &ml_list_of(node)->err;
+}
+
+void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *text)
+{
+    struct ml_diag *diag;
+    enum ml_err *at = err_of(node, &diag);
+
+    *at = ml_diag_set(diag, err, 0, "%s", text ? text : ml_err_text(err));
+}
+
+void ml_request_answer(struct ml_journal_node *node)
+{
+    ML_ASSERT(!node->packed);
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_APPEND:
+        ml_append_of(node)->done(ml_append_of(node));
+        return;
+    case ML_REQUEST_LOAD:
+        ml_load_of(node)->done(ml_load_of(node));
+        return;
+    case ML_REQUEST_SNAPSHOT:
+        ml_snapshot_of(node)->done(ml_snapshot_of(node));
+        return;
+    case ML_REQUEST_LIST:
+        ml_list_of(node)->done(ml_list_of(node));
+        return;
+    }
+}
+
+uint64_t ml_append_cost(const struct ml_append *append)
+{
+    uint64_t cost = sizeof *append;
+
+    for (size_t i = 0; i < append->count; i++) {
+        const struct ml_record *record = &append->records[i];
+
+        cost += sizeof *record + record->bytes->len + record->author.len + record->session.len;
+    }
+    return cost;
+}
+
+bool ml_append_is_late(const struct ml_append *append, uint64_t head)
+{
+    uint64_t ours = append->expected_head;
+
+    if (append->expected_head == ML_SEQ_ANY)
+        return false;
+    for (size_t i = 0; i < append->count; i++)
+        if (append->records[i].repeated && append->records[i].seq == ours + 1)
+            ours++;
+    return ours != head;
+}
+
+static void prepare(struct ml_journal_node *node, enum ml_request_kind kind)
+{
+    struct ml_diag *diag;
+
+    *node = (struct ml_journal_node){.kind = kind};
+    *err_of(node, &diag) = ML_OK;
+    *diag = (struct ml_diag){0};
+}
+
+void ml_journal_append(struct ml_journal *journal, struct ml_append *append)
+{
+    ML_ASSERT(append->done && (append->records || !append->count));
+    ML_ASSERT(append->org.len && append->name.len);
+    prepare(&append->node, ML_REQUEST_APPEND);
+    append->head = 0;
+    for (size_t i = 0; i < append->count; i++) {
+        ML_ASSERT(append->records[i].bytes);
+        append->records[i].seq = 0;
+        append->records[i].repeated = false;
+    }
+    journal->ops->append(journal, append);
+}
+
+void ml_journal_load(struct ml_journal *journal, struct ml_load *load)
+{
+    ML_ASSERT(load->done && load->org.len && load->name.len);
+    prepare(&load->node, ML_REQUEST_LOAD);
+    load->exists = false;
+    load->epoch = load->head = load->snapshot_seq = 0;
+    load->snapshot = NULL;
+    load->records = NULL;
+    load->count = 0;
+    journal->ops->load(journal, load);
+}
+
+void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put)
+{
+    ML_ASSERT(put->done && put->state && put->state_vector && put->seq > 0);
+    ML_ASSERT(put->org.len && put->name.len);
+    prepare(&put->node, ML_REQUEST_SNAPSHOT);
+    journal->ops->put_snapshot(journal, put);
+}
+
+void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list)
+{
+    ML_ASSERT(list->done && list->org.len && list->limit >= 1 && list->limit <= 1000);
+    prepare(&list->node, ML_REQUEST_LIST);
+    list->items = NULL;
+    list->count = 0;
+    list->more = false;
+    journal->ops->list_documents(journal, list);
+}
+
+void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out)
+{
+    journal->ops->stats(journal, out);
+}
+
+void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void *arg)
+{
+    ML_ASSERT(done);
+    journal->ops->close(journal, done, arg);
+}

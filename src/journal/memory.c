@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal in memory: tests, `store = "memory:"`, and the simulations, where it is what survives
+ * a "restart". It follows the same rules as the databases, so it is the model they are compared
+ * with: seq from 1 without holes, keys that are stored once, snapshots by compare-and-set.
+ *
+ *   request -> inbox -> carry_out (all of it is one transaction) -> answer
+ *
+ * With a loop the inbox is carried out by an async of that loop; without one, by
+ * ml_journal_memory_step.
+ */
+#include "journal/journal.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/hashmap.h"
+#include "journal/request.h"
+
+#include <stdlib.h>
+
+/* An idempotency key; `bytes` is session, then message number. */
+struct memory_key {
+    uint64_t seq;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct memory_record {
+    struct ml_blob *bytes;
+    struct memory_key *key; /* NULL: none */
+};
+
+struct memory_snapshot {
+    uint64_t seq;
+    struct ml_blob *state;
+    size_t bytes; /* state and state vector */
+};
+
+struct memory_document {
+    struct ml_slice key, org, name; /* in `text`: org, NUL, name */
+    uint64_t epoch, head, record_bytes;
+    int64_t created_ms, updated_ms;
+    struct memory_record *records; /* [seq - 1] */
+    size_t cap;
+    struct memory_snapshot *snapshots; /* by seq, oldest first */
+    size_t snapshot_count;
+    struct ml_hashmap keys;
+    uint8_t text[];
+};
+
+struct memory_journal {
+    struct ml_journal base;
+    uv_loop_t *loop; /* NULL: stepped by hand */
+    uv_async_t async;
+    struct ml_list inbox;
+    struct ml_hashmap documents;
+    struct ml_journal_stats stats;
+    enum ml_journal_fault fault;
+    unsigned faults_left;
+    bool closing, ended;
+    void (*on_closed)(void *arg);
+    void *on_closed_arg;
+};
+
+static struct memory_journal *memory_of(struct ml_journal *journal)
+{
+    return ML_CONTAINER(journal, struct memory_journal, base);
+}
+
+/* --- documents --- */
+
+static struct ml_slice join_key(uint8_t *at, struct ml_slice org, struct ml_slice name)
+{
+    memcpy(at, org.ptr, org.len);
+    at[org.len] = 0;
+    memcpy(at + org.len + 1, name.ptr, name.len);
+    return ml_slice_make(at, org.len + 1 + name.len);
+}
+
+static enum ml_err find_document(struct memory_journal *j, struct ml_slice org,
+                                 struct ml_slice name, struct memory_document **out)
+{
+    uint8_t *text = malloc(org.len + 1 + name.len);
+
+    *out = NULL;
+    if (!text)
+        return ML_ELIMIT;
+    *out = ml_hashmap_get(&j->documents, join_key(text, org, name));
+    free(text);
+    return ML_OK;
+}
+
+static void free_document(struct memory_document *document)
+{
+    for (uint64_t i = 0; i < document->head; i++) {
+        ml_blob_unref(document->records[i].bytes);
+        free(document->records[i].key);
+    }
+    for (size_t i = 0; i < document->snapshot_count; i++)
+        ml_blob_unref(document->snapshots[i].state);
+    ml_hashmap_release(&document->keys);
+    free(document->records);
+    free(document->snapshots);
+    free(document);
+}
+
+static struct memory_document *make_document(struct memory_journal *j, struct ml_slice org,
+                                             struct ml_slice name, int64_t at_ms)
+{
+    struct memory_document *document = calloc(1, sizeof *document + org.len + 1 + name.len);
+
+    if (!document)
+        return NULL;
+    document->key = join_key(document->text, org, name);
+    document->org = ml_slice_make(document->text, org.len);
+    document->name = ml_slice_make(document->text + org.len + 1, name.len);
+    document->epoch = 1;
+    document->created_ms = document->updated_ms = at_ms;
+    ml_hashmap_init(&document->keys);
+    if (!ml_hashmap_put(&j->documents, document->key, document)) {
+        free_document(document);
+        return NULL;
+    }
+    return document;
+}
+
+/* --- appends --- */
+
+static struct memory_key *make_key(const struct ml_record *record)
+{
+    size_t len = record->session.len + sizeof record->message_no;
+    struct memory_key *key = malloc(sizeof *key + len);
+
+    if (!key)
+        return NULL;
+    key->len = len;
+    memcpy(key->bytes, record->session.ptr, record->session.len);
+    memcpy(key->bytes + record->session.len, &record->message_no, sizeof record->message_no);
+    return key;
+}
+
+/* Is the key of this record stored? Then seq and repeated say so. */
+static enum ml_err find_repeat(const struct memory_document *document, struct ml_record *record)
+{
+    struct memory_key *wanted, *found;
+
+    record->repeated = false;
+    if (!record->session.len)
+        return ML_OK;
+    wanted = make_key(record);
+    if (!wanted)
+        return ML_ELIMIT;
+    found = ml_hashmap_get(&document->keys, ml_slice_make(wanted->bytes, wanted->len));
+    free(wanted);
+    if (found) {
+        record->repeated = true;
+        record->seq = found->seq;
+    }
+    return ML_OK;
+}
+
+static enum ml_err insert_record(struct memory_document *document, struct ml_record *record)
+{
+    struct memory_key *key = NULL;
+
+    if (document->head == document->cap) {
+        size_t cap = document->cap ? document->cap * 2 : 16;
+        struct memory_record *bigger = realloc(document->records, cap * sizeof *bigger);
+
+        if (!bigger)
+            return ML_ELIMIT;
+        document->records = bigger;
+        document->cap = cap;
+    }
+    if (record->session.len) {
+        key = make_key(record);
+        if (!key)
+            return ML_ELIMIT;
+        key->seq = document->head + 1;
+        if (!ml_hashmap_put(&document->keys, ml_slice_make(key->bytes, key->len), key)) {
+            free(key);
+            return ML_ELIMIT;
+        }
+    }
+    document->records[document->head++] = (struct memory_record){ml_blob_ref(record->bytes), key};
+    document->record_bytes += record->bytes->len;
+    document->updated_ms = record->at_ms;
+    record->seq = document->head;
+    return ML_OK;
+}
+
+/* Take back the records after `head`. */
+static void undo_records(struct memory_document *document, uint64_t head)
+{
+    while (document->head > head) {
+        struct memory_record *record = &document->records[--document->head];
+
+        if (record->key)
+            ml_hashmap_remove(&document->keys, ml_slice_make(record->key->bytes, record->key->len));
+        free(record->key);
+        document->record_bytes -= record->bytes->len;
+        ml_blob_unref(record->bytes);
+    }
+}
+
+static enum ml_err append_records(struct memory_journal *j, struct ml_append *append)
+{
+    int64_t at_ms = append->count ? append->records[0].at_ms : ml_clock_wall_ms();
+    struct memory_document *document;
+    uint64_t head_before;
+    enum ml_err err;
+
+    err = find_document(j, append->org, append->name, &document);
+    if (err)
+        return err;
+    for (size_t i = 0; document && i < append->count && !err; i++)
+        err = find_repeat(document, &append->records[i]);
+    if (err)
+        return err;
+    head_before = append->head = document ? document->head : 0;
+    if (ml_append_is_late(append, append->head))
+        return ML_EMOVED;
+    if (!document)
+        document = make_document(j, append->org, append->name, at_ms);
+    if (!document)
+        return ML_ELIMIT;
+    for (size_t i = 0; i < append->count; i++) {
+        struct ml_record *record = &append->records[i];
+
+        /* Asked again: the same key may stand twice in one append. */
+        err = find_repeat(document, record);
+        if (!err && !record->repeated)
+            err = insert_record(document, record);
+        if (err) {
+            undo_records(document, head_before);
+            return err;
+        }
+    }
+    append->head = document->head;
+    j->stats.rows += document->head - head_before;
+    for (uint64_t i = head_before; i < document->head; i++)
+        j->stats.bytes += document->records[i].bytes->len;
+    return ML_OK;
+}
+
+/* --- snapshots --- */
+
+static uint64_t newest_snapshot(const struct memory_document *document)
+{
+    return document->snapshot_count ? document->snapshots[document->snapshot_count - 1].seq : 0;
+}
+
+static enum ml_err put_snapshot(struct memory_journal *j, struct ml_snapshot_put *put)
+{
+    uint32_t keep = put->keep < ML_KEEP_MIN ? ML_KEEP_MIN : put->keep;
+    struct memory_document *document;
+    struct memory_snapshot *bigger;
+    enum ml_err err;
+
+    err = find_document(j, put->org, put->name, &document);
+    if (err)
+        return err;
+    if (!document)
+        return ML_ENOTFOUND;
+    if (put->epoch != document->epoch || put->seq > document->head ||
+        put->seq <= newest_snapshot(document))
+        return ML_ECONFLICT;
+    bigger = realloc(document->snapshots, (document->snapshot_count + 1) * sizeof *bigger);
+    if (!bigger)
+        return ML_ELIMIT;
+    document->snapshots = bigger;
+    bigger[document->snapshot_count++] = (struct memory_snapshot){
+        put->seq, ml_blob_ref(put->state), put->state->len + put->state_vector->len};
+    while (document->snapshot_count > keep) {
+        ml_blob_unref(bigger[0].state);
+        memmove(bigger, bigger + 1, --document->snapshot_count * sizeof *bigger);
+    }
+    return ML_OK;
+}
+
+/* --- reading --- */
+
+static enum ml_err load_records(const struct memory_document *document, uint64_t after,
+                                struct ml_load *load)
+{
+    if (after >= document->head)
+        return ML_OK;
+    load->records = calloc((size_t)(document->head - after), sizeof *load->records);
+    if (!load->records)
+        return ML_ELIMIT;
+    for (uint64_t seq = after + 1; seq <= document->head; seq++)
+        load->records[load->count++] =
+            (struct ml_stored){seq, ml_blob_ref(document->records[seq - 1].bytes)};
+    return ML_OK;
+}
+
+static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
+{
+    struct memory_document *document;
+    enum ml_err err;
+
+    err = find_document(j, load->org, load->name, &document);
+    if (err || !document)
+        return err;
+    load->exists = true;
+    load->epoch = document->epoch;
+    load->head = document->head;
+    if (load->after_seq)
+        return load_records(document, load->after_seq, load);
+    for (size_t i = document->snapshot_count; i--;) {
+        const struct memory_snapshot *snapshot = &document->snapshots[i];
+
+        if (snapshot->seq <= load->max_snapshot_seq) {
+            load->snapshot_seq = snapshot->seq;
+            load->snapshot = ml_blob_ref(snapshot->state);
+            break;
+        }
+    }
+    return load_records(document, load->snapshot_seq, load);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return ml_slice_compare(((const struct ml_listed *)a)->name,
+                            ((const struct ml_listed *)b)->name);
+}
+
+static bool is_wanted(const struct memory_document *document, const struct ml_list_documents *list)
+{
+    return ml_slice_equal(document->org, list->org) && document->name.len >= list->prefix.len &&
+           ml_slice_equal(ml_slice_make(document->name.ptr, list->prefix.len), list->prefix) &&
+           (!list->after.len || ml_slice_compare(document->name, list->after) > 0);
+}
+
+static enum ml_err list_documents(struct memory_journal *j, struct ml_list_documents *list)
+{
+    struct ml_listed *all = NULL;
+    size_t count = 0, names = 0, cursor = 0, keep;
+    uint8_t *text;
+    void *value;
+
+    if (!j->documents.count)
+        return ML_OK;
+    all = calloc(j->documents.count, sizeof *all);
+    if (!all)
+        return ML_ELIMIT;
+    while (ml_hashmap_next(&j->documents, &cursor, &value)) {
+        const struct memory_document *document = value;
+        uint64_t bytes = document->record_bytes;
+
+        if (!is_wanted(document, list))
+            continue;
+        for (size_t i = 0; i < document->snapshot_count; i++)
+            bytes += document->snapshots[i].bytes;
+        all[count++] =
+            (struct ml_listed){document->name, document->head,       newest_snapshot(document),
+                               bytes,          document->created_ms, document->updated_ms};
+    }
+    qsort(all, count, sizeof *all, compare_names);
+    keep = count < list->limit ? count : list->limit;
+    for (size_t i = 0; i < keep; i++)
+        names += all[i].name.len;
+    list->items = malloc(keep * sizeof *all + names + 1);
+    if (!list->items) {
+        free(all);
+        return ML_ELIMIT;
+    }
+    memcpy(list->items, all, keep * sizeof *all);
+    text = (uint8_t *)(list->items + keep);
+    for (size_t i = 0; i < keep; i++) {
+        memcpy(text, all[i].name.ptr, all[i].name.len);
+        list->items[i].name.ptr = text;
+        text += all[i].name.len;
+    }
+    list->count = keep;
+    list->more = count > keep;
+    free(all);
+    return ML_OK;
+}
+
+/* --- the inbox --- */
+
+static bool writes(const struct ml_journal_node *node)
+{
+    return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT;
+}
+
+static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node,
+                          enum ml_journal_fault fault)
+{
+    enum ml_err err = ML_OK;
+
+    if (writes(node) && fault == ML_FAULT_FAIL) {
+        ml_request_fail(node, ML_EIO, "the transaction failed (fault on demand)");
+        return;
+    }
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_APPEND:
+        err = append_records(j, ml_append_of(node));
+        break;
+    case ML_REQUEST_LOAD:
+        err = load_document(j, ml_load_of(node));
+        break;
+    case ML_REQUEST_SNAPSHOT:
+        err = put_snapshot(j, ml_snapshot_of(node));
+        break;
+    case ML_REQUEST_LIST:
+        err = list_documents(j, ml_list_of(node));
+        break;
+    }
+    if (writes(node) && fault == ML_FAULT_UNKNOWN)
+        err = ML_EIO;
+    if (err)
+        ml_request_fail(node, err, NULL);
+}
+
+static size_t carry_out(struct memory_journal *j)
+{
+    enum ml_journal_fault fault = ML_FAULT_NONE;
+    struct ml_list batch, *link;
+    size_t answered = 0;
+    bool any_writes = false;
+
+    ml_list_init(&batch);
+    ml_list_splice(&batch, &j->inbox);
+    ML_LIST_EACH(at, &batch)
+    any_writes = any_writes || (writes(ml_node_of(at)) && !ml_node_of(at)->refused);
+    if (any_writes && j->faults_left) {
+        j->faults_left--;
+        fault = j->fault;
+    }
+    ML_LIST_EACH(at, &batch)
+    if (!ml_node_of(at)->refused)
+        carry_out_one(j, ml_node_of(at), fault);
+    if (any_writes) {
+        j->stats.commits += fault != ML_FAULT_FAIL;
+        j->stats.errors += fault != ML_FAULT_NONE;
+    }
+    for (link = ml_list_take_first(&batch); link; link = ml_list_take_first(&batch)) {
+        struct ml_journal_node *node = ml_node_of(link);
+
+        if (node->kind == ML_REQUEST_APPEND && !node->refused)
+            j->stats.waiting_bytes -= ml_append_cost(ml_append_of(node));
+        ml_request_answer(node);
+        answered++;
+    }
+    return answered;
+}
+
+static void free_journal(struct memory_journal *j)
+{
+    void (*on_closed)(void *arg) = j->on_closed;
+    void *arg = j->on_closed_arg;
+    size_t cursor = 0;
+    void *document;
+
+    while (ml_hashmap_next(&j->documents, &cursor, &document))
+        free_document(document);
+    ml_hashmap_release(&j->documents);
+    free(j);
+    on_closed(arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    free_journal(handle->data);
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct memory_journal *j = async->data;
+
+    carry_out(j);
+    if (!j->closing)
+        return;
+    while (!ml_list_is_empty(&j->inbox))
+        carry_out(j);
+    j->ended = true;
+    uv_close((uv_handle_t *)async, on_handle_closed);
+}
+
+static void wake(struct memory_journal *j)
+{
+    if (j->loop)
+        (void)uv_async_send(&j->async); /* fails only on a broken handle */
+}
+
+static void enqueue(struct memory_journal *j, struct ml_journal_node *node)
+{
+    ML_ASSERT(!j->ended);
+    if (j->closing) {
+        ml_request_fail(node, ML_ECLOSED, NULL);
+        node->refused = true;
+    }
+    ml_list_append(&j->inbox, &node->link);
+    wake(j);
+}
+
+static void memory_append(struct ml_journal *journal, struct ml_append *append)
+{
+    struct memory_journal *j = memory_of(journal);
+    uint64_t cost = ml_append_cost(append);
+
+    if (!j->closing && cost > ML_WAITING_MAX_BYTES - j->stats.waiting_bytes) {
+        ml_request_fail(&append->node, cost > ML_WAITING_MAX_BYTES ? ML_ELIMIT : ML_EBUSY, NULL);
+        append->node.refused = true;
+    } else if (!j->closing) {
+        j->stats.waiting_bytes += cost;
+    }
+    enqueue(j, &append->node);
+}
+
+static void memory_load(struct ml_journal *journal, struct ml_load *load)
+{
+    enqueue(memory_of(journal), &load->node);
+}
+
+static void memory_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put)
+{
+    enqueue(memory_of(journal), &put->node);
+}
+
+static void memory_list_documents(struct ml_journal *journal, struct ml_list_documents *list)
+{
+    enqueue(memory_of(journal), &list->node);
+}
+
+static void memory_stats(struct ml_journal *journal, struct ml_journal_stats *out)
+{
+    *out = memory_of(journal)->stats;
+}
+
+static void memory_close(struct ml_journal *journal, void (*done)(void *arg), void *arg)
+{
+    struct memory_journal *j = memory_of(journal);
+
+    ML_ASSERT(!j->closing);
+    j->closing = true;
+    j->on_closed = done;
+    j->on_closed_arg = arg;
+    wake(j);
+}
+
+static const struct ml_journal_ops memory_ops = {
+    .append = memory_append,
+    .load = memory_load,
+    .put_snapshot = memory_put_snapshot,
+    .list_documents = memory_list_documents,
+    .stats = memory_stats,
+    .close = memory_close,
+};
+
+enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_out)
+{
+    struct memory_journal *j = calloc(1, sizeof *j);
+
+    if (!j)
+        return ML_ELIMIT;
+    j->base.ops = &memory_ops;
+    j->loop = loop;
+    ml_list_init(&j->inbox);
+    ml_hashmap_init(&j->documents);
+    if (loop) {
+        if (uv_async_init(loop, &j->async, on_async)) {
+            free(j);
+            return ML_EIO;
+        }
+        j->async.data = j;
+    }
+    *journal_out = &j->base;
+    return ML_OK;
+}
+
+size_t ml_journal_memory_step(struct ml_journal *journal)
+{
+    struct memory_journal *j = memory_of(journal);
+    size_t answered;
+
+    ML_ASSERT(j->base.ops == &memory_ops && !j->loop);
+    answered = carry_out(j);
+    if (!j->closing)
+        return answered;
+    while (!ml_list_is_empty(&j->inbox))
+        answered += carry_out(j);
+    free_journal(j);
+    return answered;
+}
+
+void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault,
+                             unsigned transactions)
+{
+    struct memory_journal *j = memory_of(journal);
+
+    ML_ASSERT(j->base.ops == &memory_ops);
+    j->fault = fault;
+    j->faults_left = fault == ML_FAULT_NONE ? 0 : transactions;
+}

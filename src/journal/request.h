@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* What the implementations share: kinds of requests, their cost, their answers. */
+#ifndef ML_JOURNAL_REQUEST_H
+#define ML_JOURNAL_REQUEST_H
+
+#include "journal/journal.h"
+
+/* REL-11, REL-12 */
+#define ML_COMMIT_MAX_RECORDS 256
+#define ML_COMMIT_MAX_BYTES   (1u << 20)
+#define ML_WAITING_MAX_BYTES  (64u << 20)
+/* REL-25: the newest and two older ones. */
+#define ML_KEEP_MIN 3u
+
+enum ml_request_kind { ML_REQUEST_APPEND, ML_REQUEST_LOAD, ML_REQUEST_SNAPSHOT, ML_REQUEST_LIST };
+
+/** Set the error; `text` may be NULL. */
+void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *text);
+/** Run `done`. The request may be gone or in use again afterwards. */
+void ml_request_answer(struct ml_journal_node *node);
+
+/** Memory that an append keeps alive while it waits. */
+uint64_t ml_append_cost(const struct ml_append *append);
+
+/**
+ * What `expected_head` means once repeats are known: an append whose own records (written by an
+ * attempt with unknown outcome) are all that happened since is not late.
+ *
+ * @param records  with seq and repeated filled in
+ */
+bool ml_append_is_late(const struct ml_append *append, uint64_t head);
+
+static inline struct ml_append *ml_append_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_append, node);
+}
+
+static inline struct ml_load *ml_load_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_load, node);
+}
+
+static inline struct ml_snapshot_put *ml_snapshot_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_snapshot_put, node);
+}
+
+static inline struct ml_list_documents *ml_list_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_list_documents, node);
+}
+
+static inline struct ml_journal_node *ml_node_of(struct ml_list *link)
+{
+    return ML_CONTAINER(link, struct ml_journal_node, link);
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the SQLite journal. sqlite.c has the threads and queues and knows no SQL; the others
+ * have the SQL and know no thread: a connection belongs to whoever holds it.
+ */
+#ifndef ML_JOURNAL_SQLITE_H
+#define ML_JOURNAL_SQLITE_H
+
+#include "journal/checksum.h"
+#include "journal/journal.h"
+#include "journal/request.h"
+
+#include <sqlite3.h>
+
+/* Of one snapshot state, and of all that one load brings. */
+#define ML_LOAD_MAX_BYTES (512u << 20)
+
+enum ml_snapshot_codec { ML_CODEC_RAW, ML_CODEC_ZSTD };
+
+#define ML_SQL_MAX 12
+
+/** One connection with its prepared statements, which are made when they are first used. */
+struct ml_sqlite_conn {
+    sqlite3 *db; /* NULL: not open */
+    const char *const *sql;
+    sqlite3_stmt *stmts[ML_SQL_MAX];
+    unsigned wal_pages; /* in the WAL after the last commit */
+};
+
+/* --- sqlite_conn.c --- */
+
+/**
+ * Open, set the pragmas that durability depends on, and (writer) bring the schema up to date.
+ * @param sql  the statements that the owner of the connection uses, at most ML_SQL_MAX
+ * @retval ML_EVERSION, ML_EFORMAT, ML_EIO; nothing is left open then
+ */
+enum ml_err ml_sqlite_conn_open(struct ml_sqlite_conn *conn, const char *path, bool writer,
+                                const char *const *sql, struct ml_diag *diag) ML_MUST_CHECK;
+/** Closing a connection that is not open is fine. */
+void ml_sqlite_conn_close(struct ml_sqlite_conn *conn);
+/**
+ * Move what is in the WAL into the file, synced. `truncate`: all of it, and empty the WAL;
+ * otherwise what no reader is in the way of.
+ */
+enum ml_err ml_sqlite_checkpoint(struct ml_sqlite_conn *conn, bool truncate,
+                                 struct ml_diag *diag) ML_MUST_CHECK;
+/** Statement number `which`, ready for binding; NULL: see sqlite3_errmsg. */
+sqlite3_stmt *ml_sqlite_stmt(struct ml_sqlite_conn *conn, int which);
+/** Step a statement that gives no rows, and reset it. SQLITE_DONE, or what went wrong. */
+int ml_sqlite_run(sqlite3_stmt *stmt);
+/** Bind text or bytes that live until the statement is reset; NULL if empty and `or_null`. */
+void ml_sqlite_bind_text(sqlite3_stmt *stmt, int at, struct ml_slice text, bool or_null);
+void ml_sqlite_bind_blob(sqlite3_stmt *stmt, int at, struct ml_slice bytes);
+/** A column as borrowed bytes, until the next step. */
+struct ml_slice ml_sqlite_column(sqlite3_stmt *stmt, int at);
+/** The error of the connection, for people. */
+enum ml_err ml_sqlite_fail(const struct ml_sqlite_conn *conn, enum ml_err err, const char *doing,
+                           struct ml_diag *diag);
+
+/** A row of `snapshots` as read. Borrowed from the statement. */
+struct ml_sqlite_snapshot {
+    struct ml_snapshot_sum sum;
+    uint32_t checksum;
+};
+/** Columns of every statement that reads snapshots, in this order. */
+#define ML_SQL_SNAPSHOT_COLUMNS "seq, epoch, codec, state_bytes, checksum, state_vector, state"
+struct ml_sqlite_snapshot ml_sqlite_snapshot_row(sqlite3_stmt *stmt, const uint8_t *document);
+bool ml_sqlite_snapshot_is_good(const struct ml_sqlite_snapshot *snapshot);
+
+/* --- sqlite_write.c --- */
+
+extern const char *const ml_sqlite_write_sql[];
+
+/**
+ * One transaction for all of them. ML_OK: committed, and each append carries its own result;
+ * otherwise the outcome is unknown and the connection must not be used again.
+ */
+enum ml_err ml_sqlite_commit_appends(struct ml_sqlite_conn *conn, struct ml_append **appends,
+                                     size_t count, struct ml_journal_stats *stats,
+                                     struct ml_diag *diag) ML_MUST_CHECK;
+/** The same for one snapshot, packed by ml_sqlite_pack_snapshot. */
+enum ml_err ml_sqlite_commit_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put,
+                                      struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- sqlite_read.c --- */
+
+extern const char *const ml_sqlite_read_sql[];
+
+/** Both fill in the request's result; ML_EIO: the connection should be opened anew. */
+enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load) ML_MUST_CHECK;
+enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn,
+                                struct ml_list_documents *list) ML_MUST_CHECK;
+/** Compress the state into node.packed, or take the state itself if that is not smaller. */
+enum ml_err ml_sqlite_pack_snapshot(struct ml_snapshot_put *put) ML_MUST_CHECK;
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loads and lists, on a connection of their own: they do not wait behind commits, and one read
+ * transaction sees one moment.
+ *
+ *   document row -> newest snapshot that passes its checksum -> records after it
+ *
+ *     seq   s        s+1      s+2            head
+ *         [snapshot][rec 1]--[rec 2]-- … --[rec n]
+ *                    previous = checksum of the one before        documents.head_checksum = its
+ *
+ * The first record that is missing, or does not pass, ends the load with ML_EFORMAT and the good
+ * prefix. A snapshot that does not pass is skipped: the older one and more records give the same.
+ */
+#include "journal/sqlite.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <zstd.h>
+
+#define ZSTD_LEVEL 3 /* 3.85:1 on text; higher levels cost more than they save */
+/* Records that a head may make us reserve before they are seen. */
+#define RESERVE_MAX 65536
+
+enum {
+    SQL_BEGIN,
+    SQL_END,
+    SQL_FIND_DOCUMENT,
+    SQL_SNAPSHOTS,
+    SQL_CHECKSUM,
+    SQL_RECORDS,
+    SQL_LIST,
+};
+
+const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
+    [SQL_BEGIN] = "BEGIN",
+    [SQL_END] = "COMMIT",
+    [SQL_FIND_DOCUMENT] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL"
+                          " FROM documents WHERE org = ?1 AND name = ?2",
+    [SQL_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
+                      " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND epoch = ?4"
+                      " ORDER BY seq DESC",
+    [SQL_CHECKSUM] = "SELECT checksum FROM records WHERE org = ?1 AND document = ?2 AND seq = ?3",
+    [SQL_RECORDS] = "SELECT seq, epoch, format, at_ms, author, session, message_no, previous,"
+                    " checksum, bytes FROM records"
+                    " WHERE org = ?1 AND document = ?2 AND seq > ?3 ORDER BY seq",
+    [SQL_LIST] = "SELECT name, head, snapshot_seq, record_bytes + snapshot_bytes, created_ms,"
+                 " updated_ms FROM documents"
+                 " WHERE org = ?1 AND name >= ?2 AND deleted_ms IS NULL ORDER BY name",
+};
+
+struct document_row {
+    uint8_t id[ML_DOCUMENT_ID_BYTES];
+    uint32_t head_checksum;
+};
+
+static sqlite3_stmt *keyed(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
+                           const uint8_t *document)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, which);
+
+    if (stmt) {
+        ml_sqlite_bind_text(stmt, 1, org, false);
+        ml_sqlite_bind_blob(stmt, 2, ml_slice_make(document, ML_DOCUMENT_ID_BYTES));
+    }
+    return stmt;
+}
+
+static enum ml_err run_plain(struct ml_sqlite_conn *conn, int which, struct ml_diag *diag)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, which);
+
+    if (!stmt || ml_sqlite_run(stmt) != SQLITE_DONE)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", diag);
+    return ML_OK;
+}
+
+/* A damaged page belongs to what was asked for; everything else to the connection. */
+static enum ml_err reading_failed(struct ml_sqlite_conn *conn, int rc, struct ml_diag *diag)
+{
+    return ml_sqlite_fail(conn, (rc & 0xff) == SQLITE_CORRUPT ? ML_EFORMAT : ML_EIO, "reading",
+                          diag);
+}
+
+static enum ml_err find_document(struct ml_sqlite_conn *conn, struct ml_load *load,
+                                 struct document_row *row)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_FIND_DOCUMENT);
+    enum ml_err err = ML_OK;
+    int rc;
+
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    ml_sqlite_bind_text(stmt, 1, load->org, false);
+    ml_sqlite_bind_text(stmt, 2, load->name, false);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        struct ml_slice id = ml_sqlite_column(stmt, 0);
+        sqlite3_int64 head = sqlite3_column_int64(stmt, 2);
+
+        load->exists = true;
+        load->epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
+        load->head = (uint64_t)head;
+        row->head_checksum = (uint32_t)sqlite3_column_int64(stmt, 3);
+        if (id.len != ML_DOCUMENT_ID_BYTES || head < 0)
+            err = ml_diag_set(&load->diag, ML_EFORMAT, 0, "the document's row is damaged");
+        else if (sqlite3_column_int(stmt, 4))
+            err = ml_diag_set(&load->diag, ML_ENOTFOUND, 0, "the document is deleted");
+        else
+            memcpy(row->id, id.ptr, ML_DOCUMENT_ID_BYTES);
+    } else if (rc != SQLITE_DONE) {
+        err = reading_failed(conn, rc, &load->diag);
+    }
+    sqlite3_reset(stmt);
+    return err;
+}
+
+/* --- snapshots --- */
+
+enum ml_err ml_sqlite_pack_snapshot(struct ml_snapshot_put *put)
+{
+    size_t bound = ZSTD_compressBound(put->state->len);
+    struct ml_blob *scratch;
+    size_t packed;
+
+    if (put->state->len > ML_LOAD_MAX_BYTES || ZSTD_isError(bound))
+        return ml_diag_set(&put->diag, ML_ELIMIT, 0, "a snapshot of %zu bytes", put->state->len);
+    scratch = ml_blob_alloc(bound);
+    if (!scratch)
+        return ML_ELIMIT;
+    packed = ZSTD_compress(scratch->bytes, bound, put->state->bytes, put->state->len, ZSTD_LEVEL);
+    if (ZSTD_isError(packed) || packed >= put->state->len) {
+        put->node.codec = ML_CODEC_RAW;
+        put->node.packed = ml_blob_ref(put->state);
+    } else {
+        put->node.codec = ML_CODEC_ZSTD;
+        put->node.packed = ml_blob_new(ml_slice_make(scratch->bytes, packed));
+    }
+    ml_blob_unref(scratch);
+    return put->node.packed ? ML_OK : ML_ELIMIT;
+}
+
+/* NULL: not what it claims to be, or out of memory. The checksum was right. */
+static struct ml_blob *unpack(const struct ml_snapshot_sum *sum)
+{
+    struct ml_blob *state;
+
+    if (sum->codec == ML_CODEC_RAW)
+        return sum->state.len == sum->state_bytes ? ml_blob_new(sum->state) : NULL;
+    if (sum->codec != ML_CODEC_ZSTD)
+        return NULL;
+    state = ml_blob_alloc((size_t)sum->state_bytes);
+    if (state && ZSTD_decompress(state->bytes, state->len, sum->state.ptr, sum->state.len) !=
+                     sum->state_bytes) {
+        ml_blob_unref(state);
+        return NULL;
+    }
+    return state;
+}
+
+static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *load,
+                                 const struct document_row *row)
+{
+    uint64_t ceiling = load->max_snapshot_seq < load->head ? load->max_snapshot_seq : load->head;
+    sqlite3_stmt *stmt;
+    int rc;
+
+    if (!ceiling)
+        return ML_OK;
+    stmt = keyed(conn, SQL_SNAPSHOTS, load->org, row->id);
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)ceiling);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)load->epoch);
+    for (rc = sqlite3_step(stmt); rc == SQLITE_ROW; rc = sqlite3_step(stmt)) {
+        struct ml_sqlite_snapshot snapshot = ml_sqlite_snapshot_row(stmt, row->id);
+
+        if (ml_sqlite_snapshot_is_good(&snapshot))
+            load->snapshot = unpack(&snapshot.sum);
+        if (load->snapshot) {
+            load->snapshot_seq = snapshot.sum.seq;
+            break;
+        }
+        ml_log(ML_LOG_ERROR, "journal.snapshot_damaged", "org=%s doc=%s seq=%llu",
+               ML_LOG_TEXT(load->org), ML_LOG_TEXT(load->name),
+               (unsigned long long)snapshot.sum.seq);
+    }
+    sqlite3_reset(stmt);
+    /* A damaged page among the snapshots is a damaged snapshot: records alone will do. */
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE || (rc & 0xff) == SQLITE_CORRUPT)
+        return ML_OK;
+    return reading_failed(conn, rc, &load->diag);
+}
+
+/* --- records --- */
+
+/* Where the chain stands before the first record that is read. */
+struct chain {
+    uint64_t seq;
+    bool known; /* the record `seq` is there; `checksum` is its */
+    uint32_t checksum;
+};
+
+static enum ml_err start_chain(struct ml_sqlite_conn *conn, struct ml_load *load,
+                               const struct document_row *row, struct chain *chain)
+{
+    sqlite3_stmt *stmt;
+    int rc;
+
+    if (!chain->seq) {
+        chain->known = true;
+        return ML_OK;
+    }
+    stmt = keyed(conn, SQL_CHECKSUM, load->org, row->id);
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)chain->seq);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        chain->known = true;
+        chain->checksum = (uint32_t)sqlite3_column_int64(stmt, 0);
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &load->diag);
+}
+
+/* NULL: the row follows the one before; otherwise what is wrong with it. */
+static const char *check_record(sqlite3_stmt *stmt, const struct document_row *row,
+                                struct chain *chain)
+{
+    struct ml_record_sum sum = {
+        .document = row->id,
+        .seq = (uint64_t)sqlite3_column_int64(stmt, 0),
+        .epoch = (uint64_t)sqlite3_column_int64(stmt, 1),
+        .at_ms = sqlite3_column_int64(stmt, 3),
+        .author = ml_sqlite_column(stmt, 4),
+        .session = ml_sqlite_column(stmt, 5),
+        .message_no = (uint64_t)sqlite3_column_int64(stmt, 6),
+        .previous = (uint32_t)sqlite3_column_int64(stmt, 7),
+        .bytes = ml_sqlite_column(stmt, 9),
+    };
+    uint32_t checksum = (uint32_t)sqlite3_column_int64(stmt, 8);
+
+    if (sum.seq != chain->seq + 1)
+        return "missing";
+    if (sqlite3_column_int(stmt, 2) != ML_RECORD_FORMAT)
+        return "of an unknown format";
+    if (ml_record_checksum(&sum) != checksum)
+        return "damaged (checksum)";
+    if (chain->known && sum.previous != chain->checksum)
+        return "not the one that followed (chain)";
+    *chain = (struct chain){sum.seq, true, checksum};
+    return NULL;
+}
+
+static bool grow_records(struct ml_load *load, size_t *cap)
+{
+    struct ml_stored *bigger;
+
+    if (load->count < *cap)
+        return true;
+    *cap = *cap ? *cap * 2 : 16;
+    bigger = realloc(load->records, *cap * sizeof *bigger);
+    if (!bigger)
+        return false;
+    load->records = bigger;
+    return true;
+}
+
+static enum ml_err damaged(struct ml_load *load, uint64_t seq, const char *what)
+{
+    ml_log(ML_LOG_ERROR, "journal.record_damaged", "org=%s doc=%s seq=%llu what=\"%s\"",
+           ML_LOG_TEXT(load->org), ML_LOG_TEXT(load->name), (unsigned long long)seq, what);
+    return ml_diag_set(&load->diag, ML_EFORMAT, 0, "record %llu is %s", (unsigned long long)seq,
+                       what);
+}
+
+/* Steps through the rows; leaves the reset to the caller. */
+static enum ml_err take_records(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
+                                struct ml_load *load, const struct document_row *row,
+                                struct chain *chain)
+{
+    size_t cap = 0, bytes = 0;
+    int rc;
+
+    if (load->head > chain->seq) {
+        cap =
+            load->head - chain->seq < RESERVE_MAX ? (size_t)(load->head - chain->seq) : RESERVE_MAX;
+        load->records = malloc(cap * sizeof *load->records);
+        if (!load->records)
+            return ML_ELIMIT;
+    }
+    for (rc = sqlite3_step(stmt); rc == SQLITE_ROW; rc = sqlite3_step(stmt)) {
+        uint64_t seq = chain->seq + 1;
+        const char *wrong = check_record(stmt, row, chain);
+        struct ml_slice update = ml_sqlite_column(stmt, 9);
+        struct ml_blob *blob;
+
+        if (wrong)
+            return damaged(load, seq, wrong);
+        bytes += update.len;
+        if (bytes > ML_LOAD_MAX_BYTES)
+            return ml_diag_set(&load->diag, ML_ELIMIT, 0, "more than %u bytes of records",
+                               ML_LOAD_MAX_BYTES);
+        blob = ml_blob_new(update);
+        if (!blob || !grow_records(load, &cap)) {
+            ml_blob_unref(blob);
+            return ML_ELIMIT;
+        }
+        load->records[load->count++] = (struct ml_stored){seq, blob};
+    }
+    return rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &load->diag);
+}
+
+static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *load,
+                                const struct document_row *row)
+{
+    struct chain chain = {.seq = load->after_seq ? load->after_seq : load->snapshot_seq};
+    sqlite3_stmt *stmt;
+    enum ml_err err;
+
+    if (chain.seq > load->head)
+        return ML_OK; /* asked for what comes after the head */
+    err = start_chain(conn, load, row, &chain);
+    if (err)
+        return err;
+    stmt = keyed(conn, SQL_RECORDS, load->org, row->id);
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)chain.seq);
+    err = take_records(conn, stmt, load, row, &chain);
+    sqlite3_reset(stmt);
+    if (err)
+        return err;
+    if (chain.seq != load->head)
+        return damaged(load, chain.seq + 1, chain.seq < load->head ? "missing" : "beyond the head");
+    if (chain.known && chain.checksum != row->head_checksum)
+        return damaged(load, chain.seq, "not the one that the head names (chain)");
+    return ML_OK;
+}
+
+enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load)
+{
+    struct document_row row = {0};
+    enum ml_err err;
+
+    ML_ASSERT(conn->db);
+    err = run_plain(conn, SQL_BEGIN, &load->diag);
+    if (err)
+        return err;
+    err = find_document(conn, load, &row);
+    if (!err && load->exists && !load->after_seq)
+        err = find_snapshot(conn, load, &row);
+    if (!err && load->exists)
+        err = read_records(conn, load, &row);
+    /* The error that came first is the one that counts. */
+    if (run_plain(conn, SQL_END, err ? NULL : &load->diag) && !err)
+        err = ML_EIO;
+    if (err && err != ML_EFORMAT)
+        ml_load_release(load);
+    return err;
+}
+
+/* --- lists --- */
+
+static bool has_prefix(struct ml_slice name, struct ml_slice prefix)
+{
+    return name.len >= prefix.len && ml_slice_equal(ml_slice_make(name.ptr, prefix.len), prefix);
+}
+
+/* Items and names grow apart and are joined at the end, since realloc moves them. */
+struct page {
+    struct ml_listed *items;
+    struct ml_writer names;
+};
+
+static enum ml_err take_names(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
+                              struct ml_list_documents *list, struct page *page)
+{
+    int rc;
+
+    for (rc = sqlite3_step(stmt); rc == SQLITE_ROW; rc = sqlite3_step(stmt)) {
+        struct ml_slice name = ml_sqlite_column(stmt, 0);
+
+        if (list->after.len && ml_slice_compare(name, list->after) <= 0)
+            continue; /* only `after` itself: the statement began there */
+        if (!has_prefix(name, list->prefix))
+            return ML_OK;
+        if (list->count == list->limit) {
+            list->more = true;
+            return ML_OK;
+        }
+        page->items[list->count++] = (struct ml_listed){
+            .name = name, /* only its length is good after the next step */
+            .head = (uint64_t)sqlite3_column_int64(stmt, 1),
+            .snapshot_seq = (uint64_t)sqlite3_column_int64(stmt, 2),
+            .bytes = (uint64_t)sqlite3_column_int64(stmt, 3),
+            .created_ms = sqlite3_column_int64(stmt, 4),
+            .updated_ms = sqlite3_column_int64(stmt, 5),
+        };
+        ml_write_bytes(&page->names, name);
+    }
+    return rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &list->diag);
+}
+
+static enum ml_err join_page(struct ml_list_documents *list, const struct page *page)
+{
+    size_t items_bytes = list->count * sizeof *list->items;
+    uint8_t *text;
+
+    if (page->names.err)
+        return page->names.err;
+    list->items = malloc(items_bytes + page->names.len + 1);
+    if (!list->items)
+        return ML_ELIMIT;
+    text = (uint8_t *)list->items + items_bytes;
+    if (list->count)
+        memcpy(list->items, page->items, items_bytes);
+    if (page->names.len)
+        memcpy(text, page->names.ptr, page->names.len);
+    for (size_t i = 0; i < list->count; i++) {
+        list->items[i].name.ptr = text;
+        text += list->items[i].name.len;
+    }
+    return ML_OK;
+}
+
+enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn, struct ml_list_documents *list)
+{
+    bool from_after = ml_slice_compare(list->after, list->prefix) > 0;
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_LIST);
+    struct page page = {.items = calloc(list->limit, sizeof *page.items)};
+    enum ml_err err;
+
+    ml_writer_init(&page.names, list->limit * 4096);
+    if (!stmt) {
+        err = ml_sqlite_fail(conn, ML_EIO, "reading", &list->diag);
+    } else if (!page.items) {
+        err = ML_ELIMIT;
+    } else {
+        ml_sqlite_bind_text(stmt, 1, list->org, false);
+        ml_sqlite_bind_text(stmt, 2, from_after ? list->after : list->prefix, false);
+        err = take_names(conn, stmt, list, &page);
+        sqlite3_reset(stmt);
+    }
+    if (!err)
+        err = join_page(list, &page);
+    if (err)
+        list->count = 0;
+    ml_writer_release(&page.names);
+    free(page.items);
+    return err;
+}

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is written, and how much of it fails together.
+ *
+ *   BEGIN IMMEDIATE                       the only writer from here on
+ *     for each append: document row -> repeats -> late? -> records -> head
+ *   COMMIT                                synced; only now anything was true
+ *
+ * An append that may not go in (late, deleted, nothing new) is found out before it writes, so it
+ * disturbs nobody. One whose document is damaged (a row stands where the head says there is none, a
+ * page does not parse) is found out while it writes: then everything is rolled back and done again
+ * without it. Every other error is the database's: the outcome is unknown for all.
+ *
+ * Invariants of the rows (checked by every load):
+ *  [J1] the records of a document are numbered without a gap up to documents.head;
+ *  [J2] records.previous is the checksum of the record before, 0 before the first;
+ *  [J3] documents.head_checksum is the checksum of record `head`;
+ *  [J4] (session, message_no) occurs once in a document.
+ */
+#include "journal/sqlite.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <sys/random.h>
+
+enum {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_FIND_DOCUMENT,
+    SQL_INSERT_ORG,
+    SQL_INSERT_DOCUMENT,
+    SQL_FIND_REPEAT,
+    SQL_INSERT_RECORD,
+    SQL_MOVE_HEAD,
+    SQL_PUT_SNAPSHOT,
+    SQL_MOVE_SNAPSHOT,
+    SQL_KEPT_SNAPSHOTS,
+    SQL_DROP_SNAPSHOTS,
+};
+_Static_assert(SQL_DROP_SNAPSHOTS < ML_SQL_MAX, "room for every statement");
+
+const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_FIND_DOCUMENT] =
+        "SELECT document, epoch, head, head_checksum, snapshot_seq, deleted_ms IS NOT NULL"
+        " FROM documents WHERE org = ?1 AND name = ?2",
+    [SQL_INSERT_ORG] = "INSERT OR IGNORE INTO orgs (org, created_ms) VALUES (?1, ?2)",
+    [SQL_INSERT_DOCUMENT] = "INSERT INTO documents (org, document, name, created_ms, updated_ms)"
+                            " VALUES (?1, ?2, ?3, ?4, ?4)",
+    [SQL_FIND_REPEAT] = "SELECT seq FROM records"
+                        " WHERE org = ?1 AND document = ?2 AND session = ?3 AND message_no = ?4",
+    [SQL_INSERT_RECORD] =
+        "INSERT INTO records (org, document, seq, epoch, format, at_ms, author, session,"
+        " message_no, previous, checksum, bytes)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [SQL_MOVE_HEAD] = "UPDATE documents SET head = head + ?3, head_checksum = ?4,"
+                      " record_bytes = record_bytes + ?5, updated_ms = ?6"
+                      " WHERE org = ?1 AND document = ?2 RETURNING head",
+    [SQL_PUT_SNAPSHOT] =
+        "INSERT INTO snapshots (org, document, seq, epoch, at_ms, codec, state_bytes, checksum,"
+        " state_vector, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        " ON CONFLICT (org, document, seq) DO UPDATE SET epoch = ?4, at_ms = ?5, codec = ?6,"
+        " state_bytes = ?7, checksum = ?8, state_vector = ?9, state = ?10",
+    [SQL_MOVE_SNAPSHOT] =
+        "UPDATE documents SET snapshot_seq = ?3, snapshot_bytes ="
+        " (SELECT coalesce(sum(length(state) + length(state_vector)), 0) FROM snapshots"
+        "  WHERE org = ?1 AND document = ?2)"
+        " WHERE org = ?1 AND document = ?2 AND snapshot_seq <= ?3 AND epoch = ?4",
+    [SQL_KEPT_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
+                           " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND pinned = 0"
+                           " AND name IS NULL ORDER BY seq DESC",
+    [SQL_DROP_SNAPSHOTS] = "DELETE FROM snapshots WHERE org = ?1 AND document = ?2 AND seq < ?3"
+                           " AND pinned = 0 AND name IS NULL",
+};
+
+struct document_row {
+    bool exists, deleted;
+    uint8_t id[ML_DOCUMENT_ID_BYTES];
+    uint64_t epoch, head, snapshot_seq;
+    uint32_t head_checksum;
+};
+
+/* What one transaction added; counts only once it is committed. */
+struct tally {
+    uint64_t rows, bytes;
+};
+
+static bool is_fault_of_document(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_CONSTRAINT:
+    case SQLITE_CORRUPT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Bind the key that every statement but the look-up by name begins with. */
+static sqlite3_stmt *keyed(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
+                           const uint8_t *document)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, which);
+
+    if (stmt) {
+        ml_sqlite_bind_text(stmt, 1, org, false);
+        ml_sqlite_bind_blob(stmt, 2, ml_slice_make(document, ML_DOCUMENT_ID_BYTES));
+    }
+    return stmt;
+}
+
+static int run_plain(struct ml_sqlite_conn *conn, int which)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, which);
+    int rc = stmt ? ml_sqlite_run(stmt) : sqlite3_errcode(conn->db);
+
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static void roll_back(struct ml_sqlite_conn *conn)
+{
+    /* Some errors have rolled back already; if this fails the connection is closed anyway. */
+    if (!sqlite3_get_autocommit(conn->db))
+        (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int find_document(struct ml_sqlite_conn *conn, struct ml_slice org, struct ml_slice name,
+                         struct document_row *row)
+{
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_FIND_DOCUMENT);
+    int rc;
+
+    *row = (struct document_row){0};
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    ml_sqlite_bind_text(stmt, 1, org, false);
+    ml_sqlite_bind_text(stmt, 2, name, false);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        struct ml_slice id = ml_sqlite_column(stmt, 0);
+        sqlite3_int64 head = sqlite3_column_int64(stmt, 2);
+
+        rc = SQLITE_OK;
+        if (id.len == ML_DOCUMENT_ID_BYTES && head >= 0)
+            memcpy(row->id, id.ptr, ML_DOCUMENT_ID_BYTES);
+        else
+            rc = SQLITE_CORRUPT;
+        row->exists = true;
+        row->epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
+        row->head = (uint64_t)head;
+        row->head_checksum = (uint32_t)sqlite3_column_int64(stmt, 3);
+        row->snapshot_seq = (uint64_t)sqlite3_column_int64(stmt, 4);
+        row->deleted = sqlite3_column_int(stmt, 5);
+    } else if (rc == SQLITE_DONE) {
+        rc = SQLITE_OK;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+static int insert_document(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                           struct document_row *row)
+{
+    int64_t at_ms = append->count ? append->records[0].at_ms : ml_clock_wall_ms();
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_INSERT_ORG);
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    ml_sqlite_bind_text(stmt, 1, append->org, false);
+    sqlite3_bind_int64(stmt, 2, at_ms);
+    rc = ml_sqlite_run(stmt);
+    if (rc != SQLITE_DONE)
+        return rc;
+
+    if (getrandom(row->id, sizeof row->id, 0) != (ssize_t)sizeof row->id)
+        return SQLITE_IOERR;
+    row->exists = true;
+    row->epoch = 1;
+    stmt = keyed(conn, SQL_INSERT_DOCUMENT, append->org, row->id);
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    ml_sqlite_bind_text(stmt, 3, append->name, false);
+    sqlite3_bind_int64(stmt, 4, at_ms);
+    rc = ml_sqlite_run(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Is the key of this record stored? Then seq and repeated say so. */
+static int find_repeat(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                       const struct document_row *row, struct ml_record *record)
+{
+    sqlite3_stmt *stmt;
+    int rc;
+
+    record->repeated = false;
+    if (!record->session.len)
+        return SQLITE_OK;
+    stmt = keyed(conn, SQL_FIND_REPEAT, append->org, row->id);
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    ml_sqlite_bind_text(stmt, 3, record->session, false);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)record->message_no);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        record->repeated = true;
+        record->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+        rc = SQLITE_DONE;
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Behind row->head, which moves. */
+static int insert_record(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                         struct document_row *row, struct ml_record *record)
+{
+    struct ml_record_sum sum = {
+        .document = row->id,
+        .seq = row->head + 1,
+        .epoch = row->epoch,
+        .at_ms = record->at_ms,
+        .message_no = record->message_no,
+        .previous = row->head_checksum,
+        .author = record->author,
+        .session = record->session,
+        .bytes = ml_blob_slice(record->bytes),
+    };
+    uint32_t checksum = ml_record_checksum(&sum);
+    sqlite3_stmt *stmt = keyed(conn, SQL_INSERT_RECORD, append->org, row->id);
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)sum.seq);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)sum.epoch);
+    sqlite3_bind_int(stmt, 5, ML_RECORD_FORMAT);
+    sqlite3_bind_int64(stmt, 6, record->at_ms);
+    ml_sqlite_bind_text(stmt, 7, record->author, true);
+    ml_sqlite_bind_text(stmt, 8, record->session, true);
+    if (record->session.len)
+        sqlite3_bind_int64(stmt, 9, (sqlite3_int64)record->message_no);
+    else
+        sqlite3_bind_null(stmt, 9);
+    sqlite3_bind_int64(stmt, 10, sum.previous);
+    sqlite3_bind_int64(stmt, 11, checksum);
+    ml_sqlite_bind_blob(stmt, 12, sum.bytes);
+    rc = ml_sqlite_run(stmt);
+    if (rc != SQLITE_DONE)
+        return rc;
+    record->seq = row->head = sum.seq;
+    row->head_checksum = checksum;
+    return SQLITE_OK;
+}
+
+/* `row` has the new head; the table must come to the same. */
+static int move_head(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                     const struct document_row *row, const struct tally *added)
+{
+    sqlite3_stmt *stmt = keyed(conn, SQL_MOVE_HEAD, append->org, row->id);
+    uint64_t head = 0;
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)added->rows);
+    sqlite3_bind_int64(stmt, 4, row->head_checksum);
+    sqlite3_bind_int64(stmt, 5, (sqlite3_int64)added->bytes);
+    sqlite3_bind_int64(stmt, 6, append->records[append->count - 1].at_ms);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        head = (uint64_t)sqlite3_column_int64(stmt, 0);
+        rc = sqlite3_step(stmt);
+    }
+    sqlite3_reset(stmt);
+    if (rc != SQLITE_DONE)
+        return rc;
+    return head == row->head ? SQLITE_OK : SQLITE_CORRUPT;
+}
+
+/* Late, so far as is known: repeats are looked up only if the heads differ. */
+static int check_late(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                      const struct document_row *row, bool *late_out)
+{
+    *late_out = false;
+    if (append->expected_head == ML_SEQ_ANY || append->expected_head == row->head)
+        return SQLITE_OK;
+    for (size_t i = 0; row->exists && i < append->count; i++) {
+        int rc = find_repeat(conn, append, row, &append->records[i]);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    *late_out = ml_append_is_late(append, row->head);
+    return SQLITE_OK;
+}
+
+/* Inside the transaction. SQLITE_OK: append->err and head are decided. */
+static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, struct tally *tally)
+{
+    struct tally added = {0};
+    struct document_row row;
+    bool late;
+    int rc;
+
+    append->err = ML_OK;
+    rc = find_document(conn, append->org, append->name, &row);
+    if (rc != SQLITE_OK)
+        return rc;
+    append->head = row.head;
+    if (row.deleted) {
+        ml_request_fail(&append->node, ML_ENOTFOUND, "the document is deleted");
+        return SQLITE_OK;
+    }
+    rc = check_late(conn, append, &row, &late);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (late) {
+        ml_request_fail(&append->node, ML_EMOVED, NULL);
+        return SQLITE_OK;
+    }
+    if (!row.exists)
+        rc = insert_document(conn, append, &row);
+    for (size_t i = 0; rc == SQLITE_OK && i < append->count; i++) {
+        struct ml_record *record = &append->records[i];
+
+        rc = find_repeat(conn, append, &row, record);
+        if (rc != SQLITE_OK || record->repeated)
+            continue;
+        rc = insert_record(conn, append, &row, record);
+        added.rows++;
+        added.bytes += record->bytes->len;
+    }
+    if (rc == SQLITE_OK && added.rows)
+        rc = move_head(conn, append, &row, &added);
+    append->head = row.head;
+    tally->rows += added.rows;
+    tally->bytes += added.bytes;
+    return rc;
+}
+
+/* @param culprit_out  index of the append whose document is damaged; `count`: none */
+static enum ml_err try_appends(struct ml_sqlite_conn *conn, struct ml_append **appends,
+                               size_t count, struct tally *tally, size_t *culprit_out,
+                               struct ml_diag *diag)
+{
+    size_t i;
+    int rc;
+
+    *tally = (struct tally){0};
+    *culprit_out = count;
+    rc = run_plain(conn, SQL_BEGIN);
+    for (i = 0; rc == SQLITE_OK && i < count; i++) {
+        rc = write_append(conn, appends[i], tally);
+        if (is_fault_of_document(rc))
+            *culprit_out = i;
+    }
+    if (rc == SQLITE_OK)
+        rc = run_plain(conn, SQL_COMMIT);
+    if (rc == SQLITE_OK)
+        return ML_OK;
+    (void)ml_sqlite_fail(conn, ML_EIO, "writing", diag);
+    roll_back(conn);
+    return ML_EIO;
+}
+
+enum ml_err ml_sqlite_commit_appends(struct ml_sqlite_conn *conn, struct ml_append **appends,
+                                     size_t count, struct ml_journal_stats *stats,
+                                     struct ml_diag *diag)
+{
+    struct tally tally;
+    size_t culprit;
+
+    ML_ASSERT(conn->db);
+    while (count) {
+        enum ml_err err = try_appends(conn, appends, count, &tally, &culprit, diag);
+
+        if (!err) {
+            stats->commits++;
+            stats->rows += tally.rows;
+            stats->bytes += tally.bytes;
+            return ML_OK;
+        }
+        if (culprit == count)
+            return err;
+        ml_request_fail(&appends[culprit]->node, ML_EFORMAT, diag ? diag->text : NULL);
+        count--;
+        memmove(appends + culprit, appends + culprit + 1,
+                (count - culprit) * sizeof(struct ml_append *));
+    }
+    return ML_OK;
+}
+
+/* --- snapshots --- */
+
+/* Walk the snapshots at and below put->seq, newest first, as long as `good` is wanted. */
+static int nth_good_snapshot(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                             const struct document_row *row, uint32_t wanted, uint64_t *seq_out)
+{
+    sqlite3_stmt *stmt = keyed(conn, SQL_KEPT_SNAPSHOTS, put->org, row->id);
+    uint32_t good = 0;
+    int rc;
+
+    *seq_out = 0;
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)put->seq);
+    for (rc = sqlite3_step(stmt); rc == SQLITE_ROW && good < wanted; rc = sqlite3_step(stmt)) {
+        struct ml_sqlite_snapshot snapshot = ml_sqlite_snapshot_row(stmt, row->id);
+
+        if (ml_sqlite_snapshot_is_good(&snapshot) && ++good == wanted)
+            *seq_out = snapshot.sum.seq;
+    }
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int drop_old_snapshots(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                              const struct document_row *row)
+{
+    uint32_t keep = put->keep < ML_KEEP_MIN ? ML_KEEP_MIN : put->keep;
+    sqlite3_stmt *stmt;
+    uint64_t oldest;
+    int rc;
+
+    /* Damaged ones do not count: what stays can be read. */
+    rc = nth_good_snapshot(conn, put, row, keep, &oldest);
+    if (rc != SQLITE_OK || !oldest)
+        return rc;
+    stmt = keyed(conn, SQL_DROP_SNAPSHOTS, put->org, row->id);
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)oldest);
+    rc = ml_sqlite_run(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int insert_snapshot(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                           const struct document_row *row)
+{
+    struct ml_snapshot_sum sum = {
+        .document = row->id,
+        .seq = put->seq,
+        .epoch = put->epoch,
+        .codec = put->node.codec,
+        .state_bytes = put->state->len,
+        .state_vector = ml_blob_slice(put->state_vector),
+        .state = ml_blob_slice(put->node.packed),
+    };
+    sqlite3_stmt *stmt = keyed(conn, SQL_PUT_SNAPSHOT, put->org, row->id);
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)sum.seq);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)sum.epoch);
+    sqlite3_bind_int64(stmt, 5, put->at_ms);
+    sqlite3_bind_int(stmt, 6, sum.codec);
+    sqlite3_bind_int64(stmt, 7, (sqlite3_int64)sum.state_bytes);
+    sqlite3_bind_int64(stmt, 8, ml_snapshot_checksum(&sum));
+    ml_sqlite_bind_blob(stmt, 9, sum.state_vector);
+    ml_sqlite_bind_blob(stmt, 10, sum.state);
+    rc = ml_sqlite_run(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int move_snapshot(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                         const struct document_row *row)
+{
+    sqlite3_stmt *stmt = keyed(conn, SQL_MOVE_SNAPSHOT, put->org, row->id);
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)put->seq);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)put->epoch);
+    rc = ml_sqlite_run(stmt);
+    if (rc != SQLITE_DONE)
+        return rc;
+    return sqlite3_changes(conn->db) == 1 ? SQLITE_OK : SQLITE_CORRUPT;
+}
+
+/* The newest may be put again only if the stored one is damaged: never over a good copy. */
+static int check_conflict(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                          const struct document_row *row, bool *conflict_out)
+{
+    uint64_t good_seq = 0;
+    int rc = SQLITE_OK;
+
+    *conflict_out =
+        put->epoch != row->epoch || put->seq > row->head || put->seq < row->snapshot_seq;
+    if (!*conflict_out) {
+        rc = nth_good_snapshot(conn, put, row, 1, &good_seq);
+        *conflict_out = good_seq == put->seq;
+    }
+    return rc;
+}
+
+/* Inside the transaction. SQLITE_OK: put->err is decided. */
+static int write_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put)
+{
+    struct document_row row;
+    bool conflict;
+    int rc;
+
+    put->err = ML_OK;
+    rc = find_document(conn, put->org, put->name, &row);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (!row.exists || row.deleted) {
+        ml_request_fail(&put->node, ML_ENOTFOUND, NULL);
+        return SQLITE_OK;
+    }
+    rc = check_conflict(conn, put, &row, &conflict);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (conflict) {
+        ml_request_fail(&put->node, ML_ECONFLICT,
+                        "another epoch, beyond the head, or a newer snapshot is there");
+        return SQLITE_OK;
+    }
+    rc = insert_snapshot(conn, put, &row);
+    if (rc == SQLITE_OK)
+        rc = drop_old_snapshots(conn, put, &row);
+    if (rc == SQLITE_OK)
+        rc = move_snapshot(conn, put, &row);
+    return rc;
+}
+
+enum ml_err ml_sqlite_commit_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put,
+                                      struct ml_diag *diag)
+{
+    int rc;
+
+    ML_ASSERT(conn->db && put->node.packed);
+    rc = run_plain(conn, SQL_BEGIN);
+    if (rc == SQLITE_OK)
+        rc = write_snapshot(conn, put);
+    if (rc == SQLITE_OK)
+        rc = run_plain(conn, SQL_COMMIT);
+    if (rc == SQLITE_OK)
+        return ML_OK;
+    (void)ml_sqlite_fail(conn, ML_EIO, "writing a snapshot", diag);
+    roll_back(conn);
+    if (!is_fault_of_document(rc))
+        return ML_EIO;
+    ml_request_fail(&put->node, ML_EFORMAT, diag ? diag->text : NULL);
+    return ML_OK;
+}
