@@ -209,4 +209,11 @@ enum ml_journal_fault {
 };
 void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault, unsigned transactions);
 
+/** Called for every record of a transaction, before anybody is answered. */
+typedef void (*ml_journal_commit_hook)(void *arg, struct ml_slice org, struct ml_slice name, uint64_t seq,
+                                       struct ml_slice bytes);
+void ml_journal_memory_on_commit(struct ml_journal *journal, ml_journal_commit_hook hook, void *arg);
+/** The process that asked has died: requests that wait are dropped, neither carried out nor answered. */
+void ml_journal_memory_forget(struct ml_journal *journal);
+
 #endif

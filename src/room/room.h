@@ -89,6 +89,8 @@ void ml_rooms_tick(struct ml_rooms *rooms);
  */
 void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why);
 bool ml_rooms_is_empty(const struct ml_rooms *rooms);
+/** For simulations: the process dies here. Frees everything, tells nobody, writes nothing. */
+void ml_rooms_crash(struct ml_rooms *rooms);
 
 /**
  * Take a seat. The document is loaded once, whoever waits for it shares the load; nobody is sent a

@@ -130,6 +130,30 @@ void ml_room_close_if_idle(struct ml_room *room)
         ml_room_free(room);
 }
 
+void ml_rooms_crash(struct ml_rooms *rooms)
+{
+    ML_LIST_EACH(room_node, &rooms->all)
+    {
+        struct ml_room *room = ML_CONTAINER(room_node, struct ml_room, node);
+
+        ML_LIST_EACH(node, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+            ml_list_remove(node);
+            ml_blob_unref(member->sync_vector);
+            free(member);
+        }
+        if (room->is_putting) {
+            ml_blob_unref(room->put.state);
+            ml_blob_unref(room->put.state_vector);
+        }
+        room->is_appending = room->is_putting = false;
+        ml_room_free(room);
+    }
+    ml_rooms_free(rooms);
+}
+
 /* ---- Loading ----------------------------------------------------------------------------------
  */
 
