@@ -11,7 +11,8 @@
  *   value = r / s;  every number in (r - m_minus, r + m_plus) / s reads back as `value`
  *
  *  [N1] r < 10 s before a digit is taken, so a digit is at most 9;
- *  [N2] no big integer needs more than 1 140 bits: 2^53 * 10^324 * 2^3 and 2^1076 * 10 are the largest.
+ *  [N2] no big integer needs more than 1 140 bits: 2^53 * 10^324 * 2^3 and 2^1076 * 10 are the
+ * largest.
  */
 #include "engine/any.h"
 
@@ -216,10 +217,10 @@ static size_t whole_digits(uint64_t value, char digits[DIGITS_MAX], int *point_o
     char reversed[DIGITS_MAX];
     size_t n = 0, zeros = 0;
 
-    while (value) {
+    do {
         reversed[n++] = (char)('0' + value % 10);
         value /= 10;
-    }
+    } while (value);
     while (reversed[zeros] == '0')
         zeros++;
     for (size_t i = n; i-- > zeros;)
