@@ -1,12 +1,13 @@
 /* Tiptap as this product uses it. */
 import { Editor } from "@tiptap/core";
 import Collaboration from "@tiptap/extension-collaboration";
+import Link from "@tiptap/extension-link";
 import { TaskItem, TaskList } from "@tiptap/extension-list";
 import { Placeholder } from "@tiptap/extensions";
 import StarterKit from "@tiptap/starter-kit";
 import { carets } from "./carets.ts";
 import type { OpenDocument } from "./document.ts";
-import { safeUrl } from "./links.ts";
+import { allowedHref, safeUrl } from "./links.ts";
 
 export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
   return new Editor({
@@ -30,12 +31,13 @@ export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
         trailingNode: false,
         heading: { levels: [1, 2, 3] },
         dropcursor: { class: "drop-line", color: false },
-        link: {
-          openOnClick: false,
-          defaultProtocol: "https",
-          isAllowedUri: (uri) => safeUrl(uri) !== null,
-          HTMLAttributes: { rel: "noopener noreferrer nofollow", target: "_blank" },
-        },
+        link: false,
+      }),
+      SafeLink.configure({
+        openOnClick: false,
+        defaultProtocol: "https",
+        // Asked of bare words too ("example.org"), before a scheme is put in front of them.
+        isAllowedUri: (uri) => allowedHref(uri) || (!uri?.includes(":") && safeUrl(uri) !== null),
       }),
       TaskList,
       TaskItem.configure({ nested: true, a11y: { checkboxLabel: (_node, checked) => (checked ? "Done" : "To do") } }),
@@ -45,6 +47,15 @@ export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
     ],
   });
 }
+
+/** What others wrote into a link's attributes is kept, but only a checked address reaches the page. */
+const SafeLink = Link.extend({
+  renderHTML({ HTMLAttributes }) {
+    const href: unknown = HTMLAttributes["href"];
+    const shown = typeof href === "string" && allowedHref(href) ? { href } : {};
+    return ["a", { ...shown, target: "_blank", rel: "noopener noreferrer nofollow" }, 0];
+  },
+});
 
 /** The server puts a fresh one into every page; the browser hides it from `getAttribute`. */
 function pageNonce(): string | undefined {

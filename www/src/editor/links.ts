@@ -2,7 +2,12 @@
 
 const SCHEMES = new Set(["https:", "http:", "mailto:"]);
 
-/** The address, made whole ("example.org" becomes https://example.org), or null if it must not be a link. */
+/** May this stand in an `href` as it is? Asked of everything that is shown, whoever it came from. */
+export function allowedHref(href: string | null | undefined): boolean {
+  return /^(https?:\/\/|mailto:)[^\u0000-\u0020\u007f]+$/i.test(href ?? "");
+}
+
+/** The address that somebody typed, made whole ("example.org" becomes https://example.org), or null if it must not be a link. */
 export function safeUrl(text: string | null | undefined): string | null {
   const value = (text ?? "").trim();
   if (value === "" || /[\u0000-\u001f\u007f]/.test(value)) return null;
