@@ -59,6 +59,11 @@ void ml_arena_reset(struct ml_arena *arena)
 
     if (!keep)
         return;
+    if (keep->bytes > CHUNK_MAX) {
+        /* One large message must not pin its memory for ever. */
+        ml_arena_release(arena);
+        return;
+    }
     free_chunks(keep->next);
     keep->next = NULL;
     arena->pos = keep->data;

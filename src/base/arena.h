@@ -21,7 +21,7 @@ struct ml_arena {
 void ml_arena_init(struct ml_arena *arena, size_t max_bytes);
 /** Frees everything; the arena is as after init. */
 void ml_arena_release(struct ml_arena *arena);
-/** Forgets everything, keeps the first chunk for the next message. */
+/** Forgets everything, keeps one chunk (at most 256 KiB) for the next message. */
 void ml_arena_reset(struct ml_arena *arena);
 
 /** Zeroed, 16-byte aligned; NULL at the ceiling or out of memory (callers answer ML_ELIMIT). */
