@@ -84,6 +84,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     ml_list_append(&room->staged, &entry->node);
     from->staged_count++;
     room->staged_bytes += bytes ? bytes->len : 0;
+    ml_room_trace(entry->session, message_no, bytes ? "stage" : "stage: nothing new");
     ml_room_commit(room);
     return ML_OK;
 }
@@ -98,6 +99,7 @@ static void acknowledge_authors(struct ml_room *room)
         if (!member)
             continue;
         ML_ASSERT(member->staged_count > 0);
+        ml_room_trace(entry->session, entry->message_no, "acknowledge");
         member->staged_count--;
         if (!member->is_closing)
             member->port->ack(member->port,
@@ -182,6 +184,9 @@ static void tell_everybody(struct ml_room *room)
     room->changed_at_ms = ml_room_now(room);
     if (room->record_count) {
         room->head = room->append.head;
+        for (size_t i = 0; i < room->record_count; i++)
+            ml_room_trace((const char *)room->records[i].session.ptr, room->records[i].message_no,
+                          "committed");
         room->rooms->stats.commits++;
         fan_out_records(room);
     }

@@ -5,6 +5,7 @@
 
 #include "base/hashmap.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "room/room.h"
 
 /*
@@ -121,6 +122,14 @@ static inline uint64_t ml_room_now(const struct ml_room *room)
 static inline bool ml_room_is_staging(const struct ml_room *room)
 {
     return !ml_list_is_empty(&room->staged) || !ml_list_is_empty(&room->sent);
+}
+
+/* The steps of docs/architecture.md go by at trace level, with one id per keystroke. */
+static inline void ml_room_trace(const char *session, uint64_t message_no, const char *step)
+{
+    if (ml_log_enabled(ML_LOG_TRACE))
+        ml_log(ML_LOG_TRACE, "keystroke.passed", "id=%s/%llu step=%s", session,
+               (unsigned long long)message_no, step);
 }
 
 /* Each is documented where it is defined. */

@@ -115,9 +115,11 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         room->staged_bytes + bytes.len > env->limits.staged_bytes + bytes.len / 2)
         return wait_for_room(from);
 
+    ml_room_trace(from->identity.session, message_no, "room");
     err = ml_update_decode(scratch, bytes, env->limits.engine, NULL, &update);
     if (err)
         return err;
+    ml_room_trace(from->identity.session, message_no, "decode");
 
     if (!ml_grant_allows(&from->grant, ML_MAY_WRITE) || room->is_read_only) {
         /* A reader's Step2 that brings nothing is no write. */
@@ -130,12 +132,14 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     if (err)
         return err;
 
+    ml_room_trace(from->identity.session, message_no, verdict.undo_all ? "policy: undo" : "policy");
     err = ml_doc_apply(room->doc, update, verdict.undo_all ? &verdict : NULL, scratch, &change);
     if (err)
         return err;
 
     /* The update is part of the document now: it can be committed or held, not refused. */
     room->rooms->stats.updates++;
+    ml_room_trace(from->identity.session, message_no, "apply");
     if (!change->bytes.len && !change->was_pending)
         return ml_room_stage(room, from, message_no, NULL);
 
