@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- The journal of one shard, readable with plain SQL.
 --
 -- Every key begins with the org, so that an org can be moved or cut out by one range. A document is

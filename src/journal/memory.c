@@ -57,6 +57,8 @@ struct memory_journal {
     struct ml_journal_stats stats;
     enum ml_journal_fault fault;
     unsigned faults_left;
+    ml_journal_commit_hook on_commit; /* NULL: nobody looks */
+    void *on_commit_arg;
     bool closing, ended;
     void (*on_closed)(void *arg);
     void *on_closed_arg;
@@ -238,8 +240,13 @@ static enum ml_err append_records(struct memory_journal *j, struct ml_append *ap
     }
     append->head = document->head;
     j->stats.rows += document->head - head_before;
-    for (uint64_t i = head_before; i < document->head; i++)
-        j->stats.bytes += document->records[i].bytes->len;
+    for (uint64_t i = head_before; i < document->head; i++) {
+        struct ml_slice bytes = ml_blob_slice(document->records[i].bytes);
+
+        j->stats.bytes += bytes.len;
+        if (j->on_commit)
+            j->on_commit(j->on_commit_arg, append->org, append->name, i + 1, bytes);
+    }
     return ML_OK;
 }
 
@@ -594,4 +601,22 @@ void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault f
     ML_ASSERT(j->base.ops == &memory_ops);
     j->fault = fault;
     j->faults_left = fault == ML_FAULT_NONE ? 0 : transactions;
+}
+
+void ml_journal_memory_on_commit(struct ml_journal *journal, ml_journal_commit_hook hook, void *arg)
+{
+    struct memory_journal *j = memory_of(journal);
+
+    ML_ASSERT(j->base.ops == &memory_ops);
+    j->on_commit = hook;
+    j->on_commit_arg = arg;
+}
+
+void ml_journal_memory_forget(struct ml_journal *journal)
+{
+    struct memory_journal *j = memory_of(journal);
+
+    ML_ASSERT(j->base.ops == &memory_ops && !j->loop);
+    ml_list_init(&j->inbox);
+    j->stats.waiting_bytes = 0;
 }

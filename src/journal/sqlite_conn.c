@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #define APPLICATION_ID  0x6d6c6a31 /* "mlj1" */
-#define BUSY_TIMEOUT_MS 5000
+#define BUSY_TIMEOUT_MS 2000
 
 /* Per connection. The reader cannot write whatever it is asked. */
 static const char writer_pragmas[] = "PRAGMA synchronous=FULL;"
@@ -71,7 +71,7 @@ static long newest_version(void)
 }
 
 /* Before anything is written: is this file empty, or ours, and not from the future? */
-static enum ml_err check_ours(struct ml_sqlite_conn *conn, struct ml_diag *diag)
+static enum ml_err check_ours(struct ml_sqlite_conn *conn, bool *current_out, struct ml_diag *diag)
 {
     sqlite3_int64 tables, ours, application, version = 0;
     int rc;
@@ -96,6 +96,7 @@ static enum ml_err check_ours(struct ml_sqlite_conn *conn, struct ml_diag *diag)
                            "the journal has schema version %lld, this build knows up to %ld: "
                            "use a newer build",
                            (long long)version, newest_version());
+    *current_out = version == newest_version();
     return ML_OK;
 }
 
@@ -201,6 +202,7 @@ static bool harden(sqlite3 *db)
 enum ml_err ml_sqlite_conn_open(struct ml_sqlite_conn *conn, const char *path, bool writer,
                                 const char *const *sql, struct ml_diag *diag)
 {
+    bool is_current = true;
     enum ml_err err;
 
     *conn = (struct ml_sqlite_conn){.sql = sql};
@@ -216,7 +218,7 @@ enum ml_err ml_sqlite_conn_open(struct ml_sqlite_conn *conn, const char *path, b
         err = ml_sqlite_fail(conn, ML_EIO, "hardening", diag);
         goto fail;
     }
-    err = writer ? check_ours(conn, diag) : ML_OK;
+    err = writer ? check_ours(conn, &is_current, diag) : ML_OK;
     if (err)
         goto fail;
     if (exec(conn->db, writer ? writer_pragmas : reader_pragmas) != SQLITE_OK) {
@@ -228,7 +230,7 @@ enum ml_err ml_sqlite_conn_open(struct ml_sqlite_conn *conn, const char *path, b
         if (err)
             goto fail;
         sqlite3_wal_hook(conn->db, on_wal_commit, conn);
-        err = migrate(conn, diag);
+        err = is_current ? ML_OK : migrate(conn, diag);
         if (err)
             goto fail;
     }
