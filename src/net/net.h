@@ -14,51 +14,76 @@ struct ml_net;
 
 /** One file of the web application, made at build time. */
 struct ml_asset {
-    const char *path;        /* "/assets/index-abc123.js"; "/index.html" is the page itself */
-    const char *type;        /* content type */
+    const char *path; /* "/assets/index-abc123.js"; "/index.html" is the page itself */
+    const char *type; /* content type */
     const uint8_t *bytes;
     size_t len;
-    const uint8_t *gzip;     /* NULL: none */
+    const uint8_t *gzip; /* NULL: none */
     size_t gzip_len;
-    bool immutable;          /* hashed name: cache for a year */
+    bool immutable; /* hashed name: cache for a year */
 };
 
 struct ml_net_limits {
-    size_t message_bytes;        /* 4 MiB; 64 MiB for a Step2 of a writer is room's hard limit */
-    size_t outbox_soft_bytes;    /* 1 MiB: presence is dropped */
-    size_t outbox_hard_bytes;    /* 4 MiB: 1013 */
-    uint32_t sessions;           /* from the descriptor limit */
-    uint32_t head_ms;            /* 10 000: request head */
-    uint32_t auth_ms;            /* 20 000: from accept to a seat */
-    uint32_t ping_ms, dead_ms;   /* 20 000, 45 000 */
-    uint32_t keepalive_ms;       /* 20 000: an application frame on a silent connection */
-    uint32_t fragments;          /* 1 024 per message */
-    uint32_t updates_per_second, updates_burst; /* 120, 600; 0: none (open mode) */
+    size_t message_bytes; /* 4 MiB */
+    size_t reply_bytes;   /* 64 MiB: a Step2 of somebody who may write */
+    size_t
+        message_pool_bytes;   /* 256 MiB: what all messages in the making have over message_bytes */
+    size_t sync_pool_bytes;   /* 512 MiB: answers to Step1 that wait in all outboxes */
+    size_t outbox_soft_bytes; /* 1 MiB: presence is dropped */
+    size_t outbox_hard_bytes; /* 4 MiB: 1013 */
+    uint32_t outbox_ms;       /* 30 000: a socket that takes nothing for so long: 1013 */
+    uint32_t sessions;        /* from the descriptor limit */
+    uint32_t head_ms;         /* 10 000: request head */
+    uint32_t auth_ms;         /* 20 000: from the request to a seat */
+    uint32_t ping_ms, dead_ms;    /* 20 000, 45 000 */
+    uint32_t keepalive_ms;        /* 20 000: an application frame on a silent connection */
+    uint32_t fragments;           /* 1 024 per message */
+    uint32_t presence_per_second; /* 20 */
+    uint32_t updates_per_second, updates_burst; /* 120, 600; not in open mode */
+    uint32_t handshakes;                        /* 256: connections whose request is not read yet */
+    uint32_t accepts_per_second;                /* 500, not counting loopback */
+    uint32_t address_handshakes,
+        address_sessions; /* 64, 4 096 per address; not loopback, not open */
 };
 
 struct ml_net_env {
     uv_loop_t *loop;
     struct ml_rooms *rooms;
-    struct ml_script *script;    /* NULL: no plugins */
-    struct ml_journal *journal;  /* lists of documents */
-    bool open_mode;              /* everybody is an editor of org "default" */
+    struct ml_script *script;   /* NULL: no plugins */
+    struct ml_journal *journal; /* lists of documents */
+    bool open_mode;             /* everybody is an editor of org "default" */
     const struct ml_asset *assets;
     size_t asset_count;
-    const char *const *origins;  /* allowed Origin values beside our own; may be NULL */
+    const char *const *origins; /* allowed Origin values beside our own; may be NULL */
     size_t origin_count;
     struct ml_net_limits limits; /* zero fields: defaults */
 };
 
-/** Listen on `host`:`port` (port 0: any). @param port_out  the port that was taken */
+/**
+ * Listen on `host`:`port` (port 0: any). The descriptor limit has to stand at its final value.
+ * @param port_out  the port that was taken
+ */
 enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t port,
-                        struct ml_diag *diag, struct ml_net **net_out, uint16_t *port_out) ML_MUST_CHECK;
-/** Stop accepting; sessions stay. Then ml_rooms_drain closes them through their ports. */
+                        struct ml_diag *diag, struct ml_net **net_out,
+                        uint16_t *port_out) ML_MUST_CHECK;
+/** Stop accepting, /readyz says no; sessions stay. Then ml_rooms_drain closes them through their
+ * ports. */
 void ml_net_stop_accepting(struct ml_net *net);
 /** Sessions still connected. */
 size_t ml_net_session_count(const struct ml_net *net);
-/** Close what is left and free everything; `done` on the loop. */
+/**
+ * Close what is left and free everything; `done` on the loop. Rooms and journal have to live until
+ * then. libwebsockets' own handles close in the turns after that: run the loop to its end.
+ */
 void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg);
 /** Call when /readyz should say no (journal held, draining). */
 void ml_net_set_ready(struct ml_net *net, bool ready);
+
+struct ml_net_stats {
+    uint64_t accepted, refused, requests; /* connections taken, turned away; HTTP requests */
+    uint64_t sessions, messages_in, frames_out, writes, bytes_out;
+    uint64_t presence_dropped, closed_slow;
+};
+void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out);
 
 #endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this folder share about one loop: the listener makes connections, a connection
+ * reads requests, a request may become a session.
+ *
+ *   listen.c --> ml_http --(upgrade)--> ml_session --> room
+ *      |            |                       |
+ *      +------------+---- struct ml_net ----+   lists, pools, the clock
+ *
+ * Private to net.
+ */
+#ifndef ML_NET_LIVE_H
+#define ML_NET_LIVE_H
+
+#include "base/arena.h"
+#include "base/hashmap.h"
+#include "base/list.h"
+#include "net/assets.h"
+#include "net/net.h"
+#include "net/outbox.h"
+#include "net/wire.h"
+#include "net/ws.h"
+
+#define ML_TICK_MS       100
+#define ML_HELD_BYTES    (1u << 20)  /* SEC-WS-03, per socket */
+#define ML_HELD_MESSAGES 1000        /* likewise */
+#define ML_HELD_POOL     (64u << 20) /* likewise, for the node */
+#define ML_JOIN_BUFFER   (64u * 1024)
+#define ML_ADDRESS_TEXT  46 /* INET6_ADDRSTRLEN */
+
+struct ml_http;
+struct ml_session;
+
+/** One peer address that is counted (SEC-LM-14). */
+struct ml_address {
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; the key in net->addresses */
+    uint32_t connections, sessions;
+};
+
+struct ml_net {
+    struct ml_net_env env;
+    struct ml_wire *wire;
+    struct ml_assets assets;
+    struct ml_arena scratch; /* this message */
+    uint8_t *join_buffer;    /* frames that leave in one write */
+    struct ml_blob *ping, *keepalive;
+    struct ml_net_stats stats;
+
+    struct ml_list https;    /* ml_http.node, oldest first */
+    struct ml_list sessions; /* ml_session.node, the one that waited longest for its visit first */
+    struct ml_list dirty;    /* ml_session.dirty: something to do before the loop sleeps */
+    struct ml_list timed;    /* ml_session.timed: wants every tick */
+    size_t http_count, handshakes, session_count;
+    size_t lists_waiting; /* requests at the journal */
+
+    struct ml_hashmap addresses; /* ip → ml_address */
+    struct ml_ws_pool message_pool;
+    size_t held_bytes, sync_bytes;
+
+    int listen_fd, reserve_fd; /* -1: none */
+    double accepts;            /* that may still be made now */
+    uint64_t accepts_at_ms;
+    bool is_listening, is_ready, is_draining;
+
+    size_t handles; /* open, of libuv */
+    uv_poll_t listener;
+    uv_timer_t tick;
+    uv_prepare_t flush;
+
+    bool is_closing, is_wire_open;
+    uint64_t closing_since_ms;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+/** The loop's time, milliseconds, monotonic. */
+static inline uint64_t ml_net_now(const struct ml_net *net)
+{
+    return uv_now(net->env.loop);
+}
+/** For close callbacks of handles: the last one ends the closing of the net. */
+void ml_net_handle_closed(struct ml_net *net);
+
+/* ---- listen.c -------------------------------------------------------------------------------- */
+
+enum ml_err ml_listen_open(struct ml_net *net, const char *host, uint16_t port,
+                           struct ml_diag *diag, uint16_t *port_out) ML_MUST_CHECK;
+void ml_listen_close(struct ml_net *net);
+/** Go on accepting, if that was put off. */
+void ml_listen_tick(struct ml_net *net);
+/** One connection less from there; NULL: it was not counted. */
+void ml_address_drop(struct ml_net *net, struct ml_address *address, bool is_session);
+/** A connection becomes a session. False: too many from there, nothing was changed. */
+bool ml_address_promote(struct ml_net *net, struct ml_address *address);
+/** And back. */
+void ml_address_demote(struct ml_address *address);
+
+/* ---- http.c ---------------------------------------------------------------------------------- */
+
+/** Takes the descriptor. @param address  counted already, or NULL. False: closed. */
+bool ml_http_open(struct ml_net *net, int fd, const char *ip, struct ml_address *address);
+void ml_http_tick(struct ml_net *net);
+/** All of them, now. */
+void ml_http_close_all(struct ml_net *net);
+/** The connection whose first request has been awaited for the longest time goes. False: none. */
+bool ml_http_evict(struct ml_net *net);
+
+/* ---- session.c ------------------------------------------------------------------------------- */
+
+extern const struct ml_wire_events ml_session_events;
+
+/** A seat is asked for. What a session keeps of the request. */
+struct ml_session_open {
+    struct ml_slice org, name;
+    const struct ml_identity *identity;
+    const struct ml_grant *grant;
+    struct ml_address *address; /* promoted; NULL: not counted */
+};
+
+/** @retval ML_EBUSY, ML_ELIMIT  nothing was made */
+enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *open,
+                            struct ml_session **session_out) ML_MUST_CHECK;
+/** The socket is there (or, NULL, it is not: the session is gone then). */
+void ml_session_attach(struct ml_session *session, struct ml_link *link);
+void ml_session_flush_all(struct ml_net *net);
+void ml_session_tick(struct ml_net *net);
+void ml_session_close_all(struct ml_net *net, enum ml_close why);
+
+#endif

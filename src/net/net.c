@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One loop's net as a whole: the order in which it starts and ends.
+ *
+ *   open    wire, tick, flush, listener
+ *   close   listener and HTTP connections at once; sessions hear 1001 and have CLOSE_MS;
+ *           then the wire (which drops who is left); then, when the journal has answered its last
+ *           list, our handles; the last one's close callback frees everything and calls `done`
+ *
+ * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
+ */
+#include "net/live.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define CLOSE_MS     1500
+#define SCRATCH_MAX  (512u << 20)
+#define FDS_KEPT     64 /* not for sessions: journal, logs, plugins */
+#define SESSIONS_MAX 1000000
+
+static uint32_t sessions_from_descriptors(void)
+{
+    struct rlimit limit;
+    rlim_t n;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur <= 2 * FDS_KEPT)
+        return FDS_KEPT;
+    n = limit.rlim_cur - FDS_KEPT;
+    if (n > SESSIONS_MAX)
+        n = SESSIONS_MAX;
+    return (uint32_t)(n - n / 20); /* 5 % for administration (SEC-LM-14) */
+}
+
+static void set_defaults(struct ml_net_limits *limits, bool open_mode)
+{
+#define DEFAULT(field, value)                                                                      \
+    if (!limits->field)                                                                            \
+    limits->field = (value)
+    DEFAULT(message_bytes, 4u << 20);
+    DEFAULT(reply_bytes, 64u << 20);
+    DEFAULT(message_pool_bytes, 256u << 20);
+    DEFAULT(sync_pool_bytes, 512u << 20);
+    DEFAULT(outbox_soft_bytes, 1u << 20);
+    DEFAULT(outbox_hard_bytes, 4u << 20);
+    DEFAULT(outbox_ms, 30000);
+    DEFAULT(sessions, sessions_from_descriptors());
+    DEFAULT(head_ms, 10000);
+    DEFAULT(auth_ms, 20000);
+    DEFAULT(ping_ms, 20000);
+    DEFAULT(dead_ms, 45000);
+    DEFAULT(keepalive_ms, 20000);
+    DEFAULT(fragments, 1024);
+    DEFAULT(presence_per_second, 20);
+    DEFAULT(updates_per_second, 120);
+    DEFAULT(updates_burst, 600);
+    DEFAULT(handshakes, 256);
+    DEFAULT(accepts_per_second, 500);
+    DEFAULT(address_handshakes, 64);
+    DEFAULT(address_sessions, 4096);
+#undef DEFAULT
+    if (limits->reply_bytes < limits->message_bytes)
+        limits->reply_bytes = limits->message_bytes;
+    if (open_mode)
+        limits->updates_per_second = 0;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void net_free(struct ml_net *net)
+{
+    ml_assets_release(&net->assets);
+    ml_hashmap_release(&net->addresses);
+    ml_arena_release(&net->scratch);
+    ml_blob_unref(net->ping);
+    ml_blob_unref(net->keepalive);
+    free(net->join_buffer);
+    free(net);
+}
+
+void ml_net_handle_closed(struct ml_net *net)
+{
+    void (*done)(void *arg) = net->done;
+    void *arg = net->done_arg;
+
+    ML_ASSERT(net->handles > 0);
+    if (--net->handles)
+        return;
+    net_free(net);
+    if (done)
+        done(arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    ml_net_handle_closed(handle->data);
+}
+
+/* Not inside a callback of the wire. */
+static void go_on_closing(struct ml_net *net)
+{
+    bool is_late = ml_net_now(net) - net->closing_since_ms > CLOSE_MS;
+
+    if (net->is_wire_open && (net->session_count == 0 || is_late)) {
+        net->is_wire_open = false;
+        ml_wire_close(net->wire);
+        ML_ASSERT(net->session_count == 0);
+    }
+    if (net->is_wire_open || net->lists_waiting || uv_is_closing((uv_handle_t *)&net->tick))
+        return;
+    uv_close((uv_handle_t *)&net->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&net->flush, on_handle_closed);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *handle)
+{
+    struct ml_net *net = handle->data;
+
+    ml_http_tick(net);
+    ml_session_tick(net);
+    if (net->is_closing) {
+        go_on_closing(net);
+        return;
+    }
+    if (!net->is_draining)
+        ml_listen_tick(net);
+}
+
+static void on_flush(uv_prepare_t *handle)
+{
+    ml_session_flush_all(handle->data);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+static enum ml_err make_parts(struct ml_net *net)
+{
+    static const uint8_t ping[2] = {0x89, 0x00};
+    const uint8_t no_entries[1] = {0x00};
+
+    net->join_buffer = malloc(ML_JOIN_BUFFER);
+    net->ping = ml_blob_new(ml_slice_make(ping, sizeof ping));
+    net->keepalive = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_AWARENESS,
+                                     ml_slice_make(no_entries, sizeof no_entries));
+    if (!net->join_buffer || !net->ping || !net->keepalive)
+        return ML_ELIMIT;
+    if (!ml_assets_init(&net->assets, net->env.assets, net->env.asset_count))
+        return ML_ELIMIT;
+    return ML_OK;
+}
+
+static void start_handles(struct ml_net *net)
+{
+    uv_loop_t *loop = net->env.loop;
+
+    net->tick.data = net->flush.data = net;
+    (void)uv_timer_init(loop, &net->tick);
+    (void)uv_prepare_init(loop, &net->flush);
+    net->handles += 2;
+    (void)uv_timer_start(&net->tick, on_tick, ML_TICK_MS, ML_TICK_MS);
+    (void)uv_prepare_start(&net->flush, on_flush);
+}
+
+enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t port,
+                        struct ml_diag *diag, struct ml_net **net_out, uint16_t *port_out)
+{
+    struct ml_net *net = calloc(1, sizeof *net);
+    enum ml_err err;
+
+    if (!net)
+        return ML_ELIMIT;
+    net->env = *env;
+    set_defaults(&net->env.limits, env->open_mode);
+    net->listen_fd = net->reserve_fd = -1;
+    net->is_ready = true;
+    net->message_pool.max_bytes = net->env.limits.message_pool_bytes;
+    ml_list_init(&net->https);
+    ml_list_init(&net->sessions);
+    ml_list_init(&net->dirty);
+    ml_list_init(&net->timed);
+    ml_hashmap_init(&net->addresses);
+    ml_arena_init(&net->scratch, SCRATCH_MAX);
+    err = make_parts(net);
+    if (err)
+        goto fail;
+    err = ml_wire_open(env->loop, &ml_session_events, diag, &net->wire);
+    if (err)
+        goto fail;
+    net->is_wire_open = true;
+    err = ml_listen_open(net, host, port, diag, port_out);
+    if (err)
+        goto fail_wire;
+    start_handles(net);
+    *net_out = net;
+    return ML_OK;
+
+fail_wire:
+    ml_wire_close(net->wire);
+fail:
+    net_free(net);
+    return err;
+}
+
+void ml_net_stop_accepting(struct ml_net *net)
+{
+    net->is_draining = true;
+    ml_listen_close(net);
+}
+
+size_t ml_net_session_count(const struct ml_net *net)
+{
+    return net->session_count;
+}
+
+void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg)
+{
+    ML_ASSERT(!net->is_closing);
+    net->done = done;
+    net->done_arg = arg;
+    net->is_closing = true;
+    net->closing_since_ms = ml_net_now(net);
+    ml_net_stop_accepting(net);
+    ml_http_close_all(net);
+    ml_session_close_all(net, ML_CLOSE_SHUTDOWN);
+}
+
+void ml_net_set_ready(struct ml_net *net, bool ready)
+{
+    net->is_ready = ready;
+}
+
+void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out)
+{
+    *out = net->stats;
+    out->sessions = net->session_count;
+}
