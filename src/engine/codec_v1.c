@@ -68,6 +68,8 @@ static enum ml_err read_json(struct ml_wire_reader *r, struct ml_slice *out)
 
     if (ml_read_varbytes(&r->in, out))
         return fail(r, ML_EFORMAT, "broken JSON text");
+    if (r->trusted)
+        return ML_OK;
     err = ml_json_check(*out, r->any_depth);
     return err ? fail(r, err, "not JSON") : ML_OK;
 }

@@ -120,6 +120,7 @@ struct ml_wire_reader {
     uint64_t range_clients_left, ranges_left;
     uint32_t any_depth, key_bytes;
     bool in_delete_set;
+    bool trusted; /* these bytes were read before without an error: values are stepped over */
 };
 
 /** Begin. @param limits may be NULL */

@@ -142,6 +142,9 @@ struct ml_doc_options {
 struct ml_doc *ml_doc_new(const struct ml_doc_options *options) ML_MUST_CHECK;
 void ml_doc_free(struct ml_doc *doc);
 
+/** Give back the spare memory blocks that this thread's documents share. Call before a thread ends. */
+void ml_engine_thread_end(void);
+
 /** What a policy decided about an update before it is integrated. */
 struct ml_verdict {
     /**
@@ -159,6 +162,7 @@ struct ml_change {
     struct ml_slice bytes;
     bool is_received; /* `bytes` are the received ones (same pointer) */
     bool was_pending; /* some structs or deletes of this update wait for others */
+    bool pending_dropped; /* and did not fit into pending: ask the peer for everything again */
     bool undone;      /* a verdict refused it */
     uint64_t inserted_units, deleted_units;
 };

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An update goes into a document: three ways.
+ *
+ *   typing goes on   one struct of text behind the last unit of its author, nothing in between:
+ *                    the run gets longer. No item, no look-up, no heap call.
+ *   a delete key     one range inside one live run: cut, mark, join with its neighbours.
+ *   anything else    sources (schedule.c), deletes, what was pending, tidying (transact.c), record.
+ *
+ * On the traces of people typing the first two take 95 of 100 updates. In both the record is the
+ * received bytes: they are what would be written, if their numbers have the shortest form.
+ *
+ * Every ceiling is looked at before the first link changes: then the answer is ML_ELIMIT and the
+ * document is as before. If the heap refuses later, the document is broken (item.h).
+ */
+#include "engine/update.h"
+
+#include <stdlib.h>
+
+/* A run that gets longer and has no room moves to a place with half as much again, and this. */
+#define GROW_BYTES 16
+
+/* The writer of records keeps up to this much. */
+#define RECORD_KEEP_BYTES 1024
+
+/* ---- Typing goes on
+ * --------------------------------------------------------------------------------- */
+
+static bool is_same_right(const struct ml_doc *doc, const struct ml_item *tail,
+                          const struct ml_wire *s)
+{
+    const struct ml_item *right;
+
+    if (!(s->info & ML_INFO_RIGHT_ORIGIN))
+        return tail->ro_cl == NIL && tail->right == NIL;
+    if (tail->ro_cl == NIL || tail->right == NIL || tail->ro_clock != s->right_origin.clock ||
+        doc->clients[tail->ro_cl].id != s->right_origin.client)
+        return false;
+    right = ml_item_at(doc, tail->right);
+    return right->clock == tail->ro_clock && ml_item_slot(right) == tail->ro_cl;
+}
+
+/* Bytes of the update if every number has its shortest form. */
+static size_t shortest_append(const struct ml_wire *s, size_t id_len)
+{
+    size_t n = 1 + 1 + id_len + ml_varuint_len(s->clock) + 1 + id_len +
+               ml_varuint_len(s->clock - 1) + ml_varuint_len(s->content.len) + s->content.len + 1;
+
+    if (s->info & ML_INFO_RIGHT_ORIGIN)
+        n += ml_varuint_len(s->right_origin.client) + ml_varuint_len(s->right_origin.clock);
+    return n;
+}
+
+/* The client whose tail the update goes on with; NULL: it is something else. */
+static struct ml_client *find_append(struct ml_doc *doc, const struct ml_update *u)
+{
+    const struct ml_wire *s = &u->last;
+    struct ml_client *c;
+    const struct ml_item *tail;
+    uint32_t slot;
+
+    if (u->section_count != 1 || u->range_count || u->one.structs != 1 || u->facts.structs != 1 ||
+        (s->info & ~ML_INFO_RIGHT_ORIGIN) != (ML_INFO_ORIGIN | ML_WIRE_STRING) ||
+        s->origin.client != s->client || s->origin.clock + 1 != s->clock || doc->pending.count ||
+        doc->pending.deletes.count)
+        return NULL;
+    slot = ml_slot_find(doc, s->client);
+    if (slot == NIL)
+        return NULL;
+    c = &doc->clients[slot];
+    doc->last_slot = slot;
+    if (c->next != s->clock || s->len > UINT32_MAX - c->next)
+        return NULL;
+    tail = ml_item_at(doc, c->tail);
+    if ((tail->cl & ~ML_ITEM_SLOT) != (uint32_t)ML_WIRE_STRING << ML_ITEM_KIND_SHIFT ||
+        !is_same_right(doc, tail, s) || u->bytes.len != shortest_append(s, c->id_len))
+        return NULL;
+    return c;
+}
+
+static bool make_text_room(struct ml_doc *doc, struct ml_item *i, uint32_t more)
+{
+    uint32_t held = i->blen + more, off;
+
+    if (ml_content_extend(doc, i->off, i->aux, more)) {
+        i->aux += more;
+        return true;
+    }
+    held += held / 2 + GROW_BYTES;
+    off = ml_content_put(doc, ml_item_content(doc, i), held);
+    if (off == NIL)
+        return false;
+    ml_content_drop(doc, i->off, i->aux);
+    i->off = off;
+    i->aux = held;
+    return true;
+}
+
+/* False: out of memory, nothing changed. */
+static bool append_text(struct ml_doc *doc, struct ml_client *c, const struct ml_wire *s)
+{
+    struct ml_item *tail = ml_item_at(doc, c->tail);
+    uint32_t more = (uint32_t)s->content.len;
+
+    if (tail->aux - tail->blen < more && !make_text_room(doc, tail, more))
+        return false;
+    memcpy(ml_content_at(doc, tail->off) + tail->blen, s->content.ptr, more);
+    tail->blen += more;
+    tail->len += (uint32_t)s->len;
+    c->next += (uint32_t)s->len;
+    ml_branch_at(doc, tail->parent)->length += (uint32_t)s->len;
+    return true;
+}
+
+/* ---- A delete key
+ * -------------------------------------------------------------------------------------- */
+
+static size_t shortest_delete(const struct ml_wire_range *r)
+{
+    return 1 + 1 + ml_varuint_len(r->client) + 1 + ml_varuint_len(r->clock) +
+           ml_varuint_len(r->len);
+}
+
+/* The live run that holds the one range of the update; NIL: it is something else. */
+static uint32_t find_delete(struct ml_doc *doc, const struct ml_update *u)
+{
+    const struct ml_wire_range *r = &u->range;
+    uint32_t slot, index;
+    const struct ml_item *i;
+
+    if (u->section_count || u->range_count != 1 || doc->keep_deleted ||
+        u->bytes.len != shortest_delete(r))
+        return NIL;
+    slot = ml_slot_find(doc, r->client);
+    if (slot == NIL || r->clock + r->len > doc->clients[slot].next)
+        return NIL;
+    doc->last_slot = slot;
+    index = ml_run_find(doc, slot, (uint32_t)r->clock);
+    i = ml_item_at(doc, index);
+    if (r->clock + r->len > ml_item_end(i) || ml_item_kind(i) == ML_WIRE_TYPE ||
+        (i->cl & (ML_ITEM_DELETED | ML_ITEM_KEYED)))
+        return NIL;
+    return index;
+}
+
+static bool delete_in_run(struct ml_doc *doc, uint32_t index, const struct ml_wire_range *r)
+{
+    struct ml_item *i = ml_item_at(doc, index);
+    uint32_t slot = ml_item_slot(i), clock = (uint32_t)r->clock, end = clock + (uint32_t)r->len;
+
+    doc->txn.merges.count = 0;
+    if (i->clock < clock) {
+        index = ml_run_split(doc, index, clock - i->clock);
+        if (index == NIL)
+            return false;
+        i = ml_item_at(doc, index);
+    }
+    if (ml_item_end(i) > end && ml_run_split(doc, index, end - i->clock) == NIL)
+        return false;
+    if (ml_wire_is_countable(ml_item_kind(i)))
+        ml_branch_at(doc, i->parent)->length -= i->len;
+    ml_content_drop(doc, i->off, i->aux);
+    ml_item_set_kind(i, ML_WIRE_DELETED);
+    i->cl |= ML_ITEM_DELETED;
+    i->off = i->blen = i->aux = 0;
+    doc->clients[slot].deleted_runs++;
+    return ml_runs_join_around(doc, slot, clock, end);
+}
+
+/* ---- Anything else
+ * --------------------------------------------------------------------------------------- */
+
+struct plan {
+    struct ml_source *sources; /* room for all sections of the update, and all of pending */
+    uint32_t *stack;
+};
+
+/* Look at every ceiling, and get what needs memory of the caller. */
+static enum ml_err prepare(struct ml_doc *doc, const struct ml_update *u, struct ml_arena *scratch,
+                           struct plan *plan)
+{
+    const struct ml_update_facts *f = &u->facts;
+    size_t sources = (size_t)u->section_count + doc->pending.count, fresh = 0;
+    uint64_t more = f->structs * (uint64_t)(sizeof(struct ml_item) + 16) + f->inserted_bytes;
+
+    for (uint32_t i = 0; i < u->section_count; i++) {
+        const struct ml_section *s = &u->sections[i];
+        uint64_t state = ml_state_of(doc, s->client);
+
+        fresh += state == 0;
+        if (s->first_clock <= state && s->end_clock > UINT32_MAX)
+            return ML_ELIMIT;
+    }
+    if (f->structs && doc->memory_bytes + more > doc->limits.doc_bytes)
+        return ML_ELIMIT;
+    if (doc->client_count + fresh > doc->limits.clients)
+        return ML_ELIMIT;
+    if (f->structs > UINT32_MAX / 8 || !ml_items_reserve(doc, f->structs + 4))
+        return ML_ELIMIT;
+    plan->sources = ml_arena_array(scratch, sources, sizeof *plan->sources);
+    plan->stack = ml_arena_array(scratch, sources, sizeof *plan->stack);
+    return plan->sources && plan->stack ? ML_OK : ML_ELIMIT;
+}
+
+static int compare_sources(const void *pa, const void *pb)
+{
+    const struct ml_source *a = pa, *b = pb;
+
+    return (a->client > b->client) - (a->client < b->client);
+}
+
+static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
+{
+    uint32_t n = u->section_count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct ml_section *section = &u->sections[u->descending ? n - 1 - i : i];
+        struct ml_source *s = &plan->sources[i];
+
+        s->client = section->client;
+        ml_update_reread(u, section, &s->reader);
+        ml_source_advance(s);
+    }
+    if (!u->descending)
+        qsort(plan->sources, n, sizeof *plan->sources, compare_sources);
+    if (!ml_sources_run(doc, plan->sources, n, plan->stack))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        for (struct ml_source *s = &plan->sources[i]; s->has_next; ml_source_advance(s))
+            if (!ml_pending_park(doc, &s->next, &s->missing))
+                return false;
+    return true;
+}
+
+static bool integrate_pending(struct ml_doc *doc, const struct plan *plan)
+{
+    struct ml_pending *p = &doc->pending;
+
+    if (!ml_pending_can_move(doc))
+        return true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct ml_source *s = &plan->sources[i];
+
+        *s = (struct ml_source){.client = p->clients[i].client, .parked = &p->clients[i]};
+        ml_source_advance(s);
+    }
+    if (!ml_sources_run(doc, plan->sources, p->count, plan->stack))
+        return false;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct ml_source *s = &plan->sources[i];
+
+        ml_pending_advance(doc, s->parked, s->parked_at, &s->missing);
+    }
+    ml_pending_compact(doc);
+    return true;
+}
+
+static bool delete_ranges(struct ml_doc *doc, const struct ml_update *u, struct ml_idset *unknown)
+{
+    struct ml_wire_reader r;
+    struct ml_wire_range range;
+    bool more = true;
+
+    ml_update_reread_ranges(u, &r);
+    for (;;) {
+        enum ml_err err = ml_wire_next_range(&r, &range, &more);
+
+        ML_ASSERT(!err);
+        if (!more)
+            return true;
+        if (!ml_delete_range(doc, &range, unknown))
+            return false;
+    }
+}
+
+static bool integrate(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
+{
+    struct ml_idset unknown = {0};
+    bool ok;
+
+    ok = integrate_update(doc, u, plan) && integrate_pending(doc, plan) &&
+         delete_ranges(doc, u, &unknown) && ml_pending_retry_deletes(doc) &&
+         ml_pending_add_deletes(doc, &unknown) && ml_txn_tidy(doc);
+    ml_idset_release(&unknown);
+    return ok;
+}
+
+/* ---- The record
+ * ------------------------------------------------------------------------------------------- */
+
+static int compare_touched(const void *pa, const void *pb, void *arg)
+{
+    const struct ml_client *clients = arg;
+    const struct ml_run *a = pa, *b = pb;
+    ml_client_id x = clients[a->slot].id, y = clients[b->slot].id;
+
+    if (x != y)
+        return x > y ? -1 : 1;
+    return (a->clock > b->clock) - (a->clock < b->clock);
+}
+
+static void sort_by_client(const struct ml_doc *doc, struct ml_runs *runs)
+{
+    if (runs->count > 1)
+        qsort_r(runs->at, runs->count, sizeof *runs->at, compare_touched, doc->clients);
+}
+
+static void write_txn_deletes(struct ml_writer *w, const struct ml_doc *doc)
+{
+    const struct ml_runs *d = &doc->txn.deleted;
+    uint32_t clients = 0;
+
+    for (uint32_t i = 0; i < d->count; i++)
+        clients += i == 0 || d->at[i].slot != d->at[i - 1].slot;
+    ml_write_varuint(w, clients);
+    for (uint32_t i = 0; i < d->count;) {
+        uint32_t end = i;
+
+        while (end < d->count && d->at[end].slot == d->at[i].slot)
+            end++;
+        ml_write_varuint(w, doc->clients[d->at[i].slot].id);
+        ml_write_varuint(w, end - i);
+        for (; i < end; i++) {
+            ml_write_varuint(w, d->at[i].clock);
+            ml_write_varuint(w, d->at[i].end - d->at[i].clock);
+        }
+    }
+}
+
+/* What brings a replica from before the transaction to after it. */
+static bool write_record(struct ml_doc *doc, const struct ml_update *u, struct ml_arena *scratch,
+                         struct ml_change *change)
+{
+    struct ml_txn *t = &doc->txn;
+    struct ml_writer *w = &doc->record;
+    bool ok = true;
+
+    if (!t->clients.count && !t->deleted.count)
+        return true;
+    ml_writer_reset(w);
+    sort_by_client(doc, &t->clients);
+    sort_by_client(doc, &t->deleted);
+    ml_write_varuint(w, t->clients.count);
+    for (uint32_t i = 0; i < t->clients.count; i++)
+        ml_write_runs(w, doc, t->clients.at[i].slot, t->clients.at[i].clock);
+    write_txn_deletes(w, doc);
+    if (w->err) {
+        ok = false;
+    } else if (ml_slice_equal(ml_writer_slice(w), u->bytes)) {
+        change->bytes = u->bytes;
+        change->is_received = true;
+    } else {
+        change->bytes = ml_arena_copy(scratch, ml_writer_slice(w));
+        ok = change->bytes.ptr != NULL;
+    }
+    if (w->cap > RECORD_KEEP_BYTES)
+        ml_writer_release(w);
+    return ok;
+}
+
+/* ---- All together
+ * ----------------------------------------------------------------------------------------- */
+
+static enum ml_err apply_general(struct ml_doc *doc, const struct ml_update *u,
+                                 struct ml_arena *scratch, struct ml_change *change,
+                                 bool want_record)
+{
+    struct plan plan;
+    enum ml_err err = prepare(doc, u, scratch, &plan);
+
+    if (err)
+        return err;
+    ml_txn_begin(doc);
+    if (!integrate(doc, u, &plan) || (want_record && !write_record(doc, u, scratch, change)))
+        doc->broken = true;
+    change->was_pending = doc->txn.parked;
+    change->pending_dropped = doc->txn.dropped;
+    change->inserted_units = doc->txn.inserted_units;
+    change->deleted_units = doc->txn.deleted_units;
+    doc->version++;
+    doc->general++;
+    ml_txn_end(doc);
+    return doc->broken ? ML_ELIMIT : ML_OK;
+}
+
+static enum ml_err apply(struct ml_doc *doc, const struct ml_update *u, struct ml_arena *scratch,
+                         struct ml_change *change, bool want_record)
+{
+    struct ml_client *c = find_append(doc, u);
+    uint32_t run;
+
+    if (c) {
+        if (doc->memory_bytes > doc->limits.doc_bytes || !append_text(doc, c, &u->last))
+            return ML_ELIMIT;
+        change->inserted_units = u->last.len;
+        doc->fast_append++;
+    } else {
+        run = find_delete(doc, u);
+        if (run == NIL)
+            return apply_general(doc, u, scratch, change, want_record);
+        if (!ml_items_reserve(doc, 2))
+            return ML_ELIMIT;
+        change->deleted_units =
+            ml_wire_is_countable(ml_item_kind(ml_item_at(doc, run))) ? u->range.len : 0;
+        if (!delete_in_run(doc, run, &u->range)) {
+            doc->broken = true;
+            return ML_ELIMIT;
+        }
+        doc->fast_delete++;
+    }
+    change->bytes = u->bytes;
+    change->is_received = true;
+    doc->version++;
+    return ML_OK;
+}
+
+enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
+                         const struct ml_verdict *verdict, struct ml_arena *scratch,
+                         const struct ml_change **change_out)
+{
+    struct ml_change *change = ml_arena_alloc(scratch, sizeof *change);
+    enum ml_err err;
+
+    (void)verdict;
+    if (!change || doc->broken)
+        return ML_ELIMIT;
+    err = apply(doc, update, scratch, change, true);
+    *change_out = change;
+    return err;
+}
+
+enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag)
+{
+    struct ml_change change = {0};
+    const struct ml_update *update;
+    struct ml_arena scratch;
+    enum ml_err err;
+
+    if (doc->broken)
+        return ml_diag_set(diag, ML_ELIMIT, 0, "the document ran out of memory before");
+    ml_arena_init(&scratch, doc->limits.doc_bytes);
+    err = ml_update_decode(&scratch, bytes, &doc->limits, diag, &update);
+    if (!err) {
+        err = apply(doc, update, &scratch, &change, false);
+        if (err)
+            (void)ml_diag_set(diag, err, 0, "over a ceiling of the document");
+    }
+    ml_arena_release(&scratch);
+    return err;
+}

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a document lies in memory. Private to engine/.
+ *
+ *   names      interned root names, map keys, node names: a number each
+ *   branches   shared types: a list (start -> right -> right ...) and a map (key -> last of its
+ * chain) items      runs of units, 52 bytes, linked by index: left/right inside a list or key chain
+ *   clients    per author a clock index: chunks of 64 (first clock, item), sorted, without gaps
+ *   content    the bytes of the wire in pages of 64 kB; text is UTF-8, values are not decoded
+ *
+ *   branch "t"    start
+ *                   v
+ *        [ ann 0-4 "hello" ] <-> [ ben 0 "!" ] <-> [ ann 5-9 deleted ]      left/right: the
+ * document ^                      ^                  ^ ann:  0
+ * --------------------------------------- 5                  clock index: the authors ben:   0
+ *
+ * Indexes instead of pointers: half the size. NIL is none. Nothing here is locked: one thread at a
+ * time owns a document.
+ *
+ * Invariants, all checked by ml_doc_check between calls:
+ *  [B1] the runs of a client are sorted by clock and leave no gap from 0 to its `next`;
+ *  [B2] no two neighbours in clock order could be one run (ml_runs_match);
+ *  [B3] left and right of an item point back at it, and all of a list or chain have one parent, one
+ * key; [B4] `start` has no left, the map entry of a key has no right, and every item that is no GC
+ * is reachable from one of them; [B5] an item that is not the entry of its key is deleted; [B6] the
+ * items of a deleted type are deleted; a collected type has none; [B7] the length of a branch is
+ * the number of its live countable units; [B8] origin and right origin name units that are there;
+ * an own one lies before the item; [B9] with collection on, no deleted run holds content; [B10] the
+ * counters (runs, deleted runs, live bytes of pages, pending) are right; [P1] parked clients and
+ * their structs are sorted and do not overlap; [P2] each parked client waits for a unit that is not
+ * there; [P3] no pending delete names a unit that is there.
+ *
+ * Failure: every ceiling is checked, and item slabs are reserved, before an update touches the
+ * first link. Should the heap refuse a smaller thing in the middle, the document is `broken`: from
+ * then on every call that can answers ML_ELIMIT, and the owner throws it away and loads it again.
+ */
+#ifndef ML_ENGINE_ITEM_H
+#define ML_ENGINE_ITEM_H
+
+#include "base/assert.h"
+#include "engine/codec_v1.h"
+
+#define NIL UINT32_MAX
+
+/* ---- Items ------------------------------------------------------------------------------------
+ */
+
+/** A run of units of one author, or a collected range (kind GC: clock, len and author only). */
+struct ml_item {
+    uint32_t clock, len;      /* first clock; units, >= 1 */
+    uint32_t left, right;     /* neighbours in the list or key chain, deleted ones included */
+    uint32_t o_cl, o_clock;   /* origin: client slot (NIL: none) and clock */
+    uint32_t ro_cl, ro_clock; /* right origin, likewise */
+    uint32_t cl;              /* author's slot in 24 bits, ML_ITEM_* above */
+    uint32_t parent;          /* branch */
+    uint32_t off, blen;       /* content: address and bytes; Type: `off` is its branch */
+    uint32_t aux;             /* keyed: number of the key; else bytes held at `off`, >= blen */
+};
+_Static_assert(sizeof(struct ml_item) == 52, "a million runs should take 52 MB");
+
+#define ML_ITEM_SLOT       0x00ffffffu
+#define ML_ITEM_KIND_SHIFT 24
+#define ML_ITEM_KIND       0x0f000000u
+#define ML_ITEM_DELETED    0x10000000u
+#define ML_ITEM_KEYED      0x20000000u
+
+static inline uint32_t ml_item_slot(const struct ml_item *i)
+{
+    return i->cl & ML_ITEM_SLOT;
+}
+
+/** enum ml_wire_kind, never Skip. */
+static inline unsigned ml_item_kind(const struct ml_item *i)
+{
+    return (i->cl & ML_ITEM_KIND) >> ML_ITEM_KIND_SHIFT;
+}
+
+static inline void ml_item_set_kind(struct ml_item *i, unsigned kind)
+{
+    i->cl = (i->cl & ~ML_ITEM_KIND) | kind << ML_ITEM_KIND_SHIFT;
+}
+
+static inline bool ml_item_is_gc(const struct ml_item *i)
+{
+    return (i->cl & ML_ITEM_KIND) == (uint32_t)ML_WIRE_GC << ML_ITEM_KIND_SHIFT;
+}
+
+/** True also for GC. */
+static inline bool ml_item_is_deleted(const struct ml_item *i)
+{
+    return i->cl & ML_ITEM_DELETED;
+}
+
+static inline bool ml_item_is_keyed(const struct ml_item *i)
+{
+    return i->cl & ML_ITEM_KEYED;
+}
+
+static inline uint32_t ml_item_end(const struct ml_item *i)
+{
+    return i->clock + i->len;
+}
+
+/** Is it seen by readers: alive and countable? */
+static inline bool ml_item_is_visible(const struct ml_item *i)
+{
+    return !ml_item_is_deleted(i) && ml_wire_is_countable(ml_item_kind(i));
+}
+
+/** Do bytes at `off` belong to it? */
+static inline bool ml_item_has_bytes(const struct ml_item *i)
+{
+    unsigned kind = ml_item_kind(i);
+
+    return kind != ML_WIRE_GC && kind != ML_WIRE_DELETED && kind != ML_WIRE_TYPE;
+}
+
+/** Bytes it holds in the content pages: a text run that is typed on has room to grow. */
+static inline uint32_t ml_item_held(const struct ml_item *i)
+{
+    if (!ml_item_has_bytes(i))
+        return 0;
+    return ml_item_is_keyed(i) ? i->blen : i->aux;
+}
+
+/* ---- Slabs --------------------------------------------------------------------------------------
+ */
+
+/**
+ * Numbered things of one size, 2^shift in a slab; numbers stay, and so do addresses once slab 0 is
+ * full (it starts small and moves while it grows, so that a small document stays small).
+ */
+struct ml_slabs {
+    uint8_t **slab;
+    uint32_t slab_count, slab_cap;  /* slabs there; room in `slab` */
+    uint32_t used, room;            /* numbers handed out so far; numbers that fit */
+    uint32_t free_head, free_count; /* freed numbers, linked through their first word */
+};
+
+#define ML_ITEM_SHIFT   10
+#define ML_BRANCH_SHIFT 7
+
+/* ---- Branches -----------------------------------------------------------------------------------
+ */
+
+/** Key number -> last item of its chain. Up to ML_KEYS_LINEAR a plain array, beyond open
+ * addressing. */
+struct ml_keys {
+    uint32_t count, cap;
+    struct ml_key_entry {
+        uint32_t key; /* NIL: free slot */
+        uint32_t item;
+    } entries[];
+};
+
+#define ML_KEYS_LINEAR 8
+
+struct ml_branch {
+    uint32_t item;    /* the item that holds it; NIL: a root */
+    uint32_t start;   /* first of its list */
+    uint32_t length;  /* live countable units of the list */
+    uint32_t name;    /* root name or node name; NIL: none */
+    uint8_t type_ref; /* nested types */
+    bool is_root;
+    uint16_t depth;       /* roots: 0 */
+    struct ml_keys *keys; /* owned, NULL: no key yet */
+};
+
+/* ---- Clients
+ * ------------------------------------------------------------------------------------- */
+
+#define ML_CHUNK_MAX 64
+
+/** Part of a clock index. `clock` is stored with the top bit flipped: SSE2 compares signed. */
+struct ml_chunk {
+    uint32_t count, cap; /* cap: 4, 16 or 64 */
+    int32_t clock[];     /* [cap], free slots INT32_MAX; the items, [cap], stand behind */
+};
+
+static inline uint32_t *ml_chunk_items(struct ml_chunk *c)
+{
+    return (uint32_t *)(void *)(c->clock + c->cap);
+}
+
+static inline size_t ml_chunk_bytes(uint32_t cap)
+{
+    return sizeof(struct ml_chunk) + cap * (sizeof(int32_t) + sizeof(uint32_t));
+}
+
+struct ml_client {
+    ml_client_id id;
+    uint32_t next; /* the next expected clock */
+    uint32_t tail; /* its last run, NIL: none */
+    uint32_t runs, deleted_runs;
+    uint32_t chunk_count, chunk_cap, hint; /* hint: chunk of the last look-up */
+    uint32_t txn, before;        /* number of the last transaction that added; `next` before it */
+    int32_t *first;              /* [chunk_cap] first clock of each chunk, flipped */
+    struct ml_chunk **chunk;     /* no chunk while there is a single run */
+    uint8_t id_bytes[8], id_len; /* varuint of `id` */
+};
+
+/* ---- Names and content
+ * ---------------------------------------------------------------------------- */
+
+struct ml_name {
+    uint32_t off, len; /* in the content pages */
+    uint32_t hash;
+    uint32_t root; /* the root of this name; NIL: none */
+};
+
+#define ML_PAGE_SHIFT 16
+#define ML_PAGE_BYTES (1u << ML_PAGE_SHIFT)
+#define ML_PAGES_MAX  65535u
+
+/** Address a means page a >> 16, byte a & 0xffff; a large content has several pages in a row. */
+struct ml_page {
+    uint8_t *base;  /* NULL: this number is free */
+    uint32_t head;  /* number of the first page of the block it belongs to */
+    uint32_t bytes; /* head only: size of the block */
+    uint32_t live;  /* head only: bytes in use */
+};
+
+/* ---- Sets of ids
+ * ----------------------------------------------------------------------------------- */
+
+/** Ranges of units: as collected in any order, or normalized (client descending, joined). */
+struct ml_idset {
+    struct ml_wire_range *ranges; /* owned */
+    size_t count, cap;
+};
+
+/** False: out of memory. Joins with the last range where that is easy. */
+bool ml_idset_add(struct ml_idset *set, ml_client_id client, uint64_t clock, uint64_t len);
+void ml_idset_normalize(struct ml_idset *set);
+void ml_idset_release(struct ml_idset *set);
+
+/* ---- Transactions
+ * ----------------------------------------------------------------------------------- */
+
+/** Units of one client, by slot: deleted ranges and places where a merge may be possible. */
+struct ml_run {
+    uint32_t slot, clock, end;
+};
+
+struct ml_runs {
+    struct ml_run *at; /* owned */
+    uint32_t count, cap;
+};
+
+/**
+ * What one apply has touched. Lives in the document, so that an idle document holds no more than
+ * the few entries that a small update needs.
+ */
+struct ml_txn {
+    uint32_t number;
+    struct ml_runs clients; /* that got structs: (slot, clock before, unused) */
+    struct ml_runs deleted; /* newly deleted */
+    struct ml_runs merges;  /* run borders to look at in the end: [clock, end] inclusive */
+    uint32_t *stack;        /* items: work list of deletes and collection */
+    uint32_t stack_count, stack_cap;
+    uint64_t inserted_units, deleted_units;
+    bool parked;  /* something of the update waits */
+    bool dropped; /* something did not fit into pending */
+};
+
+/* ---- Pending
+ * ------------------------------------------------------------------------------------------ */
+
+/** One struct that waits, as its V1 bytes from the info byte on. */
+struct ml_parked {
+    uint64_t clock, len;
+    uint8_t *bytes; /* owned */
+    uint32_t size;
+    uint8_t kind;
+};
+
+/** All waiting structs of one client, sorted by clock, without overlap; holes are possible. */
+struct ml_parked_client {
+    ml_client_id client;
+    struct ml_id waits_for; /* the first one moves when this unit is there */
+    struct ml_parked *at;   /* owned */
+    uint32_t count, cap;
+};
+
+struct ml_pending {
+    struct ml_parked_client *clients; /* owned, sorted by client ascending */
+    uint32_t count, cap;
+    struct ml_idset deletes; /* normalized */
+    uint64_t structs, bytes;
+};
+
+/* ---- The document
+ * --------------------------------------------------------------------------------------- */
+
+struct ml_doc {
+    struct ml_engine_limits limits; /* resolved */
+    ml_client_id own_client;
+    bool keep_deleted;
+    bool broken; /* the heap refused in the middle of a change */
+
+    struct ml_slabs items, branches;
+
+    struct ml_client *clients; /* by slot; slots stay */
+    uint32_t client_count, client_cap;
+    uint32_t last_slot;   /* of the last id looked up */
+    uint32_t *slot_table; /* open addressing from id, beyond ML_CLIENTS_LINEAR */
+    uint32_t slot_table_cap;
+
+    struct ml_name *names;
+    uint32_t name_count, name_cap;
+    uint32_t *name_table; /* open addressing from text */
+    uint32_t name_table_cap;
+
+    struct ml_page *pages;
+    uint32_t page_count, page_cap;
+    uint32_t fill, fill_end; /* addresses: free part of the page being filled */
+    uint32_t fill_page;      /* NIL: none */
+
+    struct ml_client_order {
+        ml_client_id id;
+        uint32_t slot;
+    } * order; /* owned: clients by id, descending; behind when order_count < client_count */
+    uint32_t order_count, order_cap;
+
+    uint32_t *stamps; /* [stamp_cap] by item: position in a long conflict scan */
+    uint32_t stamp_cap, stamp_next;
+
+    struct ml_txn txn;
+    struct ml_writer record; /* scratch: the bytes of a change before they go to the arena */
+    struct ml_pending pending;
+    uint64_t version; /* counts changes */
+    uint64_t memory_bytes;
+    uint64_t fast_append, fast_delete, general;
+};
+
+#define ML_CLIENTS_LINEAR 8
+
+static inline struct ml_item *ml_item_at(const struct ml_doc *doc, uint32_t index)
+{
+    return (struct ml_item *)(void *)doc->items.slab[index >> ML_ITEM_SHIFT] +
+           (index & ((1u << ML_ITEM_SHIFT) - 1));
+}
+
+static inline struct ml_branch *ml_branch_at(const struct ml_doc *doc, uint32_t index)
+{
+    return (struct ml_branch *)(void *)doc->branches.slab[index >> ML_BRANCH_SHIFT] +
+           (index & ((1u << ML_BRANCH_SHIFT) - 1));
+}
+
+static inline uint8_t *ml_content_at(const struct ml_doc *doc, uint32_t address)
+{
+    return doc->pages[address >> ML_PAGE_SHIFT].base + (address & (ML_PAGE_BYTES - 1));
+}
+
+/** The content bytes of an item that has some. */
+static inline struct ml_slice ml_item_content(const struct ml_doc *doc, const struct ml_item *i)
+{
+    return i->blen ? ml_slice_make(ml_content_at(doc, i->off), i->blen) : ml_slice_make("", 0);
+}
+
+static inline struct ml_slice ml_name_text(const struct ml_doc *doc, uint32_t name)
+{
+    const struct ml_name *n = &doc->names[name];
+
+    return n->len ? ml_slice_make(ml_content_at(doc, n->off), n->len) : ml_slice_make("", 0);
+}
+
+/* ---- pool.c: spare blocks of this thread
+ * ------------------------------------------------------------------ */
+
+enum ml_block { ML_BLOCK_ITEMS, ML_BLOCK_PAGE, ML_BLOCK_KINDS };
+
+/** A block of the kind's size, not zeroed; NULL: out of memory. */
+void *ml_pool_take(enum ml_block kind);
+void ml_pool_give(enum ml_block kind, void *block);
+
+/* ---- store.c: the memory of a document
+ * ---------------------------------------------------------------------- */
+
+/** malloc, realloc and free that count `doc->memory_bytes`; NULL: out of memory. */
+void *ml_doc_alloc(struct ml_doc *doc, size_t bytes);
+void *ml_doc_resize(struct ml_doc *doc, void *old, size_t old_bytes, size_t new_bytes);
+void ml_doc_drop(struct ml_doc *doc, void *old, size_t bytes);
+/** An owned array with room for more elements than `*cap`; NULL: out of memory, the old one stays.
+ */
+void *ml_doc_grow(struct ml_doc *doc, void *array, uint32_t *cap, size_t each_bytes);
+
+/** Room for `more` items, so that the next `more` calls of ml_item_new cannot fail or move items.
+ */
+bool ml_items_reserve(struct ml_doc *doc, uint32_t more);
+/** A number from the reserve. The struct is not cleared. */
+uint32_t ml_item_new(struct ml_doc *doc);
+void ml_item_free(struct ml_doc *doc, uint32_t index);
+
+/** NIL: out of memory. */
+uint32_t ml_branch_new(struct ml_doc *doc);
+/** The keys go with it. */
+void ml_branch_free(struct ml_doc *doc, uint32_t index);
+/** Last item of the key's chain, NIL: none. */
+uint32_t ml_branch_entry(const struct ml_branch *b, uint32_t key);
+/** False: out of memory. */
+bool ml_branch_set_entry(struct ml_doc *doc, uint32_t branch, uint32_t key, uint32_t item);
+/** Walk the entries: `*cursor` starts at 0; false at the end. In no order. */
+bool ml_branch_next_entry(const struct ml_branch *b, uint32_t *cursor, struct ml_key_entry *out);
+
+/** `bytes` copied into the pages with room for `held` >= bytes.len; NIL: out of memory. */
+uint32_t ml_content_put(struct ml_doc *doc, struct ml_slice bytes, uint32_t held);
+/** These bytes are not used any more; empty pages go back. */
+void ml_content_drop(struct ml_doc *doc, uint32_t address, uint32_t held);
+/** Make the `held` bytes at `address` `more` longer in place, if they end where the next would
+ * begin. */
+bool ml_content_extend(struct ml_doc *doc, uint32_t address, uint32_t held, uint32_t more);
+
+/** The number of a name, made if new; NIL: out of memory. */
+uint32_t ml_name_intern(struct ml_doc *doc, struct ml_slice text);
+/** The number of a name; NIL: never seen. */
+uint32_t ml_name_find(const struct ml_doc *doc, struct ml_slice text);
+/** The root of that name, made if new; NIL: out of memory. */
+uint32_t ml_root_get(struct ml_doc *doc, struct ml_slice name);
+
+/* The general case of ml_slot_find. */
+uint32_t ml_slot_search(const struct ml_doc *doc, ml_client_id id);
+
+/** Slot of a client; NIL: not there. */
+static inline uint32_t ml_slot_find(const struct ml_doc *doc, ml_client_id id)
+{
+    if (doc->last_slot < doc->client_count && doc->clients[doc->last_slot].id == id)
+        return doc->last_slot;
+    return ml_slot_search(doc, id);
+}
+
+/** Slot of a client, made if new; NIL: out of memory. Moves the array of clients. */
+uint32_t ml_slot_get(struct ml_doc *doc, ml_client_id id);
+/** State of a client: its next clock, 0 if it is not there. */
+uint64_t ml_state_of(const struct ml_doc *doc, ml_client_id id);
+
+void ml_store_release(struct ml_doc *doc);
+
+/* ---- blocks.c: runs by clock
+ * --------------------------------------------------------------------------------- */
+
+/** The run that holds the unit; clock < next of the client. */
+uint32_t ml_run_find(struct ml_doc *doc, uint32_t slot, uint32_t clock);
+/** Put the item behind the last run of its client (item->clock == next). False: out of memory. */
+bool ml_run_append(struct ml_doc *doc, uint32_t item);
+
+/** Walks the runs of one client in clock order; no run may come or go meanwhile. */
+struct ml_run_walk {
+    const struct ml_client *client;
+    uint32_t chunk, pos;
+};
+/** Start at the run that holds `clock` < next; answers it. */
+uint32_t ml_run_walk_start(struct ml_run_walk *w, const struct ml_client *client, uint32_t clock);
+/** The next run, NIL: that was the last. */
+static inline uint32_t ml_run_walk_next(struct ml_run_walk *w)
+{
+    const struct ml_client *c = w->client;
+
+    if (w->chunk >= c->chunk_count)
+        return NIL;
+    if (++w->pos < c->chunk[w->chunk]->count)
+        return ml_chunk_items(c->chunk[w->chunk])[w->pos];
+    w->pos = 0;
+    return ++w->chunk < c->chunk_count ? ml_chunk_items(c->chunk[w->chunk])[0] : NIL;
+}
+
+/**
+ * Make the units from `units` on a run of their own, 0 < units < len; answers its number (from the
+ * reserve of items). NIL: out of memory. Not for GC.
+ */
+uint32_t ml_run_split(struct ml_doc *doc, uint32_t item, uint32_t units);
+/** The item whose last unit (first unit) is the given one, split off where needed; GC stays whole.
+ */
+uint32_t ml_item_ending_at(struct ml_doc *doc, uint32_t slot, uint32_t clock);
+uint32_t ml_item_starting_at(struct ml_doc *doc, uint32_t slot, uint32_t clock);
+
+/** Could `b`, the run after `a` in clock order, be part of `a`? `b_index` is its number. */
+bool ml_runs_match(const struct ml_item *a, const struct ml_item *b, uint32_t b_index);
+/** Make them one; `b` is freed. False: out of memory. */
+bool ml_runs_join(struct ml_doc *doc, uint32_t a, uint32_t b);
+/** Join everything that can be joined among the runs that touch [clock, end] of a client. */
+bool ml_runs_join_around(struct ml_doc *doc, uint32_t slot, uint32_t clock, uint32_t end);
+
+/* ---- transact.c, gc.c
+ * ------------------------------------------------------------------------------------------ */
+
+bool ml_runs_add(struct ml_doc *doc, struct ml_runs *runs, uint32_t slot, uint32_t clock,
+                 uint32_t end);
+void ml_txn_begin(struct ml_doc *doc);
+/** Note that a client is about to get a struct. */
+bool ml_txn_touch(struct ml_doc *doc, uint32_t slot);
+/** Put a number on the work list. False: out of memory. */
+bool ml_txn_push(struct ml_doc *doc, uint32_t value);
+/** Delete one live item and, if it holds a type, everything in it. False: out of memory. */
+bool ml_item_delete(struct ml_doc *doc, uint32_t item);
+/** Delete the known part of a range; the rest is added to `unknown`. False: out of memory. */
+bool ml_delete_range(struct ml_doc *doc, const struct ml_wire_range *range,
+                     struct ml_idset *unknown);
+/** Collect (unless keep_deleted) and join what the transaction touched. */
+bool ml_txn_tidy(struct ml_doc *doc);
+/** Collect the deleted items of the transaction: content goes, children of types become GC. */
+bool ml_txn_collect(struct ml_doc *doc);
+/** Give large scratch back; release: all of it. */
+void ml_txn_end(struct ml_doc *doc);
+void ml_txn_release(struct ml_doc *doc);
+
+/* ---- integrate.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** Is everything there that `s` refers to? If not, `*missing_out` is the first id that is not. */
+bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
+                        struct ml_id *missing_out);
+/**
+ * Put one ready struct in its place: s->clock <= state of its client < end of it. False: out of
+ * memory.
+ */
+bool ml_struct_integrate(struct ml_doc *doc, const struct ml_wire *s);
+/** Link an item that has its left neighbour (or NIL), parent, key and content, and run its
+ * content's effects. */
+bool ml_item_link(struct ml_doc *doc, uint32_t item, uint32_t left);
+
+/* ---- state.c
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/** A section with the runs of a client from clock `from` < next on. */
+void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from);
+/** Bring doc->order up to date. False: out of memory. */
+bool ml_doc_order_clients(struct ml_doc *doc);
+
+/* ---- pending.c
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/** Keep a struct for later; what does not fit is dropped and noted in the transaction. */
+bool ml_pending_park(struct ml_doc *doc, const struct ml_wire *s, const struct ml_id *waits_for);
+/** Keep delete ranges for later; the set is emptied. */
+bool ml_pending_add_deletes(struct ml_doc *doc, struct ml_idset *set);
+/** Delete what has arrived meanwhile. */
+bool ml_pending_retry_deletes(struct ml_doc *doc);
+/** Has something come that a parked struct waits for? */
+bool ml_pending_can_move(const struct ml_doc *doc);
+/** A parked struct as it was on the wire. */
+void ml_parked_read(const struct ml_parked *p, ml_client_id client, struct ml_wire *out);
+/** Forget the first `count` structs of a client; it waits for `waits_for` now. */
+void ml_pending_advance(struct ml_doc *doc, struct ml_parked_client *c, uint32_t count,
+                        const struct ml_id *waits_for);
+/** Forget clients of which nothing waits any more. */
+void ml_pending_compact(struct ml_doc *doc);
+/** What a holder of the state vector lacks of the parked structs, as an update; holes as Skips. */
+void ml_pending_write_structs(struct ml_writer *w, const struct ml_doc *doc,
+                              uint64_t (*state_of)(const void *sv, ml_client_id client),
+                              const void *sv);
+void ml_pending_release(struct ml_doc *doc);
+
+#endif

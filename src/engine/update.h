@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* A decoded update from inside, and the order in which its structs go in. Private to engine/. */
+#ifndef ML_ENGINE_UPDATE_H
+#define ML_ENGINE_UPDATE_H
+
+#include "engine/item.h"
+
+/** Structs of one client in a row. */
+struct ml_section {
+    ml_client_id client;
+    uint64_t first_clock, end_clock; /* end: behind the last struct that is no Skip */
+    uint64_t structs;                /* as announced, with Skips and dropped ones */
+    size_t offset;                   /* of the first struct in the bytes */
+};
+
+struct ml_update {
+    struct ml_slice bytes;
+    struct ml_update_facts facts;
+    const struct ml_section *sections; /* in wire order, no client twice */
+    uint32_t section_count;
+    uint32_t range_count; /* delete ranges */
+    bool descending;      /* sections stand in descending order of clients */
+    size_t delete_set_offset;
+    size_t end_offset;          /* what follows is ignored */
+    struct ml_wire_range range; /* the last delete range */
+    struct ml_wire last;        /* the last struct */
+    struct ml_section one;      /* where `sections` stand if there is a single one */
+};
+
+/** Read the structs of a section once more. */
+void ml_update_reread(const struct ml_update *u, const struct ml_section *s,
+                      struct ml_wire_reader *r);
+/** Read the delete set once more. */
+void ml_update_reread_ranges(const struct ml_update *u, struct ml_wire_reader *r);
+
+/* ---- schedule.c
+ * ---------------------------------------------------------------------------------------------- */
+
+enum ml_source_state { ML_SOURCE_FRESH, ML_SOURCE_STACKED, ML_SOURCE_BLOCKED, ML_SOURCE_DONE };
+
+/** Structs of one client that want to go in, from an update or from pending. */
+struct ml_source {
+    ml_client_id client;
+    enum ml_source_state state;
+    bool has_next;
+    struct ml_wire next;             /* the first that has not gone in */
+    struct ml_id missing;            /* what it waits for */
+    struct ml_wire_reader reader;    /* of an update, or */
+    struct ml_parked_client *parked; /* of pending: not NULL */
+    uint32_t parked_at;              /* `next` is parked->at[parked_at] */
+};
+
+/** Step to the next struct that is no Skip. */
+void ml_source_advance(struct ml_source *s);
+/**
+ * Integrate everything that can go in. `sources` are sorted by client ascending; `stack` has room
+ * for `count` numbers. Afterwards every source is done or blocked. False: out of memory.
+ */
+bool ml_sources_run(struct ml_doc *doc, struct ml_source *sources, uint32_t count, uint32_t *stack);
+
+#endif
