@@ -6,7 +6,8 @@
  * for 10 s fades and drops its name.
  */
 import { Extension } from "@tiptap/core";
-import { yCursorPlugin } from "@tiptap/y-tiptap";
+import { relativePositionToAbsolutePosition, yCursorPlugin, ySyncPluginKey } from "@tiptap/y-tiptap";
+import type { EditorState } from "@tiptap/pm/state";
 import type { Awareness } from "y-protocols/awareness";
 import { createRelativePositionFromJSON } from "yjs";
 import { inkOn, PALETTE, toPerson } from "./person.ts";
@@ -80,9 +81,10 @@ export function carets(awareness: Awareness) {
       drawn.clear();
     },
     addProseMirrorPlugins() {
+      const { editor } = this;
       return [
         yCursorPlugin(awareness, {
-          awarenessStateFilter: (own: number, id: number, state: unknown) => own !== id && hasPlace(state),
+          awarenessStateFilter: (own: number, id: number, state: unknown) => own !== id && hasPlace(editor.state, state),
           cursorBuilder: draw,
           selectionBuilder: (user: unknown) => ({ class: selectionClass(user) }),
         }),
@@ -101,16 +103,33 @@ function place(awareness: Awareness, id: number): string {
   return JSON.stringify(awareness.getStates().get(id)?.["cursor"] ?? null);
 }
 
-function hasPlace(state: unknown): boolean {
+/** Can the plugin draw it? A place outside the text would throw there, and take the editor with it. */
+function hasPlace(state: EditorState, claim: unknown): boolean {
+  const cursor = (claim as { cursor?: { anchor?: unknown; head?: unknown } } | null)?.cursor;
+  if (typeof cursor !== "object" || cursor === null || !isPlace(cursor.anchor) || !isPlace(cursor.head)) return false;
+  const sync = ySyncPluginKey.getState(state) as { doc: unknown; type: unknown; binding: { mapping: unknown } | null } | undefined;
+  if (!sync?.binding) return false;
   try {
-    const cursor = (state as { cursor?: { anchor?: unknown; head?: unknown } } | null)?.cursor;
-    if (typeof cursor !== "object" || cursor === null) return false;
     for (const end of [cursor.anchor, cursor.head]) {
-      if (typeof end !== "object" || end === null) return false;
-      createRelativePositionFromJSON(end);
+      relativePositionToAbsolutePosition(sync.doc as never, sync.type as never, createRelativePositionFromJSON(end), sync.binding.mapping as never);
     }
     return true;
   } catch {
     return false;
   }
+}
+
+/** Of the shape that Yjs writes, and in the text: naming another root would create it. */
+function isPlace(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { type, tname, item, assoc } = value as Record<string, unknown>;
+  if (tname !== undefined && tname !== null && tname !== "content") return false;
+  if (!isId(type) || !isId(item) || (assoc !== undefined && typeof assoc !== "number")) return false;
+  return [type, tname, item].some((part) => part !== undefined && part !== null);
+}
+
+function isId(value: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  const { client, clock } = value as Record<string, unknown>;
+  return Number.isSafeInteger(client) && Number.isSafeInteger(clock) && Number(client) >= 0 && Number(clock) >= 0;
 }

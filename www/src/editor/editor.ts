@@ -7,6 +7,7 @@ import { Placeholder } from "@tiptap/extensions";
 import StarterKit from "@tiptap/starter-kit";
 import { carets } from "./carets.ts";
 import type { OpenDocument } from "./document.ts";
+import { cleanPaste } from "./paste.ts";
 import { allowedHref, safeUrl } from "./links.ts";
 
 export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
@@ -15,6 +16,7 @@ export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
     injectNonce: pageNonce(),
     textDirection: "auto",
     editorProps: {
+      transformPastedHTML: cleanPaste,
       attributes: {
         class: "prose",
         role: "textbox",

@@ -55,7 +55,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const [toast, setToast] = useState("");
   const [mode, setMode] = useState<string | null>(null);
   const title = useMeta(open, "title") ?? open.name;
-  const language = useMeta(open, "lang") ?? browserLanguage();
+  const language = knownLanguage(useMeta(open, "lang")) ?? knownLanguage(navigator.language.split("-")[0]) ?? "en";
   const save = useSaveState(open);
   const spoken = useAnnouncement(save);
   const confirmed = useRef<Node | null>(null);
@@ -268,9 +268,8 @@ function setTitle(open: OpenDocument, title: string): void {
   else open.meta.set("title", title);
 }
 
-function browserLanguage(): string {
-  const code = navigator.language.split("-")[0] ?? "en";
-  return LANGUAGES.some(([known]) => known === code) ? code : "en";
+function knownLanguage(code: string | null | undefined): string | null {
+  return LANGUAGES.find(([known]) => known === code)?.[0] ?? null;
 }
 
 /** A click beside or below the text still means: write. */

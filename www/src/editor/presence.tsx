@@ -24,13 +24,15 @@ export function Presence({ awareness, self, onSelf }: { awareness: Awareness; se
       align="end"
       buttonClass="avatars"
       class="people"
+      spoken
       button={
         <>
+          <span class="sr-only">{label}</span>
           {shown.map((p) => (
             <Avatar key={p.id} person={p} />
           ))}
-          {more > 0 && <span class="avatar avatar-more">+{more}</span>}
-          {people.length > 1 && <span class="avatar avatar-rest">+{people.length - 1}</span>}
+          {more > 0 && <span class="avatar avatar-more" aria-hidden="true">+{more}</span>}
+          {people.length > 1 && <span class="avatar avatar-rest" aria-hidden="true">+{people.length - 1}</span>}
         </>
       }
     >

@@ -10,7 +10,9 @@ const EDGE = 8;
 const NARROW = 480;
 
 interface PopoverProps {
+  /** Names the panel, and the button unless `button` brings its own words. */
   label: string;
+  spoken?: boolean;
   button: ComponentChildren;
   buttonClass?: string;
   title?: string;
@@ -76,7 +78,7 @@ export function Popover(props: PopoverProps) {
         type="button"
         class={props.buttonClass ?? "btn btn-quiet"}
         popovertarget={id}
-        aria-label={props.label}
+        aria-label={props.spoken === true ? undefined : props.label}
         aria-haspopup={props.kind}
         aria-expanded={open}
         aria-controls={id}
