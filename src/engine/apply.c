@@ -20,6 +20,9 @@
 /* A run that gets longer and has no room moves to a place with half as much again, and this. */
 #define GROW_BYTES 16
 
+/* The document's own client writes only while it has at least as many clocks left. */
+#define OWN_CLOCK_MAX (UINT32_MAX / 2)
+
 /* The writer of records keeps up to this much. */
 #define RECORD_KEEP_BYTES 1024
 
@@ -209,7 +212,8 @@ static int compare_sources(const void *pa, const void *pb)
     return (a->client > b->client) - (a->client < b->client);
 }
 
-static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
+static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan,
+                             bool refused)
 {
     uint32_t n = u->section_count;
 
@@ -218,6 +222,7 @@ static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, cons
         struct ml_source *s = &plan->sources[i];
 
         s->client = section->client;
+        s->refused = refused;
         ml_update_reread(u, section, &s->reader);
         ml_source_advance(s);
     }
@@ -278,9 +283,22 @@ static bool integrate(struct ml_doc *doc, const struct ml_update *u, const struc
     struct ml_idset unknown = {0};
     bool ok;
 
-    ok = integrate_update(doc, u, plan) && integrate_pending(doc, plan) &&
+    ok = integrate_update(doc, u, plan, false) && integrate_pending(doc, plan) &&
          delete_ranges(doc, u, &unknown) && ml_pending_retry_deletes(doc) &&
          ml_pending_add_deletes(doc, &unknown) && ml_txn_tidy(doc);
+    ml_idset_release(&unknown);
+    return ok;
+}
+
+/* Restore before others' parked edits go in: those were not refused. */
+static bool integrate_refused(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
+{
+    struct ml_idset unknown = {0};
+    bool ok;
+
+    ok = integrate_update(doc, u, plan, true) && delete_ranges(doc, u, &unknown) &&
+         ml_txn_restore(doc) && integrate_pending(doc, plan) && ml_pending_retry_deletes(doc) &&
+         ml_txn_tidy(doc);
     ml_idset_release(&unknown);
     return ok;
 }
@@ -361,57 +379,91 @@ static bool write_record(struct ml_doc *doc, const struct ml_update *u, struct m
 /* ---- All together
  * ----------------------------------------------------------------------------------------- */
 
-static enum ml_err apply_general(struct ml_doc *doc, const struct ml_update *u,
-                                 struct ml_arena *scratch, struct ml_change *change,
-                                 bool want_record)
-{
-    struct plan plan;
-    enum ml_err err = prepare(doc, u, scratch, &plan);
+/* One call of apply. */
+struct call {
+    struct ml_doc *doc;
+    const struct ml_update *update;
+    struct ml_arena *scratch;
+    struct ml_change *change;
+    bool refused;     /* by verdict: goes in and is undone */
+    bool want_record; /* somebody wants change->bytes */
+};
 
+static enum ml_err apply_general(const struct call *call)
+{
+    struct ml_doc *doc = call->doc;
+    struct ml_change *change = call->change;
+    struct plan plan;
+    enum ml_err err = prepare(doc, call->update, call->scratch, &plan);
+    bool ok;
+
+    if (!err && call->refused && ml_state_of(doc, doc->own_client) > OWN_CLOCK_MAX)
+        err = ML_ELIMIT;
     if (err)
         return err;
     ml_txn_begin(doc);
-    if (!integrate(doc, u, &plan) || (want_record && !write_record(doc, u, scratch, change)))
-        doc->broken = true;
+    ok = call->refused ? integrate_refused(doc, call->update, &plan)
+                       : integrate(doc, call->update, &plan);
+    if (ok && call->want_record)
+        ok = write_record(doc, call->update, call->scratch, change);
+    doc->broken = !ok;
     change->was_pending = doc->txn.parked;
     change->pending_dropped = doc->txn.dropped;
+    change->undone = call->refused;
     change->inserted_units = doc->txn.inserted_units;
     change->deleted_units = doc->txn.deleted_units;
-    doc->version++;
     doc->general++;
+    doc->version++;
     ml_txn_end(doc);
+    return ok ? ML_OK : ML_ELIMIT;
+}
+
+static enum ml_err apply_append(const struct call *call, struct ml_client *c)
+{
+    struct ml_doc *doc = call->doc;
+    const struct ml_wire *s = &call->update->last;
+
+    if (doc->memory_bytes > doc->limits.doc_bytes || !append_text(doc, c, s))
+        return ML_ELIMIT;
+    call->change->inserted_units = s->len;
+    call->change->bytes = call->update->bytes;
+    call->change->is_received = true;
+    doc->fast_append++;
+    doc->version++;
+    return ML_OK;
+}
+
+static enum ml_err apply_delete(const struct call *call, uint32_t run)
+{
+    struct ml_doc *doc = call->doc;
+    const struct ml_wire_range *r = &call->update->range;
+
+    if (!ml_items_reserve(doc, 2))
+        return ML_ELIMIT;
+    if (ml_item_is_visible(ml_item_at(doc, run)))
+        call->change->deleted_units = r->len;
+    doc->broken = !delete_in_run(doc, run, r);
+    call->change->bytes = call->update->bytes;
+    call->change->is_received = true;
+    doc->fast_delete++;
+    doc->version++;
     return doc->broken ? ML_ELIMIT : ML_OK;
 }
 
-static enum ml_err apply(struct ml_doc *doc, const struct ml_update *u, struct ml_arena *scratch,
-                         struct ml_change *change, bool want_record)
+static enum ml_err apply(const struct call *call)
 {
-    struct ml_client *c = find_append(doc, u);
+    struct ml_client *c;
     uint32_t run;
 
-    if (c) {
-        if (doc->memory_bytes > doc->limits.doc_bytes || !append_text(doc, c, &u->last))
-            return ML_ELIMIT;
-        change->inserted_units = u->last.len;
-        doc->fast_append++;
-    } else {
-        run = find_delete(doc, u);
-        if (run == NIL)
-            return apply_general(doc, u, scratch, change, want_record);
-        if (!ml_items_reserve(doc, 2))
-            return ML_ELIMIT;
-        change->deleted_units =
-            ml_wire_is_countable(ml_item_kind(ml_item_at(doc, run))) ? u->range.len : 0;
-        if (!delete_in_run(doc, run, &u->range)) {
-            doc->broken = true;
-            return ML_ELIMIT;
-        }
-        doc->fast_delete++;
-    }
-    change->bytes = u->bytes;
-    change->is_received = true;
-    doc->version++;
-    return ML_OK;
+    if (call->doc->broken)
+        return ML_ELIMIT;
+    if (call->refused)
+        return apply_general(call);
+    c = find_append(call->doc, call->update);
+    if (c)
+        return apply_append(call, c);
+    run = find_delete(call->doc, call->update);
+    return run != NIL ? apply_delete(call, run) : apply_general(call);
 }
 
 enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
@@ -419,14 +471,13 @@ enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
                          const struct ml_change **change_out)
 {
     struct ml_change *change = ml_arena_alloc(scratch, sizeof *change);
-    enum ml_err err;
+    struct call call = {doc, update, scratch, change, verdict && verdict->undo_all, true};
 
-    (void)verdict;
-    if (!change || doc->broken)
+    ML_ASSERT(!call.refused || doc->own_client);
+    if (!change)
         return ML_ELIMIT;
-    err = apply(doc, update, scratch, change, true);
     *change_out = change;
-    return err;
+    return apply(&call);
 }
 
 enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag)
@@ -436,12 +487,12 @@ enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct
     struct ml_arena scratch;
     enum ml_err err;
 
-    if (doc->broken)
-        return ml_diag_set(diag, ML_ELIMIT, 0, "the document ran out of memory before");
     ml_arena_init(&scratch, doc->limits.doc_bytes);
     err = ml_update_decode(&scratch, bytes, &doc->limits, diag, &update);
     if (!err) {
-        err = apply(doc, update, &scratch, &change, false);
+        struct call call = {doc, update, &scratch, &change, false, false};
+
+        err = apply(&call);
         if (err)
             (void)ml_diag_set(diag, err, 0, "over a ceiling of the document");
     }

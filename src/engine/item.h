@@ -486,6 +486,10 @@ bool ml_runs_join_around(struct ml_doc *doc, uint32_t slot, uint32_t clock, uint
 
 bool ml_runs_add(struct ml_doc *doc, struct ml_runs *runs, uint32_t slot, uint32_t clock,
                  uint32_t end);
+/** Sort, and join what overlaps or touches. */
+void ml_runs_normalize(struct ml_runs *runs);
+/** Is the unit in one of the normalized runs? */
+bool ml_runs_hold(const struct ml_runs *runs, uint32_t slot, uint32_t clock);
 void ml_txn_begin(struct ml_doc *doc);
 /** Note that a client is about to get a struct. */
 bool ml_txn_touch(struct ml_doc *doc, uint32_t slot);

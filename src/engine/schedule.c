@@ -29,6 +29,8 @@ void ml_source_advance(struct ml_source *s)
 
         ML_ASSERT(!err); /* the bytes were checked when they were decoded */
     } while (s->has_next && s->next.kind == ML_WIRE_SKIP);
+    if (s->has_next && s->refused)
+        ml_wire_refuse(&s->next);
 }
 
 static void step(struct ml_source *s)

@@ -213,7 +213,7 @@ static int compare_runs(const void *pa, const void *pb)
 }
 
 /* Sort, and join what overlaps or touches. */
-static void normalize_runs(struct ml_runs *runs)
+void ml_runs_normalize(struct ml_runs *runs)
 {
     uint32_t n = 0;
     bool sorted = true;
@@ -233,11 +233,27 @@ static void normalize_runs(struct ml_runs *runs)
     runs->count = n;
 }
 
+bool ml_runs_hold(const struct ml_runs *runs, uint32_t slot, uint32_t clock)
+{
+    uint32_t lo = 0, hi = runs->count;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        const struct ml_run *r = &runs->at[mid];
+
+        if (r->slot < slot || (r->slot == slot && r->end <= clock))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < runs->count && runs->at[lo].slot == slot && runs->at[lo].clock <= clock;
+}
+
 bool ml_txn_tidy(struct ml_doc *doc)
 {
     struct ml_txn *t = &doc->txn;
 
-    normalize_runs(&t->deleted);
+    ml_runs_normalize(&t->deleted);
     if (!doc->keep_deleted && !ml_txn_collect(doc))
         return false;
     for (uint32_t i = 0; i < t->deleted.count; i++) {
@@ -252,7 +268,7 @@ bool ml_txn_tidy(struct ml_doc *doc)
         if (!ml_runs_add(doc, &t->merges, slot, doc->clients[slot].before, doc->clients[slot].next))
             return false;
     }
-    normalize_runs(&t->merges);
+    ml_runs_normalize(&t->merges);
     for (uint32_t i = 0; i < t->merges.count; i++) {
         const struct ml_run *r = &t->merges.at[i];
 

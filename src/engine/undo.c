@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An update that a policy refuses. A CRDT cannot leave it out: its author has it, and what the author
+ * writes next refers to it. So it goes in, and is undone in the same change:
+ *
+ *   inserted   [ A ][ "bad" ]        ->  [ A ][ Deleted 3 ]               same ids, same place, no content
+ *   deleted    [ A ][ "old" ][ B ]   ->  [ A ][ Deleted 3 ]["old"][ B ]   a copy by the document's client
+ *   key set    k: [ 1 ][ 2 ]         ->  k: [ Deleted 1 ][ Deleted 1 ][ 1 ]
+ *
+ * The record holds all of it. A replica that has never seen the update sees nothing happen; the
+ * author's replica sees its edit disappear. Both end in the same state.
+ *
+ *  - What stood in a deleted type is copied with it, in its order, so far as it was alive before.
+ *  - A type that was refused becomes deleted content; what is in it, or comes later, becomes GC.
+ *  - What of a refused update has to wait is parked as deleted content; its deletes of units that are
+ *    not there yet are forgotten.
+ */
+#include "engine/update.h"
+
+void ml_wire_refuse(struct ml_wire *s)
+{
+    if (s->kind == ML_WIRE_GC || s->kind == ML_WIRE_SKIP)
+        return;
+    s->kind = ML_WIRE_DELETED;
+    s->half = false;
+    s->content = s->body = s->name = (struct ml_slice){0};
+}
+
+/* Was the item there, and alive, when the transaction began? */
+static bool was_alive(const struct ml_doc *doc, const struct ml_item *i)
+{
+    const struct ml_client *c = &doc->clients[ml_item_slot(i)];
+    unsigned kind = ml_item_kind(i);
+
+    if (!ml_item_is_deleted(i) || kind == ML_WIRE_GC || kind == ML_WIRE_DELETED ||
+        (c->txn == doc->txn.number && i->clock >= c->before))
+        return false;
+    return ml_runs_hold(&doc->txn.deleted, ml_item_slot(i), i->clock);
+}
+
+static bool copy_content(struct ml_doc *doc, const struct ml_item *from, struct ml_item *to, uint32_t index)
+{
+    struct ml_slice bytes;
+
+    if (ml_item_kind(from) == ML_WIRE_TYPE) {
+        uint32_t branch = ml_branch_new(doc);
+        const struct ml_branch *old;
+        struct ml_branch *b;
+
+        if (branch == NIL)
+            return false;
+        old = ml_branch_at(doc, from->off);
+        b = ml_branch_at(doc, branch);
+        b->item = index;
+        b->type_ref = old->type_ref;
+        b->name = old->name;
+        b->depth = old->depth;
+        to->off = branch;
+        return true;
+    }
+    bytes = ml_item_content(doc, from);
+    to->off = ml_content_put(doc, bytes, (uint32_t)bytes.len);
+    to->blen = (uint32_t)bytes.len;
+    if (!ml_item_is_keyed(to))
+        to->aux = to->blen;
+    return to->off != NIL;
+}
+
+/* A copy of item `from`, by the own client, behind `left` in the list or key chain. NIL: out of memory. */
+static uint32_t copy_item(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t parent, uint32_t left)
+{
+    const struct ml_item *source, *l, *r;
+    struct ml_item *i;
+    uint32_t index, right = NIL;
+
+    if (!ml_items_reserve(doc, 1))
+        return NIL;
+    source = ml_item_at(doc, from);
+    index = ml_item_new(doc);
+    i = ml_item_at(doc, index);
+    *i = (struct ml_item){
+        .clock = doc->clients[own].next,
+        .len = source->len,
+        .o_cl = NIL,
+        .ro_cl = NIL,
+        .cl = own | (source->cl & (ML_ITEM_KIND | ML_ITEM_KEYED)),
+        .parent = parent,
+        .aux = ml_item_is_keyed(source) ? source->aux : 0,
+    };
+    if (left != NIL) {
+        l = ml_item_at(doc, left);
+        i->o_cl = ml_item_slot(l);
+        i->o_clock = ml_item_end(l) - 1;
+        right = l->right;
+    } else if (!ml_item_is_keyed(i)) {
+        right = ml_branch_at(doc, parent)->start;
+    }
+    if (right != NIL) {
+        r = ml_item_at(doc, right);
+        i->ro_cl = ml_item_slot(r);
+        i->ro_clock = r->clock;
+    }
+    if (!copy_content(doc, source, i, index) || !ml_item_link(doc, index, left))
+        return NIL;
+    return index;
+}
+
+/* Copy an item to its place behind itself, or as the new value of its key. NIL: out of memory. */
+static uint32_t copy_back(struct ml_doc *doc, uint32_t own, uint32_t from)
+{
+    const struct ml_item *i = ml_item_at(doc, from);
+
+    return copy_item(doc, own, from, i->parent,
+                     ml_item_is_keyed(i) ? ml_branch_entry(ml_branch_at(doc, i->parent), i->aux) : from);
+}
+
+/* Note two branches on the work list, if `from` holds a type. */
+static bool push_types(struct ml_doc *doc, uint32_t from, uint32_t copy)
+{
+    const struct ml_item *i = ml_item_at(doc, from);
+
+    if (copy == NIL)
+        return false;
+    return ml_item_kind(i) != ML_WIRE_TYPE ||
+           (ml_txn_push(doc, i->off) && ml_txn_push(doc, ml_item_at(doc, copy)->off));
+}
+
+/* What was alive in branch `from` goes into the empty branch `to`. */
+static bool copy_children(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t to)
+{
+    uint32_t last = NIL, cursor = 0;
+    struct ml_key_entry e;
+
+    for (uint32_t i = ml_branch_at(doc, from)->start; i != NIL; i = ml_item_at(doc, i)->right) {
+        if (!was_alive(doc, ml_item_at(doc, i)))
+            continue;
+        last = copy_item(doc, own, i, to, last);
+        if (!push_types(doc, i, last))
+            return false;
+    }
+    while (ml_branch_next_entry(ml_branch_at(doc, from), &cursor, &e)) {
+        if (e.item == NIL)
+            continue;
+        /* the value may have been overwritten by the refused update before its type was deleted */
+        while (e.item != NIL && !was_alive(doc, ml_item_at(doc, e.item)))
+            e.item = ml_item_at(doc, e.item)->left;
+        if (e.item != NIL && !push_types(doc, e.item, copy_item(doc, own, e.item, to, NIL)))
+            return false;
+    }
+    return true;
+}
+
+/* The deleted items that were alive and whose type lives, onto the work list. */
+static bool find_topmost(struct ml_doc *doc)
+{
+    for (uint32_t n = 0; n < doc->txn.deleted.count; n++) {
+        const struct ml_run *r = &doc->txn.deleted.at[n];
+        struct ml_run_walk walk;
+        uint32_t index = ml_run_walk_start(&walk, &doc->clients[r->slot], r->clock);
+
+        for (; index != NIL && ml_item_at(doc, index)->clock < r->end;
+             index = ml_run_walk_next(&walk)) {
+            const struct ml_item *i = ml_item_at(doc, index);
+            const struct ml_branch *b;
+
+            if (!was_alive(doc, i))
+                continue;
+            b = ml_branch_at(doc, i->parent);
+            if ((b->item == NIL || !ml_item_is_deleted(ml_item_at(doc, b->item))) &&
+                !ml_txn_push(doc, index))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool ml_txn_restore(struct ml_doc *doc)
+{
+    struct ml_txn *t = &doc->txn;
+    uint32_t own, topmost;
+
+    ml_runs_normalize(&t->deleted);
+    if (!find_topmost(doc))
+        return false;
+    topmost = t->stack_count;
+    if (!topmost)
+        return true;
+    own = ml_slot_get(doc, doc->own_client);
+    if (own == NIL || !ml_txn_touch(doc, own))
+        return false;
+    for (uint32_t n = 0; n < topmost; n++) {
+        uint32_t from = t->stack[n];
+
+        if (!push_types(doc, from, copy_back(doc, own, from)))
+            return false;
+        while (t->stack_count > topmost) { /* nesting is in the hands of writers: no recursion */
+            uint32_t new_branch = t->stack[t->stack_count - 1];
+            uint32_t old_branch = t->stack[t->stack_count - 2];
+
+            t->stack_count -= 2;
+            if (!copy_children(doc, own, old_branch, new_branch))
+                return false;
+        }
+    }
+    t->stack_count = 0;
+    return true;
+}
