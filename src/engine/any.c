@@ -40,8 +40,6 @@ enum tag {
     TAG_UNDEFINED,
 };
 
-static const char hex_digits[] = "0123456789abcdef";
-
 static enum ml_err read_big_endian(struct ml_reader *r, size_t len, uint64_t *out)
 {
     struct ml_slice bytes;
@@ -304,14 +302,6 @@ enum ml_err ml_any_normalise(struct ml_reader *r, uint32_t max_depth, struct ml_
     return err;
 }
 
-static void write_hex(struct ml_writer *out, struct ml_slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++) {
-        ml_write_u8(out, (uint8_t)hex_digits[bytes.ptr[i] >> 4]);
-        ml_write_u8(out, (uint8_t)hex_digits[bytes.ptr[i] & 15]);
-    }
-}
-
 static void write_whole(struct ml_writer *out, uint64_t value)
 {
     uint8_t digits[20];
@@ -324,43 +314,43 @@ static void write_whole(struct ml_writer *out, uint64_t value)
     ml_write_bytes(out, ml_slice_make(digits + n, sizeof digits - n));
 }
 
-static void write_bytes_json(struct ml_writer *out, enum ml_any_json how, struct ml_slice bytes)
+void ml_write_json_bytes(struct ml_writer *out, struct ml_slice bytes)
 {
-    if (how == ML_ANY_JSON_READABLE) {
-        ml_write_bytes(out, ML_SLICE("{\"$bytes\":\""));
-        write_hex(out, bytes);
-        ml_write_bytes(out, ML_SLICE("\"}"));
-        return;
+    static const char hex_digits[] = "0123456789abcdef";
+
+    ml_write_bytes(out, ML_SLICE("{\"$bytes\":\""));
+    for (size_t i = 0; i < bytes.len && ml_writer_reserve(out, 2); i++) {
+        out->ptr[out->len++] = (uint8_t)hex_digits[bytes.ptr[i] >> 4];
+        out->ptr[out->len++] = (uint8_t)hex_digits[bytes.ptr[i] & 15];
     }
+    ml_write_bytes(out, ML_SLICE("\"}"));
+}
+
+/* As JSON.stringify shows a Uint8Array. */
+static void stringify_bytes(struct ml_writer *out, struct ml_slice bytes)
+{
     ml_write_u8(out, '{');
-    for (size_t i = 0; i < bytes.len; i++) {
+    for (size_t i = 0; i < bytes.len && !out->err; i++) {
         if (i)
             ml_write_u8(out, ',');
         ml_write_u8(out, '"');
         write_whole(out, i);
         ml_write_bytes(out, ML_SLICE("\":"));
         write_whole(out, bytes.ptr[i]);
-        if (out->err)
-            return;
     }
     ml_write_u8(out, '}');
 }
 
-static enum ml_err bigint_json(struct walk *w)
+static enum ml_err write_bigint(struct ml_reader *r, struct ml_writer *out)
 {
     uint64_t bits;
-    enum ml_err err = read_big_endian(w->r, 8, &bits);
+    enum ml_err err = read_big_endian(r, 8, &bits);
 
     if (err)
         return err;
-    /* JSON.stringify refuses a bigint. */
-    if (w->how == ML_ANY_JSON_STRINGIFY)
-        return ML_EFORMAT;
-    ml_write_u8(w->out, '"');
     if (bits >> 63)
-        ml_write_u8(w->out, '-');
-    write_whole(w->out, bits >> 63 ? -bits : bits);
-    ml_write_u8(w->out, '"');
+        ml_write_u8(out, '-');
+    write_whole(out, bits >> 63 ? -bits : bits);
     return ML_OK;
 }
 
@@ -393,7 +383,13 @@ static enum ml_err scalar_json(struct walk *w, uint8_t tag)
             ml_write_bytes(w->out, ML_SLICE("null"));
         return ML_OK;
     case TAG_BIGINT:
-        return bigint_json(w);
+        /* JSON.stringify refuses a bigint. */
+        if (w->how == ML_ANY_JSON_STRINGIFY)
+            return ML_EFORMAT;
+        ml_write_u8(w->out, '"');
+        err = write_bigint(w->r, w->out);
+        ml_write_u8(w->out, '"');
+        return err;
     case TAG_STRING:
         err = ml_read_varstring(w->r, &bytes, NULL);
         if (err)
@@ -404,7 +400,10 @@ static enum ml_err scalar_json(struct walk *w, uint8_t tag)
         err = ml_read_varbytes(w->r, &bytes);
         if (err)
             return err;
-        write_bytes_json(w->out, w->how, bytes);
+        if (w->how == ML_ANY_JSON_READABLE)
+            ml_write_json_bytes(w->out, bytes);
+        else
+            stringify_bytes(w->out, bytes);
         return ML_OK;
     default:
         w->r->pos--;
@@ -496,4 +495,75 @@ enum ml_err ml_any_to_json(struct ml_reader *r, enum ml_any_json how, struct ml_
     err = to_json(&w, 0);
     ml_members_release(&w.members);
     return err;
+}
+
+/* In a list: null and undefined show as nothing. */
+static enum ml_err to_text(struct ml_reader *r, struct ml_writer *out, bool in_list, uint32_t depth)
+{
+    const uint8_t *began = r->pos;
+    struct ml_slice bytes;
+    uint64_t count;
+    double value;
+    uint8_t tag;
+    enum ml_err err;
+
+    err = ml_read_u8(r, &tag);
+    if (err)
+        return err;
+    switch (tag) {
+    case TAG_UNDEFINED:
+    case TAG_NULL:
+        if (!in_list)
+            ml_write_bytes(out, tag == TAG_NULL ? ML_SLICE("null") : ML_SLICE("undefined"));
+        return out->err;
+    case TAG_FALSE:
+    case TAG_TRUE:
+        ml_write_bytes(out, tag == TAG_TRUE ? ML_SLICE("true") : ML_SLICE("false"));
+        return out->err;
+    case TAG_INTEGER:
+    case TAG_FLOAT32:
+    case TAG_FLOAT64:
+        err = read_number(r, tag, &value);
+        if (err)
+            return err;
+        ml_write_js_number(out, value);
+        return out->err;
+    case TAG_BIGINT:
+        return write_bigint(r, out);
+    case TAG_STRING:
+        err = ml_read_varstring(r, &bytes, NULL);
+        if (err)
+            return err;
+        ml_write_bytes(out, bytes);
+        return out->err;
+    case TAG_BYTES:
+        err = ml_read_varbytes(r, &bytes);
+        for (size_t i = 0; !err && i < bytes.len && !out->err; i++) {
+            if (i)
+                ml_write_u8(out, ',');
+            write_whole(out, bytes.ptr[i]);
+        }
+        return err ? err : out->err;
+    case TAG_OBJECT:
+        r->pos = began;
+        ml_write_bytes(out, ML_SLICE("[object Object]"));
+        return ml_any_skip(r, DEPTH_MAX - depth);
+    case TAG_ARRAY:
+        if (depth == DEPTH_MAX)
+            return ML_ELIMIT;
+        err = read_count(r, 1, &count);
+        for (uint64_t i = 0; !err && i < count; i++) {
+            if (i)
+                ml_write_u8(out, ',');
+            err = to_text(r, out, true, depth + 1);
+        }
+        return err ? err : out->err;
+    default:
+        return ML_EFORMAT;
+    }
+}
+
+enum ml_err ml_any_to_text(struct ml_reader *r, struct ml_writer *out)
+{
+    return to_text(r, out, false, 0);
 }

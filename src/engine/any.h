@@ -33,6 +33,12 @@ enum ml_any_json {
 enum ml_err ml_any_to_json(struct ml_reader *r, enum ml_any_json how,
                            struct ml_writer *out) ML_MUST_CHECK;
 
+/** One Any at `r` as JavaScript's String() shows it: "1,2" for a list, "[object Object]" for an
+ * object. */
+enum ml_err ml_any_to_text(struct ml_reader *r, struct ml_writer *out) ML_MUST_CHECK;
+/** {"$bytes":"hex"} */
+void ml_write_json_bytes(struct ml_writer *out, struct ml_slice bytes);
+
 /** One Any at `r` as lib0 writes it again: numbers by its rule, key order of JS, shortest varints.
  */
 enum ml_err ml_any_normalise(struct ml_reader *r, uint32_t max_depth,

@@ -592,7 +592,7 @@ static enum ml_err read_struct(struct reader *r, struct ml_wire *s, ml_client_id
 static enum ml_err section_to_v1(struct reader *r, struct ml_writer *out, bool *written)
 {
     size_t at = out->len;
-    uint64_t announced, client, clock, first, structs = 0;
+    uint64_t announced, client, clock, first, structs = 0, claimed = 0;
 
     if (ml_read_varuint(&r->rest, &announced) || read_number(&r->client, &client) ||
         ml_read_varuint(&r->rest, &clock))
@@ -609,7 +609,9 @@ static enum ml_err section_to_v1(struct reader *r, struct ml_writer *out, bool *
             return err;
         if (!kept)
             continue;
-        if (s.len > UINT32_MAX || clock + s.len - first > UINT32_MAX)
+        /* GC and Deleted claim any number of units in a few bytes. A Skip claims nothing. */
+        claimed += s.kind == ML_WIRE_SKIP ? 0 : s.len;
+        if (claimed > UINT32_MAX)
             return fail(r, ML_ELIMIT, "clock jumps too far");
         ml_wire_write(out, &s);
         if (out->err)
@@ -706,6 +708,7 @@ struct columns {
     struct strings_out string;
     struct ml_writer rest;
     uint64_t keys;
+    bool keep_key_bit; /* of structs whose key is not on the wire */
     const struct ml_engine_limits *limits;
 };
 
@@ -827,7 +830,7 @@ static enum ml_err write_struct(struct columns *c, const struct ml_wire *s)
     uint8_t info = s->kind;
 
     info |= s->info & (ML_INFO_ORIGIN | ML_INFO_RIGHT_ORIGIN);
-    if (s->key.ptr)
+    if (s->key.ptr || (c->keep_key_bit && (s->info & ML_INFO_KEY)))
         info |= ML_INFO_KEY;
     write_byte(&c->info, info);
     if (s->info & ML_INFO_ORIGIN)
@@ -970,11 +973,12 @@ static enum ml_err v1_to_v2(struct columns *c, struct ml_wire_reader *r,
     return c->rest.err;
 }
 
-static enum ml_err convert_to_v2(struct ml_slice update, const struct ml_engine_limits *limits,
-                                 struct ml_writer *out, struct ml_diag *diag)
+static enum ml_err convert_to_v2(struct ml_slice update, bool keep_key_bit,
+                                 const struct ml_engine_limits *limits, struct ml_writer *out,
+                                 struct ml_diag *diag)
 {
     struct ml_wire_ranges ranges = {0};
-    struct columns c = {.limits = limits};
+    struct columns c = {.limits = limits, .keep_key_bit = keep_key_bit};
     struct ml_writer *list[WRITERS];
     struct ml_wire_reader r;
     enum ml_err err;
@@ -1005,5 +1009,13 @@ enum ml_err ml_update_convert(struct ml_slice update, enum ml_update_format from
     if (update.len > resolved.update_bytes)
         return ml_diag_set(diag, ML_ELIMIT, 0, "update too large");
     return from == ML_UPDATE_V2 ? convert_to_v1(update, &resolved, scratch, out, diag)
-                                : convert_to_v2(update, &resolved, out, diag);
+                                : convert_to_v2(update, false, &resolved, out, diag);
+}
+
+enum ml_err ml_state_to_v2(struct ml_slice state, const struct ml_engine_limits *limits,
+                           struct ml_writer *out, struct ml_diag *diag)
+{
+    struct ml_engine_limits resolved = ml_limits_resolve(limits);
+
+    return convert_to_v2(state, true, &resolved, out, diag);
 }

@@ -114,6 +114,13 @@ enum ml_err ml_update_convert(struct ml_slice update, enum ml_update_format from
                               const struct ml_engine_limits *limits, struct ml_arena *scratch,
                               struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
 
+/**
+ * A V1 state that ml_doc_encode_state wrote, as V2; byte-equal to Yjs' encodeStateAsUpdateV2. Not the
+ * same as convert, which clears a struct's key bit where the key is not on the wire, as Yjs does.
+ */
+enum ml_err ml_state_to_v2(struct ml_slice state, const struct ml_engine_limits *limits,
+                           struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
 /** One line per struct and delete range, for people; as JSON lines if `json`. */
 enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_engine_limits *limits,
                            struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
@@ -162,7 +169,11 @@ struct ml_change {
     struct ml_slice bytes;
     bool is_received; /* `bytes` are the received ones (same pointer) */
     bool was_pending; /* some structs or deletes of this update wait for others */
-    bool pending_dropped; /* and did not fit into pending: ask the peer for everything again */
+    /**
+     * Something that would have to wait was dropped: pending is full, or a refused update deletes units
+     * that are not here yet. The peer's replica may differ from now on: sync with it from the start.
+     */
+    bool pending_dropped;
     bool undone;      /* a verdict refused it */
     uint64_t inserted_units, deleted_units;
 };

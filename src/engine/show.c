@@ -126,18 +126,6 @@ static enum ml_err put_elements(struct show *w, const struct ml_wire *s)
     return err;
 }
 
-static void put_hex(struct show *w, struct ml_slice bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    put(w, "{\"$bytes\":\"");
-    for (size_t i = 0; i < bytes.len && ml_writer_reserve(w->out, 2); i++) {
-        ml_write_u8(w->out, (uint8_t)digits[bytes.ptr[i] >> 4]);
-        ml_write_u8(w->out, (uint8_t)digits[bytes.ptr[i] & 15]);
-    }
-    put(w, "\"}");
-}
-
 /* Behind the name that a Format or Doc begins with. */
 static enum ml_err put_named(struct show *w, const struct ml_wire *s)
 {
@@ -169,7 +157,7 @@ static enum ml_err put_content(struct show *w, const struct ml_wire *s)
         return ML_OK;
     case ML_WIRE_BINARY:
         put_name(w, "content");
-        put_hex(w, s->content);
+        ml_write_json_bytes(w->out, s->content);
         return ML_OK;
     case ML_WIRE_ANY:
     case ML_WIRE_JSON:
