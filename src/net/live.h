@@ -68,6 +68,7 @@ struct ml_net {
     uv_prepare_t flush;
 
     bool is_closing, is_wire_open;
+    unsigned turns; /* of the loop since the wire was stopped */
     uint64_t closing_since_ms;
     void (*done)(void *arg);
     void *done_arg;

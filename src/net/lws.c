@@ -26,7 +26,7 @@
 #define RX_BYTES     2048
 #define TX_BYTES     (80u * 1024 * 1024)
 #define REQUEST_MAX  256
-#define PROTOCOL_TAG "\x0d\x0aSec-WebSocket-Protocol: "
+#define PROTOCOL_TAG "Sec-WebSocket-Protocol: "
 
 struct ml_wire {
     struct ml_wire_events events;
@@ -65,7 +65,7 @@ static int established(struct ml_wire *wire, struct lws *wsi, struct seat *seat)
     return 0;
 }
 
-/* The 101 has its other fields; ours begin with the end of the line before. */
+/* A whole line after the fields that the 101 has already. */
 static int add_fields(struct ml_wire *wire, struct lws_process_html_args *args)
 {
     const struct ml_slice tag = ML_SLICE(PROTOCOL_TAG);
@@ -73,11 +73,12 @@ static int add_fields(struct ml_wire *wire, struct lws_process_html_args *args)
 
     if (!protocol.len)
         return 0;
-    if ((size_t)args->max_len < tag.len + protocol.len)
+    if (args->max_len < 0 || (size_t)args->max_len < tag.len + protocol.len + 8)
         return -1;
     memcpy(args->p, tag.ptr, tag.len);
     memcpy(args->p + tag.len, protocol.ptr, protocol.len);
-    args->p += tag.len + protocol.len;
+    memcpy(args->p + tag.len + protocol.len, "\r\n", 2);
+    args->p += tag.len + protocol.len + 2;
     return 0;
 }
 
@@ -199,15 +200,22 @@ enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, s
     }
     wire->vhost = lws_create_vhost(wire->context, &info);
     if (!wire->vhost) {
-        ml_wire_close(wire);
+        ml_wire_stop(wire); /* start-up fails: nobody runs the loop for the rest */
         return ml_diag_set(diag, ML_EIO, 0, "libwebsockets made no virtual host");
     }
     *wire_out = wire;
     return ML_OK;
 }
 
-void ml_wire_close(struct ml_wire *wire)
+void ml_wire_stop(struct ml_wire *wire)
 {
+    lws_context_destroy(wire->context);
+}
+
+void ml_wire_free(struct ml_wire *wire)
+{
+    /* On somebody else's loop the first call only closes; nobody but us can know when the loop has
+     * closed the handles, and make the second one, which frees. */
     lws_context_destroy(wire->context);
     free(wire);
 }

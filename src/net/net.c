@@ -2,10 +2,11 @@
 /*
  * One loop's net as a whole: the order in which it starts and ends.
  *
- *   open    wire, tick, flush, listener
+ *   open    listener, wire, tick, flush
  *   close   listener and HTTP connections at once; sessions hear 1001 and have CLOSE_MS;
- *           then the wire (which drops who is left); then, when the journal has answered its last
- *           list, our handles; the last one's close callback frees everything and calls `done`
+ *           then the wire (which drops who is left); then, some turns later and when the journal
+ * has answered its last list, our handles; the last one's close callback frees everything and calls
+ * `done`
  *
  * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
  */
@@ -106,11 +107,13 @@ static void go_on_closing(struct ml_net *net)
 
     if (net->is_wire_open && (net->session_count == 0 || is_late)) {
         net->is_wire_open = false;
-        ml_wire_close(net->wire);
+        ml_wire_stop(net->wire);
         ML_ASSERT(net->session_count == 0);
     }
-    if (net->is_wire_open || net->lists_waiting || uv_is_closing((uv_handle_t *)&net->tick))
+    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->lists_waiting ||
+        uv_is_closing((uv_handle_t *)&net->tick))
         return;
+    ml_wire_free(net->wire);
     uv_close((uv_handle_t *)&net->tick, on_handle_closed);
     uv_close((uv_handle_t *)&net->flush, on_handle_closed);
 }
@@ -133,7 +136,11 @@ static void on_tick(uv_timer_t *handle)
 
 static void on_flush(uv_prepare_t *handle)
 {
-    ml_session_flush_all(handle->data);
+    struct ml_net *net = handle->data;
+
+    ml_session_flush_all(net);
+    if (net->is_closing && !net->is_wire_open)
+        net->turns++;
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */
@@ -188,19 +195,19 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     err = make_parts(net);
     if (err)
         goto fail;
-    err = ml_wire_open(env->loop, &ml_session_events, diag, &net->wire);
-    if (err)
-        goto fail;
-    net->is_wire_open = true;
     err = ml_listen_open(net, host, port, diag, port_out);
     if (err)
-        goto fail_wire;
+        goto fail;
+    err = ml_wire_open(env->loop, &ml_session_events, diag, &net->wire);
+    if (err) {
+        ml_listen_close(net); /* the net goes with its handle */
+        return err;
+    }
+    net->is_wire_open = true;
     start_handles(net);
     *net_out = net;
     return ML_OK;
 
-fail_wire:
-    ml_wire_close(net->wire);
 fail:
     net_free(net);
     return err;

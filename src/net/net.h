@@ -23,6 +23,10 @@ struct ml_asset {
     bool immutable; /* hashed name: cache for a year */
 };
 
+/** The table that scripts/embed-www makes (library ml_assets). */
+extern const struct ml_asset ml_assets[];
+extern const size_t ml_asset_count;
+
 struct ml_net_limits {
     size_t message_bytes; /* 4 MiB */
     size_t reply_bytes;   /* 64 MiB: a Step2 of somebody who may write */
@@ -73,7 +77,7 @@ void ml_net_stop_accepting(struct ml_net *net);
 size_t ml_net_session_count(const struct ml_net *net);
 /**
  * Close what is left and free everything; `done` on the loop. Rooms and journal have to live until
- * then. libwebsockets' own handles close in the turns after that: run the loop to its end.
+ * then. Takes up to 2 s, if sessions do not answer.
  */
 void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg);
 /** Call when /readyz should say no (journal held, draining). */

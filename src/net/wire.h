@@ -5,7 +5,7 @@
  * lws.c, the only file that knows libwebsockets.
  *
  * Everything runs on the loop's thread. No function calls an event before it returns, except
- * ml_wire_close.
+ * ml_wire_stop.
  */
 #ifndef ML_NET_WIRE_H
 #define ML_NET_WIRE_H
@@ -30,8 +30,11 @@ struct ml_wire_events {
 /** Set RLIMIT_NOFILE before: tables are sized from it. `events` is copied. */
 enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, struct ml_diag *diag,
                          struct ml_wire **wire_out) ML_MUST_CHECK;
-/** Drops every link without a word (`closed` is called); handles close in the loop's next turns. */
-void ml_wire_close(struct ml_wire *wire);
+/** Drops every link without a word: `closed` is called for each before this returns. */
+void ml_wire_stop(struct ml_wire *wire);
+/** After a stop and ML_WIRE_TURNS turns of the loop, in which its handles have closed. */
+void ml_wire_free(struct ml_wire *wire);
+#define ML_WIRE_TURNS 5
 
 /** What the answer 101 needs from the request. */
 struct ml_upgrade {

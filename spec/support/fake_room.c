@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/fake_room.h"
+
+#include "base/assert.h"
+#include "base/hashmap.h"
+#include "base/list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BIG_PARTS      32
+#define BIG_PART_BYTES (512u * 1024)
+#define LISTED         250
+#define NAME_BYTES     24
+
+struct ml_member {
+    struct ml_list node;
+    struct ml_room *room;
+    struct ml_port *port;
+    struct ml_grant grant;
+    uint64_t unacked; /* 0: nothing is staged */
+    bool is_joined, is_paused, is_telling;
+};
+
+struct staged {
+    struct ml_list node;
+    struct ml_blob *bytes;
+};
+
+struct ml_room {
+    struct ml_list node;
+    struct ml_rooms *rooms;
+    struct ml_list members, staged;
+    struct ml_slice key;
+    bool is_loaded;
+    size_t staged_count;
+    uint8_t text[];
+};
+
+struct ml_rooms {
+    struct ml_room_env env;
+    struct ml_hashmap map;
+    struct ml_list list;
+    size_t members;
+    struct ml_rooms_stats stats;
+};
+
+/* Lists that were asked for. */
+static struct ml_list_documents *waiting_lists[64];
+static size_t waiting_count;
+
+static bool is_called(const struct ml_room *room, const char *name)
+{
+    size_t len = strlen(name);
+
+    return room->key.len > len && memcmp(room->key.ptr + room->key.len - len, name, len) == 0 &&
+           room->key.ptr[room->key.len - len - 1] == '\n';
+}
+
+static void send_message(struct ml_port *port, enum ml_frame_kind kind, struct ml_slice payload,
+                         enum ml_send as)
+{
+    struct ml_blob *frame = ml_frame_encode(port->dialect, kind, payload);
+
+    ML_ASSERT(frame);
+    (void)!port->send(port, frame, as);
+    ml_blob_unref(frame);
+}
+
+static void tell_all(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
+                     enum ml_send as)
+{
+    struct ml_blob *frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, kind, payload);
+
+    ML_ASSERT(frame);
+    ML_LIST_EACH(node, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+        if (member->is_joined)
+            (void)!member->port->send(member->port, frame, as);
+    }
+    ml_blob_unref(frame);
+}
+
+static void seat(struct ml_member *member)
+{
+    if (is_called(member->room, "broken")) {
+        struct ml_port *port = member->port;
+
+        ml_list_remove(&member->node);
+        member->room->rooms->members--;
+        free(member);
+        port->joined(port, NULL, ML_CLOSE_DELETED);
+        return;
+    }
+    member->is_joined = true;
+    member->port->joined(member->port, member, ML_CLOSE_INTERNAL);
+    send_message(member->port, ML_FRAME_STEP1, ml_slice_make("", 1), ML_SEND_UPDATE);
+}
+
+struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
+{
+    struct ml_rooms *rooms = calloc(1, sizeof *rooms);
+
+    ML_ASSERT(rooms);
+    rooms->env = *env;
+    ml_hashmap_init(&rooms->map);
+    ml_list_init(&rooms->list);
+    return rooms;
+}
+
+void ml_rooms_free(struct ml_rooms *rooms)
+{
+    struct ml_list *node;
+
+    ML_ASSERT(rooms->members == 0);
+    while ((node = ml_list_take_first(&rooms->list)) != NULL) {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+
+        while ((node = ml_list_take_first(&room->staged)) != NULL) {
+            struct staged *staged = ML_CONTAINER(node, struct staged, node);
+
+            ml_blob_unref(staged->bytes);
+            free(staged);
+        }
+        free(room);
+    }
+    ml_hashmap_release(&rooms->map);
+    free(rooms);
+}
+
+static void commit(struct ml_room *room)
+{
+    struct ml_list *node;
+
+    ML_LIST_EACH(at, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(at, struct ml_member, node);
+        uint64_t message_no = member->unacked;
+
+        member->unacked = 0;
+        if (message_no)
+            member->port->ack(member->port, message_no);
+    }
+    while ((node = ml_list_take_first(&room->staged)) != NULL) {
+        struct staged *staged = ML_CONTAINER(node, struct staged, node);
+
+        tell_all(room, ML_FRAME_UPDATE, ml_blob_slice(staged->bytes), ML_SEND_UPDATE);
+        ml_blob_unref(staged->bytes);
+        free(staged);
+        room->staged_count--;
+        room->rooms->stats.commits++;
+    }
+    ML_LIST_EACH(at, &room->members)
+    {
+        struct ml_member *member = ML_CONTAINER(at, struct ml_member, node);
+
+        if (member->is_paused) {
+            member->is_paused = false;
+            member->port->pause(member->port, false);
+        }
+    }
+}
+
+static void flood(struct ml_room *room)
+{
+    static uint8_t bytes[64 * 1024];
+
+    tell_all(room, ML_FRAME_UPDATE, ml_slice_make(bytes, sizeof bytes), ML_SEND_UPDATE);
+}
+
+static void answer_lists(void)
+{
+    while (waiting_count) {
+        struct ml_list_documents *list = waiting_lists[--waiting_count];
+        char *text = malloc(LISTED * NAME_BYTES);
+
+        list->items = calloc(LISTED, sizeof *list->items);
+        ML_ASSERT(list->items && text);
+        for (int i = 0; i < LISTED; i++) {
+            char *name = text + (size_t)i * NAME_BYTES;
+            struct ml_slice slice;
+
+            (void)snprintf(name, NAME_BYTES, "doc \"%03d\"", i);
+            slice = ml_slice_str(name);
+            if (!ml_slice_equal(list->org, ML_SLICE("default")) ||
+                (list->after.len && ml_slice_compare(slice, list->after) <= 0) ||
+                slice.len < list->prefix.len ||
+                !ml_slice_equal(ml_slice_make(slice.ptr, list->prefix.len), list->prefix))
+                continue;
+            if (list->count == list->limit) {
+                list->more = true;
+                break;
+            }
+            list->items[list->count++] = (struct ml_listed){
+                .name = slice, .head = (uint64_t)i, .bytes = 10, .created_ms = 1, .updated_ms = 2};
+        }
+        if (list->count == 0) {
+            free(text);
+            free(list->items);
+            list->items = NULL;
+        } else {
+            /* The first name begins the memory of all: what is skipped is moved away. */
+            size_t skip = (size_t)((const char *)list->items[0].name.ptr - text);
+
+            memmove(text, text + skip, LISTED * NAME_BYTES - skip);
+            for (size_t i = 0; i < list->count; i++)
+                list->items[i].name.ptr -= skip;
+        }
+        list->done(list);
+    }
+}
+
+void ml_rooms_tick(struct ml_rooms *rooms)
+{
+    answer_lists();
+    ML_LIST_EACH(node, &rooms->list)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+
+        if (is_called(room, "slow"))
+            continue;
+        room->is_loaded = true;
+        ML_LIST_EACH(at, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(at, struct ml_member, node);
+
+            if (!member->is_joined)
+                seat(member);
+        }
+        commit(room);
+        if (is_called(room, "flood"))
+            flood(room);
+    }
+}
+
+void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
+{
+    ML_LIST_EACH(node, &rooms->list)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+
+        ML_LIST_EACH(at, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(at, struct ml_member, node);
+
+            member->port->close(member->port, why, ML_SLICE("restart"));
+        }
+    }
+}
+
+bool ml_rooms_is_empty(const struct ml_rooms *rooms)
+{
+    return rooms->members == 0;
+}
+
+static struct ml_room *room_of(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name)
+{
+    uint8_t key[1024];
+    size_t len = org.len + 1 + name.len;
+    struct ml_room *room;
+
+    ML_ASSERT(len <= sizeof key);
+    memcpy(key, org.ptr, org.len);
+    key[org.len] = '\n';
+    memcpy(key + org.len + 1, name.ptr, name.len);
+    room = ml_hashmap_get(&rooms->map, ml_slice_make(key, len));
+    if (room)
+        return room;
+    room = calloc(1, sizeof *room + len);
+    ML_ASSERT(room);
+    memcpy(room->text, key, len);
+    room->rooms = rooms;
+    room->key = ml_slice_make(room->text, len);
+    ml_list_init(&room->members);
+    ml_list_init(&room->staged);
+    ml_list_append(&rooms->list, &room->node);
+    ML_ASSERT(ml_hashmap_put(&rooms->map, room->key, room));
+    return room;
+}
+
+enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
+                          const struct ml_identity *identity, const struct ml_grant *grant,
+                          struct ml_port *port, struct ml_member **member_out)
+{
+    struct ml_room *room = room_of(rooms, org, name);
+    struct ml_member *member = calloc(1, sizeof *member);
+
+    (void)identity;
+    ML_ASSERT(member);
+    member->room = room;
+    member->port = port;
+    member->grant = *grant;
+    ml_list_append(&room->members, &member->node);
+    rooms->members++;
+    *member_out = member;
+    if (room->is_loaded)
+        seat(member);
+    return ML_OK;
+}
+
+void ml_member_leave(struct ml_member *member)
+{
+    member->room->rooms->members--;
+    ml_list_remove(&member->node);
+    free(member);
+}
+
+enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                           bool is_reply, struct ml_arena *scratch)
+{
+    struct ml_room *room = from->room;
+    struct staged *staged;
+
+    (void)scratch;
+    ML_ASSERT(from->is_joined);
+    if (is_reply && ml_slice_equal(bytes, ml_slice_make("\0\0", 2)))
+        return ML_OK;
+    if (!ml_grant_allows(&from->grant, ML_MAY_WRITE))
+        return ML_EDENIED;
+    if (!bytes.len || bytes.ptr[0] == 0xff)
+        return ML_EFORMAT;
+    if (bytes.ptr[0] == 0xfe)
+        return ML_ELIMIT;
+    if (is_called(room, "busy") && room->staged_count) {
+        from->is_paused = true;
+        from->port->pause(from->port, true);
+        return ML_EBUSY;
+    }
+    ML_ASSERT(message_no > from->unacked);
+    staged = calloc(1, sizeof *staged);
+    ML_ASSERT(staged);
+    staged->bytes = ml_blob_new(bytes);
+    ML_ASSERT(staged->bytes);
+    ml_list_append(&room->staged, &staged->node);
+    room->staged_count++;
+    room->rooms->stats.updates++;
+    from->unacked = message_no;
+    return ML_OK;
+}
+
+enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
+                         struct ml_arena *scratch)
+{
+    (void)scratch;
+    if (!state_vector.len)
+        return ML_EFORMAT;
+    if (is_called(member->room, "big")) {
+        uint8_t *part = calloc(1, BIG_PART_BYTES);
+
+        ML_ASSERT(part);
+        for (int i = 1; i < BIG_PARTS; i++)
+            send_message(member->port, ML_FRAME_UPDATE, ml_slice_make(part, BIG_PART_BYTES),
+                         ML_SEND_SYNC);
+        send_message(member->port, ML_FRAME_STEP2, ml_slice_make(part, BIG_PART_BYTES),
+                     ML_SEND_SYNC);
+        free(part);
+        return ML_OK;
+    }
+    send_message(member->port, ML_FRAME_STEP2, ml_slice_make("\0\0", 2), ML_SEND_SYNC);
+    return ML_OK;
+}
+
+void ml_room_confirm(struct ml_member *member, uint64_t message_no)
+{
+    if (!member->unacked)
+        member->port->ack(member->port, message_no);
+}
+
+enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
+                             struct ml_arena *scratch)
+{
+    struct ml_presence_reader reader;
+    enum ml_err err = ml_presence_begin(update, &reader);
+
+    (void)scratch;
+    if (err)
+        return err;
+    if (reader.left)
+        tell_all(from->room, ML_FRAME_AWARENESS, update, ML_SEND_PRESENCE);
+    return ML_OK;
+}
+
+enum ml_err ml_room_query_presence(struct ml_member *member)
+{
+    send_message(member->port, ML_FRAME_AWARENESS, ml_slice_make("", 1), ML_SEND_PRESENCE);
+    return ML_OK;
+}
+
+void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
+{
+    *out = rooms->stats;
+    out->members = rooms->members;
+}
+
+size_t fake_room_members(const struct ml_rooms *rooms)
+{
+    return rooms->members;
+}
+
+/* ---- plugins and the journal ------------------------------------------------------------------
+ */
+
+struct ml_script {
+    char nothing;
+};
+
+struct ml_script *fake_script(void)
+{
+    static struct ml_script script;
+
+    return &script;
+}
+
+unsigned ml_script_hooks(const struct ml_script *script)
+{
+    (void)script;
+    return ML_HOOK_AUTHENTICATE | ML_HOOK_AUTHORIZE;
+}
+
+enum ml_err ml_script_authenticate(struct ml_script *script,
+                                   const struct ml_script_request *request,
+                                   struct ml_arena *scratch, bool *known_out,
+                                   struct ml_script_identity *identity_out,
+                                   struct ml_denial *denial_out)
+{
+    (void)script;
+    (void)scratch;
+    *known_out = ml_slice_equal(request->token, ML_SLICE("anna")) ||
+                 ml_slice_equal(request->token, ML_SLICE("rita"));
+    if (*known_out)
+        *identity_out = (struct ml_script_identity){
+            .user = request->token, .name = request->token, .kind = ML_SLICE("user")};
+    if (ml_slice_equal(request->token, ML_SLICE("evil"))) {
+        *denial_out = (struct ml_denial){
+            .code = ML_SLICE("fake.evil"), .reason = ML_SLICE("Go away."), .status = 401};
+        return ML_EDENIED;
+    }
+    if (ml_slice_equal(request->token, ML_SLICE("crash")))
+        return ML_ESCRIPT;
+    return ML_OK;
+}
+
+enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
+                                struct ml_arena *scratch, struct ml_script_grant *grant_out,
+                                struct ml_denial *denial_out)
+{
+    bool is_anna = ml_slice_equal(ask->identity->user, ML_SLICE("anna"));
+    bool is_rita = ml_slice_equal(ask->identity->user, ML_SLICE("rita"));
+
+    (void)script;
+    (void)scratch;
+    (void)denial_out;
+    *grant_out = (struct ml_script_grant){
+        .given = is_anna || is_rita, .read = true, .write = is_anna, .presence = true};
+    return ML_OK;
+}
+
+static void list_documents(struct ml_journal *journal, struct ml_list_documents *list)
+{
+    (void)journal;
+    ML_ASSERT(waiting_count < sizeof waiting_lists / sizeof *waiting_lists);
+    waiting_lists[waiting_count++] = list;
+}
+
+struct ml_journal *fake_journal(void)
+{
+    static const struct ml_journal_ops ops = {.list_documents = list_documents};
+    static struct ml_journal journal = {&ops};
+
+    return &journal;
+}
+
+void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list)
+{
+    journal->ops->list_documents(journal, list);
+}
+
+void ml_list_documents_release(struct ml_list_documents *list)
+{
+    union {
+        const uint8_t *in;
+        void *out;
+    } text = {.in = list->count ? list->items[0].name.ptr : NULL};
+
+    free(text.out);
+    free(list->items);
+    list->items = NULL;
+    list->count = 0;
+}
