@@ -299,6 +299,7 @@ static bool integrate_refused(struct ml_doc *doc, const struct ml_update *u, con
     ok = integrate_update(doc, u, plan, true) && delete_ranges(doc, u, &unknown) &&
          ml_txn_restore(doc) && integrate_pending(doc, plan) && ml_pending_retry_deletes(doc) &&
          ml_txn_tidy(doc);
+    doc->txn.dropped |= unknown.count > 0;
     ml_idset_release(&unknown);
     return ok;
 }
