@@ -38,6 +38,7 @@ struct client {
     struct ml_member *member;
     struct ml_list to_client, to_server, unacked;
     uint64_t message_no, acked_no;
+    bool has_answered; /* the server's Step1: from then on every edit is sent */
     bool is_synced;
     unsigned frames, updates, presences; /* received since it connected */
     struct ml_slice last_presence;       /* in last_frame */

@@ -130,7 +130,8 @@ static bool make_way(struct ml_doc *doc, struct ml_parked_client *c, uint32_t at
 
     while (at + gone < c->count && c->at[at + gone].clock + c->at[at + gone].len <= end)
         drop_parked(doc, &c->at[at + gone++]);
-    memmove(c->at + at, c->at + at + gone, (c->count - at - gone) * sizeof *c->at);
+    if (gone)
+        memmove(c->at + at, c->at + at + gone, (c->count - at - gone) * sizeof *c->at);
     c->count -= gone;
     if (at < c->count && c->at[at].clock < end) {
         struct ml_parked old = c->at[at];
