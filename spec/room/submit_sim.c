@@ -335,6 +335,32 @@ static void work_of_someone_who_left_is_committed(void **state)
     world_close(&w);
 }
 
+static void what_waits_for_others_is_recorded_and_asked_for(void **state)
+{
+    struct ml_doc_stats stats;
+    struct client *anna;
+    unsigned frames;
+
+    (void)state;
+    world_open(&w, 15, 2);
+    anna = joined(0);
+    client_type(anna);
+    world_lose_to_server(anna); /* lost on the way */
+    client_type(anna);
+    frames = anna->frames;
+    world_deliver_to_server(anna);
+    world_commit(&w);
+    assert_int_equal(w.truth_head, 1);
+    ml_doc_stats(w.truth, &stats);
+    assert_int_equal(stats.pending_structs, 1);
+    world_settle(&w); /* the room asks with a Step1, the answer fills the gap */
+    assert_true(anna->frames > frames);
+    ml_doc_stats(w.truth, &stats);
+    assert_int_equal(stats.pending_structs, 0);
+    sees(joined(1), anna, "ab");
+    world_close(&w);
+}
+
 static void a_drained_server_commits_and_says_goodbye(void **state)
 {
     struct client *anna;
@@ -475,6 +501,13 @@ static void run_world(uint64_t seed)
 
     world_open(&w, seed, 2 + (unsigned)(seed % (WORLD_CLIENTS - 1)));
     w.clients[0].reader = seed % 3 == 0;
+    if (seed % 2) {
+        /* A room that snapshots all the time shows what a snapshot must not hold. */
+        ml_rooms_free(w.rooms);
+        w.env.snapshot.every_ops = 2;
+        w.env.snapshot.min_gap_ms = 0;
+        w.rooms = ml_rooms_new(&w.env);
+    }
     for (int step = 0; step < STEPS; step++) {
         world_step(&w);
         if (world_random(&w, 400) == 0) {
@@ -534,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_is_taken_at_its_cadence_and_loaded),
         cmocka_unit_test(an_empty_room_goes_after_its_grace_and_comes_back_whole),
         cmocka_unit_test(work_of_someone_who_left_is_committed),
+        cmocka_unit_test(what_waits_for_others_is_recorded_and_asked_for),
         cmocka_unit_test(a_drained_server_commits_and_says_goodbye),
         cmocka_unit_test(a_cursor_reaches_everybody_and_leaves_with_its_owner),
         cmocka_unit_test(what_changes_nothing_is_not_forwarded),

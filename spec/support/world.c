@@ -411,6 +411,12 @@ static void client_receives(struct client *client, struct ml_blob *blob)
     }
 }
 
+void world_lose_to_server(struct client *client)
+{
+    assert_false(ml_list_is_empty(&client->to_server));
+    drop(ML_CONTAINER(client->to_server.next, struct wire_item, node));
+}
+
 void world_deliver_to_client(struct client *client)
 {
     struct ml_list *node = client->to_client.next;

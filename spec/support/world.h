@@ -82,6 +82,7 @@ void world_step(struct world *world);
 /* Deliver and commit until nothing moves. */
 void world_settle(struct world *world);
 void world_deliver_to_server(struct client *client);
+void world_lose_to_server(struct client *client);
 void world_deliver_to_client(struct client *client);
 void world_commit(struct world *world);
 void world_advance(struct world *world, uint64_t ms);
