@@ -177,7 +177,13 @@ export async function openDocument(page, server, name) {
   await page.locator(".prose[contenteditable=true]").waitFor();
 }
 
-export const textOf = (page) => page.locator(".prose").evaluate((el) => [...el.children].map((c) => c.innerText.replace(/\u2060/g, "")).join("\n"));
+/** The text without the carets of others. */
+export const textOf = (page) =>
+  page.locator(".prose").evaluate((el) => {
+    const copy = el.cloneNode(true);
+    for (const caret of copy.querySelectorAll(".caret")) caret.remove();
+    return [...copy.children].map((block) => block.textContent).join("\n");
+  });
 
 export async function sees(page, text, ms = 5_000) {
   await until(`the page shows ${JSON.stringify(text)}`, async () => (await textOf(page)).includes(text), ms);

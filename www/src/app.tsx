@@ -1,5 +1,5 @@
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Home } from "./pages/home.tsx";
 import { Missing } from "./pages/missing.tsx";
 import { Skeleton } from "./pages/skeleton.tsx";
@@ -28,13 +28,24 @@ export function App() {
   }
 }
 
-/** The editor is most of the weight, so it comes on its own. */
+type EditorModule = typeof import("./editor/page.tsx");
+let editor: Promise<EditorModule> | null = null;
+
+/** The editor is most of the weight, so it comes on its own. After a failure the next call tries again. */
+export function loadEditor(): Promise<EditorModule> {
+  editor ??= import("./editor/page.tsx").catch((error: unknown) => {
+    editor = null;
+    throw error;
+  });
+  return editor;
+}
+
 function LazyEditor(props: EditorProps) {
   const [page, setPage] = useState<{ Page: ComponentType<EditorProps> } | null>(null);
   const [failed, setFailed] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let live = true;
-    import("./editor/page.tsx").then(
+    loadEditor().then(
       (module) => live && setPage({ Page: module.EditorPage }),
       () => live && setFailed(true),
     );

@@ -22,28 +22,28 @@ import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
 import { documentUrl, Share } from "./share.tsx";
 import { LANGUAGES, StatusBar } from "./status-bar.tsx";
 import { Toolbar } from "./toolbar.tsx";
-import { useAnnouncement, useSaveState } from "./use-save-state.ts";
+import { type SaveView, useAnnouncement, useSaveState } from "./use-save-state.ts";
 
 interface Props {
   org: string;
   name: string;
 }
 
+/** Keyed by its document: another one is another page. */
 export function EditorPage({ org, name }: Props) {
-  const [open, setOpen] = useState<OpenDocument | null>(null);
   const [ready, setReady] = useState(false);
   const [self] = useState(me);
-  useEffect(() => {
+  // At once, not after the first paint: the store and the server can answer meanwhile.
+  const [open] = useState(() => openDocument(org, name, self));
+  useLayoutEffect(() => {
     let live = true;
-    const opened = openDocument(org, name, self);
-    setOpen(opened);
-    void opened.ready.then(() => live && setReady(true));
+    void open.ready.then(() => live && setReady(true));
     return () => {
       live = false;
-      opened.close();
+      open.close();
     };
-  }, [org, name]);
-  if (open === null || !ready) return <Skeleton name={name} failed={false} />;
+  }, [open]);
+  if (!ready) return <Skeleton name={name} failed={false} />;
   return <Workspace open={open} self={self} />;
 }
 
@@ -57,7 +57,6 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const title = useMeta(open, "title") ?? open.name;
   const language = knownLanguage(useMeta(open, "lang")) ?? knownLanguage(navigator.language.split("-")[0]) ?? "en";
   const save = useSaveState(open);
-  const spoken = useAnnouncement(save);
   const confirmed = useRef<Node | null>(null);
 
   useLayoutEffect(() => {
@@ -148,7 +147,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <OpenModeBanner mode={mode} />
         <SaveBanner save={save} actions={actions} />
       </div>
-      {editor !== null && <Toolbar editor={editor} />}
+      {editor !== null && save.kind !== "refused" && <Toolbar editor={editor} />}
       <div class="workspace">
         {editor !== null && <OutlinePanel editor={editor} />}
         <main class="desk" onMouseDown={(event) => editor !== null && focusFromDesk(event, editor)}>
@@ -158,15 +157,23 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
       {editor !== null && (
         <StatusBar editor={editor} save={save} language={language} onLanguage={(code) => open.meta.set("lang", code)} onHelp={() => setHelp(true)} />
       )}
-      <div class="sr-only" role="status" aria-live="polite" data-live>
-        {spoken}
-      </div>
+      <LiveRegion save={save} />
       <div class={toast === "" ? "toast" : "toast toast-on"} aria-hidden={toast === ""}>
         {toast}
       </div>
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </div>
   );
+}
+
+/** Touched only when there is something to say: some readers speak again at any change below it. */
+function LiveRegion({ save }: { save: SaveView }) {
+  const region = useRef<HTMLDivElement>(null);
+  const text = useAnnouncement(save);
+  useEffect(() => {
+    if (region.current!.textContent !== text) region.current!.textContent = text;
+  }, [text]);
+  return <div ref={region} class="sr-only" role="status" aria-live="polite" data-live />;
 }
 
 interface TitleProps {

@@ -45,7 +45,7 @@ export function StatusBar({ editor, save, language, onLanguage, onHelp }: Props)
       </span>
       <span class="spring" />
       <span>
-        {words.toLocaleString()} {words === 1 ? "word" : "words"}
+        {words < 1000 ? words : words.toLocaleString()} {words === 1 ? "word" : "words"}
       </span>
       <span class="select select-quiet">
         <select aria-label="Language of the document" title="Language: for spelling and word count" value={language} onChange={(event) => onLanguage(event.currentTarget.value)}>
