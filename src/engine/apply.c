@@ -146,11 +146,15 @@ static uint32_t find_delete(struct ml_doc *doc, const struct ml_update *u)
     return index;
 }
 
-static bool delete_in_run(struct ml_doc *doc, uint32_t index, const struct ml_wire_range *r)
+static bool delete_in_run(struct ml_doc *doc, uint32_t index, uint32_t clock, uint32_t end)
 {
     struct ml_item *i = ml_item_at(doc, index);
-    uint32_t slot = ml_item_slot(i), clock = (uint32_t)r->clock, end = clock + (uint32_t)r->len;
+    uint32_t slot = ml_item_slot(i);
 
+    if (ml_wire_is_countable(ml_item_kind(i)))
+        ml_branch_at(doc, i->parent)->length -= end - clock;
+    if (ml_run_give(doc, index, clock, end))
+        return true;
     doc->txn.merges.count = 0;
     if (i->clock < clock) {
         index = ml_run_split(doc, index, clock - i->clock);
@@ -160,8 +164,6 @@ static bool delete_in_run(struct ml_doc *doc, uint32_t index, const struct ml_wi
     }
     if (ml_item_end(i) > end && ml_run_split(doc, index, end - i->clock) == NIL)
         return false;
-    if (ml_wire_is_countable(ml_item_kind(i)))
-        ml_branch_at(doc, i->parent)->length -= i->len;
     ml_content_drop(doc, i->off, i->aux);
     ml_item_set_kind(i, ML_WIRE_DELETED);
     i->cl |= ML_ITEM_DELETED;
@@ -291,7 +293,8 @@ static bool integrate(struct ml_doc *doc, const struct ml_update *u, const struc
 }
 
 /* Restore before others' parked edits go in: those were not refused. */
-static bool integrate_refused(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
+static bool integrate_refused(struct ml_doc *doc, const struct ml_update *u,
+                              const struct plan *plan)
 {
     struct ml_idset unknown = {0};
     bool ok;
@@ -443,7 +446,7 @@ static enum ml_err apply_delete(const struct call *call, uint32_t run)
         return ML_ELIMIT;
     if (ml_item_is_visible(ml_item_at(doc, run)))
         call->change->deleted_units = r->len;
-    doc->broken = !delete_in_run(doc, run, r);
+    doc->broken = !delete_in_run(doc, run, (uint32_t)r->clock, (uint32_t)(r->clock + r->len));
     call->change->bytes = call->update->bytes;
     call->change->is_received = true;
     doc->fast_delete++;

@@ -354,24 +354,30 @@ static bool share_pair(struct ml_doc *doc, struct ml_item *left, struct ml_item 
     return true;
 }
 
+/* Byte offset of unit `units` of the content. */
+static uint32_t content_offset(const struct ml_doc *doc, const struct ml_item *i, uint32_t units,
+                               bool *inside_pair)
+{
+    *inside_pair = false;
+    if (!ml_item_has_bytes(i))
+        return 0;
+    if (ml_item_kind(i) != ML_WIRE_STRING)
+        return element_offset(ml_item_content(doc, i), ml_item_kind(i), units);
+    if (i->blen == i->len) /* ASCII */
+        return units;
+    return (uint32_t)ml_utf8_offset(ml_item_content(doc, i), units, inside_pair);
+}
+
 static bool split_content(struct ml_doc *doc, struct ml_item *left, struct ml_item *right,
                           uint32_t units)
 {
-    unsigned kind = ml_item_kind(left);
-    bool inside_pair = false;
-    uint32_t cut;
+    bool inside_pair;
+    uint32_t cut = content_offset(doc, left, units, &inside_pair);
 
-    if (!ml_item_has_bytes(left))
-        return true;
-    if (kind != ML_WIRE_STRING)
-        cut = element_offset(ml_item_content(doc, left), kind, units);
-    else if (left->blen == left->len) /* ASCII */
-        cut = units;
-    else
-        cut = (uint32_t)ml_utf8_offset(ml_item_content(doc, left), units, &inside_pair);
     if (inside_pair)
         return share_pair(doc, left, right, cut);
-    share_content(left, right, cut);
+    if (ml_item_has_bytes(left))
+        share_content(left, right, cut);
     return true;
 }
 
@@ -551,4 +557,112 @@ bool ml_runs_join_around(struct ml_doc *doc, uint32_t slot, uint32_t clock, uint
             return true;
         p = find_place(c, ml_item_at(doc, a)->clock);
     }
+}
+
+/* ---- Delete keys in a row
+ * -------------------------------------------------------------------------- */
+
+static struct place place_after(const struct ml_client *c, struct place p)
+{
+    if (p.at + 1 < c->chunk[p.chunk]->count)
+        return (struct place){p.chunk, p.at + 1};
+    return (struct place){p.chunk + 1 < c->chunk_count ? p.chunk + 1 : NIL, 0};
+}
+
+static struct place place_before(const struct ml_client *c, struct place p)
+{
+    if (p.at)
+        return (struct place){p.chunk, p.at - 1};
+    if (!p.chunk)
+        return (struct place){NIL, 0};
+    return (struct place){p.chunk - 1, c->chunk[p.chunk - 1]->count - 1};
+}
+
+static void set_clock(struct ml_client *c, struct place p, struct ml_item *i, uint32_t clock)
+{
+    i->clock = clock;
+    c->chunk[p.chunk]->clock[p.at] = flip(clock);
+    if (p.at == 0)
+        c->first[p.chunk] = flip(clock);
+}
+
+/* Would a deleted `b` right after `a` in clock order be part of a deleted `a`? */
+static bool would_match(const struct ml_item *a, const struct ml_item *b, uint32_t b_index)
+{
+    return a->right == b_index && b->o_cl == ml_item_slot(a) && b->o_clock == ml_item_end(a) - 1 &&
+           a->ro_cl == b->ro_cl && a->ro_clock == b->ro_clock;
+}
+
+static bool is_plain_deleted(const struct ml_item *i)
+{
+    return (i->cl & ~ML_ITEM_SLOT) ==
+           (ML_ITEM_DELETED | (uint32_t)ML_WIRE_DELETED << ML_ITEM_KIND_SHIFT);
+}
+
+/* Backspace: the last units of `i` go to the deleted run behind. */
+static bool give_back(struct ml_doc *doc, struct ml_client *c, struct place at, struct ml_item *i,
+                      uint32_t units)
+{
+    struct place p = place_after(c, at);
+    uint32_t next, cut;
+    struct ml_item *d;
+    bool inside_pair;
+
+    if (p.chunk == NIL)
+        return false;
+    next = ml_chunk_items(c->chunk[p.chunk])[p.at];
+    d = ml_item_at(doc, next);
+    if (!is_plain_deleted(d) || !would_match(i, d, next))
+        return false;
+    cut = content_offset(doc, i, i->len - units, &inside_pair);
+    if (inside_pair)
+        return false;
+    ml_content_drop(doc, i->off + cut, i->aux - cut);
+    i->blen = i->aux = cut;
+    i->len -= units;
+    set_clock(c, p, d, ml_item_end(i));
+    d->len += units;
+    d->o_clock = ml_item_end(i) - 1;
+    return true;
+}
+
+/* Delete forward: the first units of `i` go to the deleted run before. */
+static bool give_front(struct ml_doc *doc, struct ml_client *c, struct place at, struct ml_item *i,
+                       uint32_t index, uint32_t units)
+{
+    struct place p = place_before(c, at);
+    uint32_t cut;
+    struct ml_item *d;
+    bool inside_pair;
+
+    if (p.chunk == NIL)
+        return false;
+    d = ml_item_at(doc, ml_chunk_items(c->chunk[p.chunk])[p.at]);
+    if (!is_plain_deleted(d) || !would_match(d, i, index))
+        return false;
+    cut = content_offset(doc, i, units, &inside_pair);
+    if (inside_pair)
+        return false;
+    ml_content_drop(doc, i->off, cut);
+    i->off += cut;
+    i->blen -= cut;
+    i->aux -= cut;
+    i->len -= units;
+    d->len += units;
+    set_clock(c, at, i, ml_item_end(d));
+    i->o_clock = ml_item_end(d) - 1;
+    return true;
+}
+
+bool ml_run_give(struct ml_doc *doc, uint32_t index, uint32_t clock, uint32_t end)
+{
+    struct ml_item *i = ml_item_at(doc, index);
+    struct ml_client *c = &doc->clients[ml_item_slot(i)];
+    struct place at;
+
+    if (!c->chunk_count || ((clock == i->clock) == (end == ml_item_end(i))))
+        return false;
+    at = find_place(c, i->clock);
+    return clock == i->clock ? give_front(doc, c, at, i, index, end - clock)
+                             : give_back(doc, c, at, i, end - clock);
 }

@@ -481,6 +481,12 @@ bool ml_runs_join(struct ml_doc *doc, uint32_t a, uint32_t b);
 /** Join everything that can be joined among the runs that touch [clock, end] of a client. */
 bool ml_runs_join_around(struct ml_doc *doc, uint32_t slot, uint32_t clock, uint32_t end);
 
+/**
+ * Delete the units [clock, end) at one end of a live unkeyed run, if they become part of the
+ * deleted run beside them: only the border moves. False: it is not that simple, nothing changed.
+ */
+bool ml_run_give(struct ml_doc *doc, uint32_t item, uint32_t clock, uint32_t end);
+
 /* ---- transact.c, gc.c
  * ------------------------------------------------------------------------------------------ */
 

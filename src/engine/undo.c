@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An update that a policy refuses. A CRDT cannot leave it out: its author has it, and what the author
- * writes next refers to it. So it goes in, and is undone in the same change:
+ * An update that a policy refuses. A CRDT cannot leave it out: its author has it, and what the
+ * author writes next refers to it. So it goes in, and is undone in the same change:
  *
- *   inserted   [ A ][ "bad" ]        ->  [ A ][ Deleted 3 ]               same ids, same place, no content
- *   deleted    [ A ][ "old" ][ B ]   ->  [ A ][ Deleted 3 ]["old"][ B ]   a copy by the document's client
- *   key set    k: [ 1 ][ 2 ]         ->  k: [ Deleted 1 ][ Deleted 1 ][ 1 ]
+ *   inserted   [ A ][ "bad" ]        ->  [ A ][ Deleted 3 ]               same ids, same place, no
+ * content deleted    [ A ][ "old" ][ B ]   ->  [ A ][ Deleted 3 ]["old"][ B ]   a copy by the
+ * document's client key set    k: [ 1 ][ 2 ]         ->  k: [ Deleted 1 ][ Deleted 1 ][ 1 ]
  *
  * The record holds all of it. A replica that has never seen the update sees nothing happen; the
  * author's replica sees its edit disappear. Both end in the same state.
  *
  *  - What stood in a deleted type is copied with it, in its order, so far as it was alive before.
  *  - A type that was refused becomes deleted content; what is in it, or comes later, becomes GC.
- *  - What of a refused update has to wait is parked as deleted content; its deletes of units that are
- *    not there yet are forgotten.
+ *  - What of a refused update has to wait is parked as deleted content; its deletes of units that
+ * are not there yet are forgotten.
  */
 #include "engine/update.h"
 
@@ -38,7 +38,8 @@ static bool was_alive(const struct ml_doc *doc, const struct ml_item *i)
     return ml_runs_hold(&doc->txn.deleted, ml_item_slot(i), i->clock);
 }
 
-static bool copy_content(struct ml_doc *doc, const struct ml_item *from, struct ml_item *to, uint32_t index)
+static bool copy_content(struct ml_doc *doc, const struct ml_item *from, struct ml_item *to,
+                         uint32_t index)
 {
     struct ml_slice bytes;
 
@@ -66,8 +67,10 @@ static bool copy_content(struct ml_doc *doc, const struct ml_item *from, struct 
     return to->off != NIL;
 }
 
-/* A copy of item `from`, by the own client, behind `left` in the list or key chain. NIL: out of memory. */
-static uint32_t copy_item(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t parent, uint32_t left)
+/* A copy of item `from`, by the own client, behind `left` in the list or key chain. NIL: out of
+ * memory. */
+static uint32_t copy_item(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t parent,
+                          uint32_t left)
 {
     const struct ml_item *source, *l, *r;
     struct ml_item *i;
@@ -111,7 +114,8 @@ static uint32_t copy_back(struct ml_doc *doc, uint32_t own, uint32_t from)
     const struct ml_item *i = ml_item_at(doc, from);
 
     return copy_item(doc, own, from, i->parent,
-                     ml_item_is_keyed(i) ? ml_branch_entry(ml_branch_at(doc, i->parent), i->aux) : from);
+                     ml_item_is_keyed(i) ? ml_branch_entry(ml_branch_at(doc, i->parent), i->aux)
+                                         : from);
 }
 
 /* Note two branches on the work list, if `from` holds a type. */

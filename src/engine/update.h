@@ -43,7 +43,7 @@ struct ml_source {
     ml_client_id client;
     enum ml_source_state state;
     bool has_next;
-    bool refused;          /* everything goes in as deleted content */
+    bool refused;                    /* everything goes in as deleted content */
     struct ml_wire next;             /* the first that has not gone in */
     struct ml_id missing;            /* what it waits for */
     struct ml_wire_reader reader;    /* of an update, or */
@@ -59,7 +59,9 @@ void ml_source_advance(struct ml_source *s);
  */
 bool ml_sources_run(struct ml_doc *doc, struct ml_source *sources, uint32_t count, uint32_t *stack);
 
-/* ---- undo.c ---------------------------------------------------------------------------------------------------- */
+/* ---- undo.c
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /** Content becomes deleted content of the same length. */
 void ml_wire_refuse(struct ml_wire *s);
