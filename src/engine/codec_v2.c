@@ -602,7 +602,7 @@ static enum ml_err section_to_v1(struct reader *r, struct ml_writer *out, bool *
     first = clock;
     for (uint64_t i = 0; i < announced; i++) {
         struct ml_wire s;
-        bool kept;
+        bool kept = false;
         enum ml_err err = read_struct(r, &s, client, clock, &kept);
 
         if (err)
@@ -665,7 +665,7 @@ static enum ml_err v2_to_v1(struct reader *r, struct ml_wire_ranges *ranges, str
         return fail(r, ML_EFORMAT, "broken section count");
     ml_write_u8(out, 0);
     for (uint64_t i = 0; i < announced; i++) {
-        bool written;
+        bool written = false;
 
         err = section_to_v1(r, out, &written);
         if (err)
@@ -952,7 +952,7 @@ static enum ml_err v1_to_v2(struct columns *c, struct ml_wire_reader *r,
 
     ml_write_u8(&c->rest, 0);
     for (;;) {
-        bool more, written;
+        bool more, written = false;
 
         err = ml_wire_next_section(r, &more);
         if (err)

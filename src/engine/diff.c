@@ -259,7 +259,7 @@ static enum ml_err diff(struct ml_wire_reader *r, const struct state_vector *sv,
 
     ml_write_u8(out, 0);
     for (;;) {
-        bool more, written;
+        bool more, written = false;
 
         err = ml_wire_next_section(r, &more);
         if (err)
