@@ -42,6 +42,8 @@ struct ml_script_options {
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
     int64_t (*wall_ms)(void);    /* for ml.time.now; NULL: the real clock */
+    uint64_t (*mono_ms)(void);   /* for the breaker and ml.time.mono; NULL: the real clock */
+    struct ml_slice lua_dir;     /* moonloom/NAME.lua there override the built-in ones; empty: none */
 };
 
 /**
@@ -122,6 +124,8 @@ struct ml_scope {
     struct ml_slice user, user_name, session;
     const struct ml_doc *doc;   /* state before the update; for u.doc:text() and friends */
     const char *origin;         /* "client", "sync" */
+    const struct ml_slice *roles; /* of the author; may be NULL */
+    size_t role_count;
 };
 
 /**

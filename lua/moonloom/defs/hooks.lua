@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: MIT
+-- Every hook of the plugin contract, in its order. Data only: scripts/gen makes the C table from it,
+-- the manifest check reads it, the reference page is printed from it.
+--
+--   name      as a plugin writes it
+--   kind      "decision": the core waits for the answer; "observer": told, answer ignored; "work"
+--   rule      how several answers become one: first, veto, fold, merge, each, one
+--   waits     may wait (in a later version; hooks of this version never wait)
+--   fails     what a failure means: refuse, hold, default, skip, retry; "phase": auth and validate
+--             hold, the others skip
+--   operator  true: only for plugins with tier = "operator"
+--   since     version that calls it; nil: in the contract, not built yet
+--   family    true: a table of named functions instead of one method
+--   options   what the manifest may say about it, beside phase and on_error
+--   later     options of the contract that this version does not have
+return {
+  { name = "upgrade",            kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
+  { name = "resolve_org",        kind = "decision", rule = "first", waits = false, fails = "refuse", operator = true },
+  { name = "authenticate",       kind = "decision", rule = "first", waits = true,  fails = "refuse", since = "0.1.0" },
+  { name = "connected",          kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "disconnected",       kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "admit",              kind = "decision", rule = "veto",  waits = false, fails = "skip" },
+  { name = "joined",             kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "left",               kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "authorize",          kind = "decision", rule = "merge", waits = true,  fails = "refuse", since = "0.1.0" },
+  { name = "authorize_edit",     kind = "decision", rule = "veto",  waits = false, fails = "hold",
+    options = { "kinds", "paths", "keys", "strict" } },
+  { name = "create_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
+  { name = "load_document",      kind = "decision", rule = "first", waits = true,  fails = "refuse" },
+  { name = "document_loaded",    kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "keep_document",      kind = "decision", rule = "merge", waits = false, fails = "default" },
+  { name = "document_unloaded",  kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "delete_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
+  { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
+    options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
+  { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default",
+    options = { "kinds", "paths", "keys" } },
+  { name = "after_update",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.1.0",
+    later = { "every", "max", "paths", "kinds", "origins", "durable" } },
+  { name = "awareness",          kind = "decision", rule = "fold",  waits = false, fails = "phase" },
+  { name = "message",            kind = "decision", rule = "fold",  waits = false, fails = "refuse" },
+  { name = "rpc",                kind = "work",     rule = "one",   waits = true,  fails = "refuse", family = true },
+  { name = "snapshot_policy",    kind = "decision", rule = "merge", waits = false, fails = "default", since = "0.1.0" },
+  { name = "snapshot_due",       kind = "decision", rule = "merge", waits = false, fails = "default" },
+  { name = "snapshot_name",      kind = "decision", rule = "first", waits = false, fails = "default" },
+  { name = "before_snapshot",    kind = "decision", rule = "fold",  waits = true,  fails = "skip" },
+  { name = "after_snapshot",     kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "retain",             kind = "decision", rule = "merge", waits = true,  fails = "default" },
+  { name = "compact",            kind = "decision", rule = "merge", waits = false, fails = "default" },
+  { name = "cache_control",      kind = "decision", rule = "merge", waits = false, fails = "default" },
+  { name = "asset_url",          kind = "decision", rule = "first", waits = false, fails = "default" },
+  { name = "purge",              kind = "work",     rule = "each",  waits = true,  fails = "retry" },
+  { name = "routes",             kind = "work",     rule = "one",   waits = true,  fails = "refuse", family = true },
+  { name = "cron",               kind = "work",     rule = "one",   waits = true,  fails = "skip", family = true },
+  { name = "jobs",               kind = "work",     rule = "one",   waits = true,  fails = "retry", family = true },
+  { name = "tasks",              kind = "work",     rule = "one",   waits = true,  fails = "refuse", family = true },
+  { name = "place_document",     kind = "decision", rule = "first", waits = false, fails = "default", operator = true },
+  { name = "cluster_event",      kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "limits",             kind = "decision", rule = "merge", waits = true,  fails = "default" },
+  { name = "over_limit",         kind = "decision", rule = "first", waits = false, fails = "default" },
+  { name = "org_created",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "org_changed",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "org_suspended",      kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "org_resumed",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "org_deleted",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "audit",              kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+}

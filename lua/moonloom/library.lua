@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+-- The `moonloom` module of one plugin: what C brings, what is written in Lua, and a stub for every
+-- member of the contract that this version does not have.
+local absent = require "moonloom.defs.library"
+local nearest = require "moonloom.nearest"
+local new_set = require "moonloom.set"
+local units = require "moonloom.units"
+
+local FAMILIES = { "time", "text", "glob", "path", "json", "log" }
+
+local function has_need(manifest, need)
+  return manifest.needs ~= nil and manifest.needs[need] ~= nil
+end
+
+-- Indexing a stub gives a function that raises, so that the message names the whole call.
+local function stub(plugin, manifest, def)
+  local function refuse(path)
+    if def.need and not has_need(manifest, def.need) then
+      error(("%s: ml.%s needs %s in plugin.lua"):format(plugin, path,
+        def.example or ('needs = { "%s" }'):format(def.need)), 3)
+    end
+    error(("%s: ml.%s is not available in this version"):format(plugin, path), 3)
+  end
+  return setmetatable({}, {
+    __index = function(_, key)
+      return function() refuse(def.name .. "." .. tostring(key)) end
+    end,
+    __call = function() refuse(def.name) end,
+    __newindex = function() error("ml." .. def.name .. " is read-only", 2) end,
+    __metatable = false,
+    __guard = true,
+  })
+end
+
+local function add_time(time)
+  function time.duration(text)
+    local seconds, wrong = units.duration(text)
+    if not seconds then error(("ml.time.duration: %q %s"):format(tostring(text), wrong), 2) end
+    return seconds
+  end
+end
+
+local function add_json(json)
+  local decode_or_raise = json.decode_or_raise
+  json.decode_or_raise = nil
+  function json.decode(text)
+    if type(text) ~= "string" then error("ml.json.decode: text expected, got " .. type(text), 2) end
+    local ok, value = pcall(decode_or_raise, text)
+    if ok then return value end
+    if type(value) == "string" and value:find("JSON: ", 1, true) then return nil, "EFORMAT", value end
+    error(value, 0)
+  end
+end
+
+local function add_text(text)
+  function text.lines(s)
+    local list = {}
+    for line in (s .. "\n"):gmatch("(.-)\r?\n") do list[#list + 1] = line end
+    return list
+  end
+end
+
+local function add_glob(glob)
+  local match = glob.match
+  -- A list of patterns that is asked as one.
+  function glob.set(patterns)
+    local own = {}
+    for i, pattern in ipairs(patterns) do own[i] = pattern end
+    return setmetatable({}, {
+      __index = { match = function(_, s)
+        for _, pattern in ipairs(own) do if match(pattern, s) then return true end end
+        return false
+      end },
+      __newindex = function() error("a pattern set is read-only", 2) end,
+      __metatable = false,
+      __guard = true,
+    })
+  end
+end
+
+local function add_path(path)
+  -- "/" inside a key is written ~1, "~" is ~0.
+  function path.split(s)
+    local list = {}
+    for part in (s .. "/"):gmatch("(.-)/") do
+      list[#list + 1] = (part:gsub("~1", "/"):gsub("~0", "~"))
+    end
+    return list
+  end
+  function path.join(...)
+    local parts = { ... }
+    for i, part in ipairs(parts) do
+      parts[i] = (tostring(part):gsub("~", "~0"):gsub("/", "~1"))
+    end
+    return table.concat(parts, "/")
+  end
+end
+
+return function(plugin, manifest, ml, guard)
+  ml.set = new_set
+  add_time(ml.time)
+  add_json(ml.json)
+  add_text(ml.text)
+  add_glob(ml.glob)
+  add_path(ml.path)
+  for _, name in ipairs(FAMILIES) do ml[name] = guard(ml[name], "ml." .. name) end
+  for _, def in ipairs(absent) do
+    if ml[def.name] ~= nil then error("ml." .. def.name .. " is listed as absent but exists") end
+    ml[def.name] = stub(plugin, manifest, def)
+  end
+  local names = {}
+  for name in pairs(ml) do names[#names + 1] = name end
+  setmetatable(ml, { __index = function(_, key)
+    local near = nearest(key, names)
+    error(("moonloom has no member '%s'%s"):format(tostring(key),
+      near and (", did you mean '%s'?"):format(near) or ""), 2)
+  end })
+  return guard(ml, "moonloom")
+end

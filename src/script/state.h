@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of script/ share. Private to script/. */
+#ifndef ML_SCRIPT_STATE_H
+#define ML_SCRIPT_STATE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "base/codec.h"
+#include "script/budget.h"
+#include "script/script.h"
+
+#define ML_PLUGIN_NAME_MAX   40
+#define ML_PLUGIN_SOURCE_MAX (512u * 1024)
+#define ML_MANIFEST_MAX      (64u * 1024)
+#define ML_MANIFEST_STEPS    10000
+#define ML_LOAD_US           500000   /* a chunk, a manifest, a config check */
+#define ML_SETUP_US          10000000 /* Plugin:setup() */
+#define ML_FAULT_TEXT_MAX    1024
+#define ML_JSON_DEPTH_MAX    64
+
+/* ---- Tables of the contract (made from lua/moonloom/defs/hooks.lua) ----------------------------
+ */
+
+enum ml_rule {
+    ML_RULE_FIRST,
+    ML_RULE_VETO,
+    ML_RULE_FOLD,
+    ML_RULE_MERGE,
+    ML_RULE_EACH,
+    ML_RULE_ONE
+};
+enum ml_fails {
+    ML_FAILS_REFUSE,
+    ML_FAILS_HOLD,
+    ML_FAILS_DEFAULT,
+    ML_FAILS_SKIP,
+    ML_FAILS_RETRY,
+    ML_FAILS_PHASE,
+};
+
+struct ml_hook_def {
+    const char *name;
+    enum ml_rule rule;
+    enum ml_fails fails;
+    bool waits, available;
+};
+extern const struct ml_hook_def ml_hook_defs[];
+extern const size_t ml_hook_def_count;
+
+/* ---- One Lua state -----------------------------------------------------------------------------
+ */
+
+enum ml_fault_kind { ML_FAULT_NONE, ML_FAULT_ERROR, ML_FAULT_TIMEOUT, ML_FAULT_MEMORY };
+
+/* Slots at the bottom of the main stack; everything above them belongs to the running call. */
+enum { SLOT_TRACEBACK = 1, SLOT_PROTECTED, SLOT_COUNT = SLOT_PROTECTED };
+
+struct ml_plugin;
+struct ml_handler;
+struct ml_views;
+
+enum {
+    HOOK_AUTHENTICATE,
+    HOOK_AUTHORIZE,
+    HOOK_BEFORE_UPDATE,
+    HOOK_AFTER_UPDATE,
+    HOOK_SNAPSHOT_POLICY,
+    HOOK_COUNT
+};
+
+struct ml_chain {
+    struct ml_handler *handlers; /* in the order they are asked */
+    size_t count;
+};
+
+struct ml_script {
+    lua_State *L;
+    struct ml_budget budget;
+
+    size_t memory_bytes, memory_max; /* of the Lua state */
+    uint64_t faults_since_ms;        /* memory faults: start of the minute that is counted */
+    unsigned memory_faults;
+    uint32_t hook_us;
+
+    /* Set by the last call that failed. */
+    struct {
+        enum ml_fault_kind kind;
+        char text[ML_FAULT_TEXT_MAX];  /* for a person */
+        char trace[ML_FAULT_TEXT_MAX]; /* where; may be empty */
+    } fault;
+
+    /* What ml_script_protect runs. */
+    void (*protected_fn)(lua_State *L, void *arg);
+    void *protected_arg;
+
+    struct ml_plugin *plugins;
+    size_t plugin_count;
+    struct ml_chain chains[HOOK_COUNT];
+    unsigned hooks; /* enum ml_hook bits */
+    bool loading;   /* plugin code is being loaded: require may look for files */
+    bool frozen;    /* all files were read once: the disk is not asked again */
+
+    struct ml_views *views;
+    struct ml_writer
+        text; /* what a document is printed into before Lua gets it; kept between calls */
+
+    struct ml_slice plugins_dir, lua_dir; /* own copies */
+    void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
+    void *log_arg;
+    int64_t (*wall_ms)(void);
+    uint64_t (*mono_ms)(void);
+
+    struct ml_script_stats stats;
+};
+
+/** The script that owns `L` or a coroutine of it. */
+static inline struct ml_script *ml_script_of(lua_State *L)
+{
+    void *script;
+
+    lua_getallocf(L, &script);
+    return script;
+}
+
+/** The one lua_pcall: function and `nargs` arguments are on the stack, as for lua_pcall. */
+enum ml_err ml_script_call(struct ml_script *script, int nargs, int nresults,
+                           uint32_t deadline_us) ML_MUST_CHECK;
+
+/**
+ * Run `fn` where Lua errors are caught (ML_ESCRIPT; script->fault says what). It finds the `nargs`
+ * values that are on top of the stack as its arguments; the stack is empty afterwards. `fn` must
+ * hold no memory that an error would lose.
+ */
+enum ml_err ml_script_protect(struct ml_script *script, int nargs,
+                              void (*fn)(lua_State *L, void *arg), void *arg,
+                              uint32_t deadline_us) ML_MUST_CHECK;
+
+enum ml_err ml_state_open(struct ml_script *script) ML_MUST_CHECK;
+void ml_state_close(struct ml_script *script);
+/** After a memory fault: collect. False: the state is beyond help and must be made anew. */
+bool ml_state_recover(struct ml_script *script);
+/** Between calls: a step of the collector if much of the memory is used. */
+void ml_state_tidy(struct ml_script *script);
+
+/* ---- Plugins -----------------------------------------------------------------------------------
+ */
+
+struct ml_plugin_file {
+    char *path; /* inside the plugin's folder: "init.lua", "lib/rules.lua" */
+    struct ml_slice text;
+};
+
+struct ml_plugin {
+    char name[ML_PLUGIN_NAME_MAX + 1];
+    char *config_json; /* own copy, NUL-terminated; NULL: none */
+    size_t config_len;
+    struct ml_plugin_file *files; /* what was read so far, so that a new state needs no disk */
+    size_t file_count, source_bytes;
+    size_t index; /* in script->plugins */
+
+    /* Registry references of the current state. */
+    int manifest_ref; /* normalised, by lua/moonloom/manifest.lua */
+    int env_ref, library_ref, table_ref, self_ref;
+
+    uint64_t log_second; /* log lines are limited per second */
+    unsigned log_lines, log_dropped;
+};
+
+/* Filters of an update hook, applied before Lua is entered. */
+struct ml_edit_filter {
+    bool any;         /* no filter at all */
+    uint32_t kinds;   /* enum ml_edit_word bits, 0: all */
+    uint32_t origins; /* ml_origin_bits, 0: all */
+    uint64_t min_bytes;
+    char **paths; /* patterns */
+    size_t path_count;
+};
+
+struct ml_breaker {
+    uint64_t failures_ms[5]; /* times of the last failures, a ring */
+    unsigned next, count;
+    uint64_t open_until_ms; /* 0: closed */
+    uint32_t open_for_ms;   /* how long it was opened last */
+};
+
+struct ml_handler {
+    struct ml_plugin *plugin;
+    int function_ref;
+    enum ml_fails fails; /* refuse, hold, default, skip */
+    struct ml_edit_filter filter;
+    struct ml_breaker breaker;
+};
+
+/** NULL: not there, or unusable: then `diag` says why. Remembered by the plugin. */
+const struct ml_plugin_file *ml_plugin_file(struct ml_script *script, struct ml_plugin *plugin,
+                                            const char *path, struct ml_diag *diag);
+
+void ml_script_log(struct ml_script *script, struct ml_plugin *plugin, int level,
+                   struct ml_slice text);
+
+/** A module that ships with the binary ("moonloom.schema"), or its newer self in lua_dir. Pushes
+ * it. */
+void ml_shipped_require(lua_State *L, const char *name);
+
+/* ---- sandbox.c ---------------------------------------------------------------------------------
+ */
+
+/** Base tables of the state: the bounded string library, the library chunks of ours see. */
+void ml_sandbox_open(lua_State *L);
+/** Make plugin->env_ref: an environment with the allow-list and nothing else. */
+void ml_sandbox_environment(lua_State *L, struct ml_plugin *plugin);
+/** Push the environment in which the modules that ship with the binary run. */
+void ml_sandbox_push_core(lua_State *L);
+/** Replace the table at the top by a read-only face of it. */
+void ml_sandbox_guard(lua_State *L, const char *what);
+/** Raises if the table at `index` is one of ours that must not be changed. */
+void ml_sandbox_check_own(lua_State *L, int index);
+/** tostring without addresses. Pushes. */
+void ml_sandbox_tostring(lua_State *L, int index);
+
+/* ---- lib.c, match.c: bounded replacements of library functions
+ * ------------------------------------ */
+
+extern const luaL_Reg ml_match_functions[];  /* find, match, gmatch, gsub */
+extern const luaL_Reg ml_string_functions[]; /* rep, format */
+extern const luaL_Reg ml_table_functions[];  /* insert, remove, sort, concat */
+
+/* ---- chunk.c -----------------------------------------------------------------------------------
+ */
+
+/** Push the compiled chunk or raise: text only, no cdata literals; `is_data`: no functions. */
+void ml_chunk_load(lua_State *L, struct ml_slice text, const char *chunk_name, bool is_data);
+
+/* ---- json.c ------------------------------------------------------------------------------------
+ */
+
+/** Push the value; raises with offset. `budget` is checked on the way. */
+void ml_json_push(lua_State *L, struct ml_slice text);
+/** Push the text of the value at `index`; raises. */
+void ml_json_text(lua_State *L, int index);
+/** Push the value that stands for null. */
+void ml_json_null(lua_State *L);
+bool ml_json_is_null(lua_State *L, int index);
+/** Give the table at the top the mark of a list. */
+void ml_json_mark_list(lua_State *L);
+void ml_json_open(lua_State *L);
+
+/* ---- glob.c ------------------------------------------------------------------------------------
+ */
+
+/** '*' within one segment, '**' across segments, '/' between them. Cost: pattern x text. */
+bool ml_glob_match(struct ml_slice pattern, struct ml_slice text);
+
+/* ---- api.c -------------------------------------------------------------------------------------
+ */
+
+void ml_api_open(lua_State *L);
+/** The function `guard(t, what)` for modules of ours. Pushes. */
+void ml_api_push_guard(lua_State *L);
+/** Make plugin->library_ref, what `require "moonloom"` gives. */
+void ml_api_library(lua_State *L, struct ml_plugin *plugin);
+
+enum ml_answer_kind { ML_ANSWER_OTHER, ML_ANSWER_DENY, ML_ANSWER_GRANT, ML_ANSWER_RESTRICT };
+/** What ml.deny, ml.grant and ml.restrict made; anything else is OTHER. */
+enum ml_answer_kind ml_api_answer_kind(lua_State *L, int index);
+
+/* ---- views.c -----------------------------------------------------------------------------------
+ */
+
+enum ml_view_kind {
+    VIEW_REQUEST,
+    VIEW_ASK,
+    VIEW_UPDATE,
+    VIEW_BATCH,
+    VIEW_REF,
+    VIEW_COUNT,
+};
+
+/** A document that is not at hand: what ref.id and ref.org read. */
+struct ml_script_ref {
+    struct ml_slice org, document;
+};
+
+void ml_views_open(lua_State *L);
+/** Push the view of this call, alive until ml_views_expire. Allocates nothing. */
+void ml_views_push(struct ml_script *script, enum ml_view_kind kind, const void *subject,
+                   const void *scope);
+void ml_views_expire(struct ml_script *script);
+
+/* Words of 9.3 as bits; the order is that of ml_edit_words. */
+enum ml_edit_word {
+    WORD_TEXT_INSERT,
+    WORD_TEXT_DELETE,
+    WORD_TEXT_FORMAT,
+    WORD_MAP_SET,
+    WORD_MAP_DELETE,
+    WORD_ARRAY_INSERT,
+    WORD_ARRAY_DELETE,
+    WORD_XML_INSERT,
+    WORD_XML_DELETE,
+    WORD_XML_ATTR,
+    WORD_SUBDOC,
+    WORD_COUNT,
+};
+extern const char *const ml_edit_words[WORD_COUNT];
+/** Bits of a word ("map.set") or of its first part ("text"); 0: no such word. */
+uint32_t ml_edit_word_bits(struct ml_slice word);
+/** Bits of "client", "sync" or "import"; 0: no such word. */
+uint32_t ml_origin_bits(struct ml_slice word);
+/** What this struct may be; 0 for content that is deleted already. */
+uint32_t ml_edit_may_be(const struct ml_edit *edit);
+/** Must Lua see this update? Errs on the side of yes where a struct does not say what it is. */
+bool ml_filter_matches(const struct ml_edit_filter *filter, const struct ml_update *update,
+                       const char *origin);
+
+/* ---- manifest.c, config.c: each raises with a message for a person
+ * ------------------------------- */
+
+/** Makes plugin->manifest_ref from plugin.lua, or from the manifest in init.lua if there is none.
+ */
+void ml_manifest_load(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);
+/** The filters of a hook as C wants them; the manifest is at the top of the stack. */
+void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *filter,
+                        enum ml_fails *fails_out);
+void ml_filter_release(struct ml_edit_filter *filter);
+/** Push the checked configuration of `plugin`. */
+void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);
+/** Open a state and bring all plugins into it; again after it was closed. loader.c */
+enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
+/** Run init.lua and push what it returned. loader.c */
+void ml_plugin_run(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);
+
+#endif
