@@ -86,6 +86,17 @@ static enum ml_method method_of(struct ml_slice text)
     return ML_METHOD_OTHER;
 }
 
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_version(struct ml_slice text)
+{
+    return text.len == 8 && memcmp(text.ptr, "HTTP/", 5) == 0 && is_digit(text.ptr[5]) &&
+           text.ptr[6] == '.' && is_digit(text.ptr[7]);
+}
+
 /* 0: fine */
 static unsigned read_request_line(struct ml_slice line, struct ml_head *out)
 {
@@ -104,9 +115,7 @@ static unsigned read_request_line(struct ml_slice line, struct ml_head *out)
     if (ml_slice_equal(version, ML_SLICE("HTTP/1.1")))
         out->keeps_alive = true;
     else if (!ml_slice_equal(version, ML_SLICE("HTTP/1.0")))
-        return ml_head_equal(ml_slice_make(version.ptr, version.len < 5 ? version.len : 5), "HTTP/")
-                   ? 505
-                   : 400;
+        return is_version(version) ? 505 : 400;
     return 0;
 }
 

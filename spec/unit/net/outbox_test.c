@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* What waits for a socket: order, ceilings, presence that gives way (SEC-LM-13). */
+#include "net/outbox.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static uint8_t buffer[4096];
+
+static struct ml_blob *update(uint8_t tag, size_t len)
+{
+    uint8_t *bytes = calloc(1, len);
+    struct ml_blob *frame;
+
+    bytes[0] = tag;
+    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_UPDATE, ml_slice_make(bytes, len));
+    assert_non_null(frame);
+    free(bytes);
+    return frame;
+}
+
+static struct ml_blob *presence(uint64_t client, uint64_t clock)
+{
+    const struct ml_presence_entry entry = {
+        .client = client, .clock = clock, .json = ML_SLICE("{}")};
+    struct ml_writer out;
+    struct ml_blob *frame;
+
+    ml_writer_init(&out, 1000);
+    ml_write_varuint(&out, 1);
+    ml_presence_write(&out, &entry);
+    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_AWARENESS, ml_writer_slice(&out));
+    ml_writer_release(&out);
+    return frame;
+}
+
+/* Hands its reference over. */
+static enum ml_err push(struct ml_outbox *outbox, struct ml_blob *frame, enum ml_send as)
+{
+    enum ml_err err = ml_outbox_push(outbox, frame, as);
+
+    ml_blob_unref(frame);
+    return err;
+}
+
+/* Everything that would be written, in order. */
+static size_t drain(struct ml_outbox *outbox, uint8_t *out, size_t cap)
+{
+    size_t len = 0;
+
+    while (!ml_outbox_is_empty(outbox)) {
+        size_t count;
+        struct ml_slice bytes = ml_outbox_gather(outbox, buffer, sizeof buffer, &count);
+
+        assert_true(count > 0);
+        assert_true(len + bytes.len <= cap);
+        if (bytes.len)
+            memcpy(out + len, bytes.ptr, bytes.len);
+        len += bytes.len;
+        ml_outbox_pop(outbox, count);
+    }
+    assert_int_equal(outbox->bytes, 0);
+    assert_int_equal(outbox->sync_bytes, 0);
+    assert_int_equal(outbox->presence, 0);
+    return len;
+}
+
+static void one_frame_is_not_copied(void **state)
+{
+    struct ml_blob *frame = update(1, 10);
+    struct ml_outbox outbox;
+    struct ml_slice bytes;
+    size_t count;
+
+    (void)state;
+    ml_outbox_init(&outbox, 1000, 4000);
+    assert_int_equal(ml_outbox_push(&outbox, frame, ML_SEND_UPDATE), ML_OK);
+    bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
+    assert_ptr_equal(bytes.ptr, frame->bytes);
+    assert_int_equal(count, 1);
+    ml_outbox_pop(&outbox, 1);
+    assert_true(ml_outbox_is_empty(&outbox));
+    ml_outbox_release(&outbox);
+    ml_blob_unref(frame);
+}
+
+static void several_small_frames_leave_in_one_write(void **state)
+{
+    struct ml_outbox outbox;
+    struct ml_slice bytes;
+    size_t count;
+
+    (void)state;
+    ml_outbox_init(&outbox, 100000, 400000);
+    for (uint8_t i = 0; i < 20; i++)
+        assert_int_equal(push(&outbox, update(i, 10), ML_SEND_UPDATE), ML_OK);
+    bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
+    assert_int_equal(count, 20);
+    assert_int_equal(bytes.len, 20 * 15);
+    for (uint8_t i = 0; i < 20; i++)
+        assert_int_equal(bytes.ptr[i * 15 + 5], i);
+    /* No more than fit. */
+    bytes = ml_outbox_gather(&outbox, buffer, 40, &count);
+    assert_int_equal(count, 2);
+    assert_int_equal(bytes.len, 30);
+    ml_outbox_release(&outbox);
+}
+
+static void a_large_frame_goes_alone_and_in_its_turn(void **state)
+{
+    uint8_t out[20000];
+    struct ml_outbox outbox;
+    struct ml_slice bytes;
+    size_t count;
+
+    (void)state;
+    ml_outbox_init(&outbox, 100000, 400000);
+    assert_int_equal(push(&outbox, update(1, 10), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&outbox, update(2, 5000), ML_SEND_SYNC), ML_OK);
+    assert_int_equal(push(&outbox, update(3, 10), ML_SEND_UPDATE), ML_OK);
+    bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
+    assert_int_equal(count, 1);
+    ml_outbox_pop(&outbox, count);
+    bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
+    assert_int_equal(count, 1);
+    assert_true(bytes.len > 5000 && bytes.ptr != buffer);
+    assert_int_equal(drain(&outbox, out, sizeof out), bytes.len + 15);
+    ml_outbox_release(&outbox);
+}
+
+static void the_hard_ceiling_says_busy(void **state)
+{
+    struct ml_outbox outbox;
+    size_t taken = 0;
+
+    (void)state;
+    ml_outbox_init(&outbox, 10000, 40000);
+    while (push(&outbox, update(1, 1000), ML_SEND_UPDATE) == ML_OK)
+        taken++;
+    assert_in_range(taken, 30, 39);
+    assert_true(outbox.bytes <= 40000);
+    /* A first sync is counted elsewhere. */
+    assert_int_equal(push(&outbox, update(1, 100000), ML_SEND_SYNC), ML_OK);
+    assert_true(outbox.sync_bytes > 100000);
+    ml_outbox_release(&outbox);
+    assert_int_equal(outbox.bytes, 0);
+}
+
+static void tiny_frames_are_not_free(void **state)
+{
+    struct ml_blob *frame = update(1, 1);
+    struct ml_outbox outbox;
+    size_t taken = 0;
+
+    (void)state;
+    ml_outbox_init(&outbox, 1 << 20, 4 << 20);
+    while (ml_outbox_push(&outbox, frame, ML_SEND_UPDATE) == ML_OK)
+        taken++;
+    assert_true(taken * sizeof(struct ml_outbox_item) < 4 << 20);
+    ml_outbox_release(&outbox);
+    ml_blob_unref(frame);
+}
+
+static void presence_gives_way_first(void **state)
+{
+    uint8_t out[20000];
+    struct ml_outbox outbox;
+
+    (void)state;
+    ml_outbox_init(&outbox, 4000, 40000);
+    for (uint64_t client = 1; client <= 10; client++)
+        assert_int_equal(push(&outbox, presence(client, 1), ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(outbox.presence, 10);
+    for (uint8_t i = 0; i < 6; i++)
+        assert_int_equal(push(&outbox, update(i, 1000), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(outbox.presence, 0);
+    assert_int_equal(outbox.dropped, 10);
+    /* And none is taken while it is over. */
+    assert_int_equal(push(&outbox, presence(1, 2), ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(outbox.dropped, 11);
+    assert_int_equal(drain(&outbox, out, sizeof out), 6 * (1000 + 8));
+    ml_outbox_release(&outbox);
+}
+
+static void the_newest_presence_of_a_client_wins(void **state)
+{
+    uint8_t out[1000], want[1000];
+    struct ml_blob *frames[3] = {presence(7, 3), update(1, 4), presence(8, 1)};
+    struct ml_outbox outbox;
+    size_t len = 0;
+
+    (void)state;
+    ml_outbox_init(&outbox, 10000, 40000);
+    assert_int_equal(push(&outbox, presence(7, 1), ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(ml_outbox_push(&outbox, frames[1], ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&outbox, presence(7, 2), ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(ml_outbox_push(&outbox, frames[2], ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(ml_outbox_push(&outbox, frames[0], ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(outbox.presence, 2);
+    for (int i = 0; i < 3; i++) {
+        const struct ml_blob *frame = frames[(i + 1) % 3];
+
+        memcpy(want + len, frame->bytes, frame->len);
+        len += frame->len;
+    }
+    assert_int_equal(drain(&outbox, out, sizeof out), len);
+    assert_memory_equal(out, want, len);
+    ml_outbox_release(&outbox);
+    for (int i = 0; i < 3; i++)
+        ml_blob_unref(frames[i]);
+}
+
+static void a_client_that_moves_for_ever_takes_no_more_room(void **state)
+{
+    struct ml_outbox outbox;
+
+    (void)state;
+    ml_outbox_init(&outbox, 1 << 20, 4 << 20);
+    for (uint64_t clock = 1; clock < 10000; clock++)
+        assert_int_equal(push(&outbox, presence(7, clock), ML_SEND_PRESENCE), ML_OK);
+    assert_int_equal(outbox.presence, 1);
+    assert_true(outbox.cap <= 128);
+    ml_outbox_release(&outbox);
+}
+
+/* A model: what is left of a random sequence, in order. */
+static void any_sequence_keeps_its_order(void **state)
+{
+    unsigned seed = 7;
+
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        static uint8_t got[1 << 17];
+        static uint32_t sent[2000];
+        struct ml_outbox outbox;
+        size_t sent_count = 0, read = 0, got_len = 0;
+        uint32_t next = 0;
+
+        ml_outbox_init(&outbox, 2000, 1 << 20);
+        for (int step = 0; step < 500; step++) {
+            seed = seed * 1103515245 + 12345;
+            if (seed >> 16 & 3) {
+                uint8_t tag[4];
+                struct ml_blob *frame;
+
+                memcpy(tag, &next, 4);
+                frame =
+                    ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_UPDATE, ml_slice_make(tag, 4));
+                assert_int_equal(
+                    push(&outbox, frame, seed >> 18 & 7 ? ML_SEND_UPDATE : ML_SEND_SYNC), ML_OK);
+                sent[sent_count++] = next++;
+                if (seed >> 21 & 1)
+                    assert_int_equal(
+                        push(&outbox, presence(seed >> 22 & 7, next), ML_SEND_PRESENCE), ML_OK);
+            } else {
+                size_t count;
+                struct ml_slice bytes =
+                    ml_outbox_gather(&outbox, buffer, 16 + (seed >> 20 & 63), &count);
+
+                if (bytes.len)
+                    memcpy(got + got_len, bytes.ptr, bytes.len);
+                got_len += bytes.len;
+                ml_outbox_pop(&outbox, count);
+            }
+        }
+        got_len += drain(&outbox, got + got_len, sizeof got - got_len);
+        for (size_t at = 0; at < got_len; at += 2u + got[at + 1]) {
+            if (got[at + 2] != 0)
+                continue;
+            assert_memory_equal(got + at + 5, &sent[read], 4);
+            read++;
+        }
+        assert_int_equal(read, sent_count);
+        ml_outbox_release(&outbox);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_frame_is_not_copied),
+        cmocka_unit_test(several_small_frames_leave_in_one_write),
+        cmocka_unit_test(a_large_frame_goes_alone_and_in_its_turn),
+        cmocka_unit_test(the_hard_ceiling_says_busy),
+        cmocka_unit_test(tiny_frames_are_not_free),
+        cmocka_unit_test(presence_gives_way_first),
+        cmocka_unit_test(the_newest_presence_of_a_client_wins),
+        cmocka_unit_test(a_client_that_moves_for_ever_takes_no_more_room),
+        cmocka_unit_test(any_sequence_keeps_its_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
