@@ -39,7 +39,7 @@ struct ml_address {
 
 struct ml_net {
     struct ml_net_env env;
-    struct ml_wire *wire;
+    struct ml_transport *wire;
     struct ml_assets assets;
     struct ml_arena scratch; /* this message */
     uint8_t *join_buffer;    /* frames that leave in one write */
@@ -108,7 +108,7 @@ bool ml_http_evict(struct ml_net *net);
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 
-extern const struct ml_wire_events ml_session_events;
+extern const struct ml_transport_events ml_session_events;
 
 /** A seat is asked for. What a session keeps of the request. */
 struct ml_session_open {

@@ -28,11 +28,11 @@
 #define REQUEST_MAX  256
 #define PROTOCOL_TAG "Sec-WebSocket-Protocol: "
 
-struct ml_wire {
-    struct ml_wire_events events;
+struct ml_transport {
+    struct ml_transport_events events;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    /* Filled only while ml_wire_adopt runs. */
+    /* Filled only while ml_transport_adopt runs. */
     struct {
         void *session;
         struct ml_slice protocol;
@@ -51,12 +51,12 @@ static struct lws *wsi_of(struct ml_link *link)
     return (struct lws *)link;
 }
 
-static struct ml_wire *wire_of(struct lws *wsi)
+static struct ml_transport *wire_of(struct lws *wsi)
 {
     return lws_context_user(lws_get_context(wsi));
 }
 
-static int established(struct ml_wire *wire, struct lws *wsi, struct seat *seat)
+static int established(struct ml_transport *wire, struct lws *wsi, struct seat *seat)
 {
     if (!wire->adopting.is_open)
         return -1;
@@ -66,7 +66,7 @@ static int established(struct ml_wire *wire, struct lws *wsi, struct seat *seat)
 }
 
 /* A whole line after the fields that the 101 has already. */
-static int add_fields(struct ml_wire *wire, struct lws_process_html_args *args)
+static int add_fields(struct ml_transport *wire, struct lws_process_html_args *args)
 {
     const struct ml_slice tag = ML_SLICE(PROTOCOL_TAG);
     struct ml_slice protocol = wire->adopting.protocol;
@@ -82,7 +82,7 @@ static int add_fields(struct ml_wire *wire, struct lws_process_html_args *args)
     return 0;
 }
 
-static void piece(struct ml_wire *wire, struct lws *wsi, struct seat *seat, const void *in,
+static void piece(struct ml_transport *wire, struct lws *wsi, struct seat *seat, const void *in,
                   size_t len)
 {
     const struct ml_ws_piece piece = {
@@ -96,7 +96,7 @@ static void piece(struct ml_wire *wire, struct lws *wsi, struct seat *seat, cons
     wire->events.piece(seat->session, &piece);
 }
 
-static void closed(struct ml_wire *wire, struct lws *wsi, struct seat *seat)
+static void closed(struct ml_transport *wire, struct lws *wsi, struct seat *seat)
 {
     void *session = seat->session;
 
@@ -170,8 +170,8 @@ static const struct lws_protocols protocols[] = {
 };
 static const lws_retry_bo_t no_pings = {0};
 
-enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, struct ml_diag *diag,
-                         struct ml_wire **wire_out)
+enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events, struct ml_diag *diag,
+                         struct ml_transport **wire_out)
 {
     void *loops[1] = {loop};
     struct lws_context_creation_info info = {
@@ -185,7 +185,7 @@ enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, s
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
     };
-    struct ml_wire *wire = calloc(1, sizeof *wire);
+    struct ml_transport *wire = calloc(1, sizeof *wire);
 
     if (!wire)
         return ML_ELIMIT;
@@ -200,19 +200,19 @@ enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, s
     }
     wire->vhost = lws_create_vhost(wire->context, &info);
     if (!wire->vhost) {
-        ml_wire_stop(wire); /* start-up fails: nobody runs the loop for the rest */
+        ml_transport_stop(wire); /* start-up fails: nobody runs the loop for the rest */
         return ml_diag_set(diag, ML_EIO, 0, "libwebsockets made no virtual host");
     }
     *wire_out = wire;
     return ML_OK;
 }
 
-void ml_wire_stop(struct ml_wire *wire)
+void ml_transport_stop(struct ml_transport *wire)
 {
     lws_context_destroy(wire->context);
 }
 
-void ml_wire_free(struct ml_wire *wire)
+void ml_transport_free(struct ml_transport *wire)
 {
     /* On somebody else's loop the first call only closes; nobody but us can know when the loop has
      * closed the handles, and make the second one, which frees. */
@@ -220,7 +220,7 @@ void ml_wire_free(struct ml_wire *wire)
     free(wire);
 }
 
-struct ml_link *ml_wire_adopt(struct ml_wire *wire, int fd, const struct ml_upgrade *upgrade,
+struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd, const struct ml_upgrade *upgrade,
                               void *session)
 {
     char request[REQUEST_MAX];

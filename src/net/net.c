@@ -107,13 +107,13 @@ static void go_on_closing(struct ml_net *net)
 
     if (net->is_wire_open && (net->session_count == 0 || is_late)) {
         net->is_wire_open = false;
-        ml_wire_stop(net->wire);
+        ml_transport_stop(net->wire);
         ML_ASSERT(net->session_count == 0);
     }
     if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->lists_waiting ||
         uv_is_closing((uv_handle_t *)&net->tick))
         return;
-    ml_wire_free(net->wire);
+    ml_transport_free(net->wire);
     uv_close((uv_handle_t *)&net->tick, on_handle_closed);
     uv_close((uv_handle_t *)&net->flush, on_handle_closed);
 }
@@ -198,7 +198,7 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     err = ml_listen_open(net, host, port, diag, port_out);
     if (err)
         goto fail;
-    err = ml_wire_open(env->loop, &ml_session_events, diag, &net->wire);
+    err = ml_transport_open(env->loop, &ml_session_events, diag, &net->wire);
     if (err) {
         ml_listen_close(net); /* the net goes with its handle */
         return err;

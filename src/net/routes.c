@@ -672,7 +672,7 @@ static void become_session(struct ml_http *http, const struct ml_head *head,
     };
     int fd = ml_http_give_away(http);
 
-    ml_session_attach(session, ml_wire_adopt(net->wire, fd, &upgrade, session));
+    ml_session_attach(session, ml_transport_adopt(net->wire, fd, &upgrade, session));
     ml_http_given_away(http);
 }
 

@@ -749,7 +749,7 @@ static void on_closed(void *arg)
     session_free(session);
 }
 
-const struct ml_wire_events ml_session_events = {
+const struct ml_transport_events ml_session_events = {
     .piece = on_piece,
     .writable = on_writable,
     .pong = on_pong,

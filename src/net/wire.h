@@ -5,7 +5,7 @@
  * lws.c, the only file that knows libwebsockets.
  *
  * Everything runs on the loop's thread. No function calls an event before it returns, except
- * ml_wire_stop.
+ * ml_transport_stop.
  */
 #ifndef ML_NET_WIRE_H
 #define ML_NET_WIRE_H
@@ -16,11 +16,11 @@
 
 #include <uv.h>
 
-struct ml_wire;
+struct ml_transport;
 struct ml_link; /* one WebSocket connection */
 
-/** `session` is what was given to ml_wire_adopt. No event comes after `closed`. */
-struct ml_wire_events {
+/** `session` is what was given to ml_transport_adopt. No event comes after `closed`. */
+struct ml_transport_events {
     void (*piece)(void *session, const struct ml_ws_piece *piece);
     void (*writable)(void *session); /* once after ml_link_want_writable */
     void (*pong)(void *session);
@@ -28,12 +28,12 @@ struct ml_wire_events {
 };
 
 /** Set RLIMIT_NOFILE before: tables are sized from it. `events` is copied. */
-enum ml_err ml_wire_open(uv_loop_t *loop, const struct ml_wire_events *events, struct ml_diag *diag,
-                         struct ml_wire **wire_out) ML_MUST_CHECK;
+enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events, struct ml_diag *diag,
+                         struct ml_transport **wire_out) ML_MUST_CHECK;
 /** Drops every link without a word: `closed` is called for each before this returns. */
-void ml_wire_stop(struct ml_wire *wire);
+void ml_transport_stop(struct ml_transport *wire);
 /** After a stop and ML_WIRE_TURNS turns of the loop, in which its handles have closed. */
-void ml_wire_free(struct ml_wire *wire);
+void ml_transport_free(struct ml_transport *wire);
 #define ML_WIRE_TURNS 5
 
 /** What the answer 101 needs from the request. */
@@ -46,7 +46,7 @@ struct ml_upgrade {
 #define ML_UPGRADE_PROTOCOL_MAX 512
 
 /** Takes the descriptor in every case. NULL: it was closed. */
-struct ml_link *ml_wire_adopt(struct ml_wire *wire, int fd, const struct ml_upgrade *upgrade,
+struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd, const struct ml_upgrade *upgrade,
                               void *session);
 
 /** Does the kernel still owe us a part of the last write? Then wait for `writable`. */
