@@ -68,7 +68,7 @@ enum ml_err ml_update_file_open(struct ml_update_file *file, const char *path, s
     struct stat stat;
     int fd;
 
-    *file = (struct ml_update_file){.path = path};
+    *file = (struct ml_update_file){.path = path, .fd = -1};
     ml_writer_init(&file->record, max_bytes);
     fd = open_path(path);
     if (fd < 0 || fstat(fd, &stat) < 0 || S_ISDIR(stat.st_mode)) {
@@ -76,8 +76,11 @@ enum ml_err ml_update_file_open(struct ml_update_file *file, const char *path, s
         goto fail;
     }
     file->disk_bytes = S_ISREG(stat.st_mode) ? (uint64_t)stat.st_size : 0;
-    /* "T": no inflating, whatever the first bytes look like. */
-    file->gz = gzdopen(fd, ends_with_gz(path) ? "rb" : "rbT");
+    if (!ends_with_gz(path)) {
+        file->fd = fd;
+        return ML_OK;
+    }
+    file->gz = gzdopen(fd, "rb");
     if (!file->gz) {
         (void)fprintf(stderr, "%s: out of memory\n", path);
         goto fail;
@@ -94,8 +97,31 @@ void ml_update_file_close(struct ml_update_file *file)
 {
     if (file->gz)
         (void)gzclose(file->gz);
+    if (file->fd >= 0)
+        (void)close(file->fd);
     file->gz = NULL;
+    file->fd = -1;
     ml_writer_release(&file->record);
+}
+
+/* Like read(2), unpacked; a complaint is printed. */
+static enum ml_err read_step(struct ml_update_file *file, uint64_t at, void *to, size_t step,
+                             size_t *got)
+{
+    ssize_t n;
+    int code = Z_ERRNO;
+    const char *text;
+
+    do
+        n = file->gz ? gzread(file->gz, to, (unsigned)step) : read(file->fd, to, step);
+    while (n < 0 && !file->gz && errno == EINTR);
+    if (n >= 0) {
+        *got = (size_t)n;
+        return ML_OK;
+    }
+    text = file->gz ? gzerror(file->gz, &code) : NULL;
+    ml_update_file_complain(file->path, at, code == Z_ERRNO ? strerror(errno) : text);
+    return code == Z_ERRNO ? ML_EIO : ML_EFORMAT;
 }
 
 /* Up to `wanted` bytes more to the record; *got says how many there were. */
@@ -103,8 +129,8 @@ static enum ml_err read_more(struct ml_update_file *file, size_t wanted, size_t 
 {
     *got = 0;
     while (*got < wanted) {
-        size_t step = wanted - *got < STEP_BYTES ? wanted - *got : STEP_BYTES;
-        int n;
+        size_t step = wanted - *got < STEP_BYTES ? wanted - *got : STEP_BYTES, n;
+        enum ml_err err;
 
         if (!ml_writer_reserve(&file->record, step)) {
             /* The last step of a file may be shorter than what is asked for. */
@@ -115,20 +141,13 @@ static enum ml_err read_more(struct ml_update_file *file, size_t wanted, size_t 
                 return ML_ELIMIT;
             }
         }
-        n = gzread(file->gz, file->record.ptr + file->record.len, (unsigned)step);
-        if (n < 0) {
-            int code;
-            const char *text = gzerror(file->gz, &code);
-
-            if (code == Z_ERRNO)
-                text = strerror(errno);
-            ml_update_file_complain(file->path, file->offset + *got, text);
-            return code == Z_ERRNO ? ML_EIO : ML_EFORMAT;
-        }
+        err = read_step(file, file->offset + *got, file->record.ptr + file->record.len, step, &n);
+        if (err)
+            return err;
         if (n == 0)
             break;
-        file->record.len += (size_t)n;
-        *got += (size_t)n;
+        file->record.len += n;
+        *got += n;
     }
     return ML_OK;
 }
@@ -136,9 +155,10 @@ static enum ml_err read_more(struct ml_update_file *file, size_t wanted, size_t 
 /* gzread answers what it has of a file that was cut; the error comes with the end. */
 static enum ml_err check_end(struct ml_update_file *file)
 {
-    int code;
+    int code = Z_OK;
 
-    (void)gzerror(file->gz, &code);
+    if (file->gz)
+        (void)gzerror(file->gz, &code);
     if (code == Z_OK || code == Z_STREAM_END)
         return ML_OK;
     ml_update_file_complain(file->path, file->offset,
@@ -193,8 +213,10 @@ enum ml_err ml_update_file_all(struct ml_update_file *file, struct ml_slice *out
     err = read_more(file, file->record.max, &got);
     if (!err && got == file->record.max) {
         uint8_t probe;
+        size_t n;
 
-        if (gzread(file->gz, &probe, 1) > 0) {
+        err = read_step(file, got, &probe, 1, &n);
+        if (!err && n) {
             ml_update_file_complain(file->path, got, "too large");
             err = ML_ELIMIT;
         }

@@ -12,7 +12,8 @@
 struct ml_update_file {
     /* private */
     const char *path; /* borrowed; "-": standard input */
-    void *gz;         /* gzFile */
+    int fd;           /* of a plain file; -1: none */
+    void *gz;         /* gzFile of a packed one, which owns its descriptor */
     struct ml_writer record;
     /* public, read only */
     uint64_t offset;     /* bytes taken so far, unpacked */
