@@ -28,8 +28,6 @@ static void on_snapshot_put(struct ml_snapshot_put *put)
     struct ml_room *room = ML_CONTAINER(put, struct ml_room, put);
 
     room->is_putting = false;
-    ml_blob_unref(put->state);
-    ml_blob_unref(put->state_vector);
     if (put->err) {
         room->rooms->stats.snapshot_errors++;
         ml_log(ML_LOG_WARN, "snapshot.failed", "org=%.*s doc=%s seq=%llu err=%s why=%s",
@@ -41,6 +39,8 @@ static void on_snapshot_put(struct ml_snapshot_put *put)
                ML_PRINT(room->org), ML_LOG_TEXT(room->name), (unsigned long long)put->seq,
                put->state->len);
     }
+    ml_blob_unref(put->state);
+    ml_blob_unref(put->state_vector);
     if (room->state == ML_ROOM_CLOSING)
         ml_room_free(room);
     else
