@@ -217,7 +217,7 @@ void ml_http_answer_denial(struct ml_http *http, unsigned status, struct ml_slic
     uint64_t incident = 0;
 
     (void)!getrandom(&incident, sizeof incident, 0);
-    ml_log(status >= 500 ? ML_LOG_WARN : ML_LOG_DEBUG, "http.refused",
+    ml_log(status == 500 || status == 503 ? ML_LOG_WARN : ML_LOG_DEBUG, "http.refused",
            "status=%u code=%s incident=%016" PRIx64, status, ML_LOG_TEXT(code), incident);
     ml_writer_init(&body, ML_HTTP_BODY_MAX);
     ml_http_print(&body, "{\"error\":{\"code\":");

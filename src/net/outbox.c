@@ -9,7 +9,8 @@
  *
  * Invariants:
  *  [O1] `bytes` is the cost of all places but those of ML_SEND_SYNC, `sync_bytes` theirs;
- *  [O2] `bytes` <= hard_bytes;
+ *  [O2] `bytes`, less a large frame at the front, stayed below hard_bytes before the last push: one
+ *       update that is larger than the ceiling still gets through, and what comes while it leaves;
  *  [O3] of presence about one client at most one frame waits (among the last LOOK_BACK places);
  *  [O4] updates and sync frames leave in the order in which they came.
  */
@@ -82,6 +83,16 @@ static void drop_older(struct ml_outbox *outbox, uint64_t client)
     }
 }
 
+/* What counts against the hard ceiling. */
+static size_t backlog(struct ml_outbox *outbox)
+{
+    const struct ml_outbox_item *front = outbox->count ? item_at(outbox, 0) : NULL;
+    bool is_large = front && front->blob && front->as == ML_SEND_UPDATE &&
+                    cost_of(front->blob) > outbox->soft_bytes;
+
+    return is_large ? outbox->bytes - cost_of(front->blob) : outbox->bytes;
+}
+
 /* Room for one more: places of dropped frames are closed up before the ring grows. */
 static bool make_place(struct ml_outbox *outbox)
 {
@@ -141,7 +152,7 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
         if (client && outbox->presence)
             drop_older(outbox, client);
     }
-    if (as == ML_SEND_UPDATE && outbox->bytes + cost > outbox->hard_bytes)
+    if (as == ML_SEND_UPDATE && backlog(outbox) >= outbox->hard_bytes)
         return ML_EBUSY;
     if (!make_place(outbox))
         return ML_ELIMIT;
