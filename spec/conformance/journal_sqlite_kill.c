@@ -324,6 +324,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_killed_writer_loses_nothing_it_acknowledged),
     };
 
+    /* The kernel survives, so a file in memory shows the same, and the disk's speed does not count.
+     */
+    if (access("/dev/shm", W_OK) == 0)
+        client_folder = "/dev/shm";
     seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : (unsigned)ml_clock_wall_ms();
     return cmocka_run_group_tests_name("conformance/journal/sqlite_kill", tests, NULL, NULL);
 }

@@ -10,12 +10,14 @@
 #include <cmocka.h>
 
 unsigned append_turns;
+const char *client_folder;
 
 void client_init(struct journal_client *client)
 {
     *client = (struct journal_client){0};
     assert_int_equal(uv_loop_init(&client->loop), 0);
-    (void)snprintf(client->folder, sizeof client->folder, "/tmp/moonloom-journal-XXXXXX");
+    (void)snprintf(client->folder, sizeof client->folder, "%.32s/moonloom-journal-XXXXXX",
+                   client_folder ? client_folder : "/tmp");
     assert_non_null(mkdtemp(client->folder));
     (void)snprintf(client->path, sizeof client->path, "%s/data/moonloom.db", client->folder);
 }

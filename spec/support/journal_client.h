@@ -15,6 +15,8 @@ struct journal_client {
     char path[128]; /* of the database file, in `folder` */
 };
 
+/** Where temporary folders are made; NULL: /tmp. */
+extern const char *client_folder;
 /** A temporary folder and a loop; no journal yet. */
 void client_init(struct journal_client *client);
 /** Closes the journal if it is open, removes the folder. */
