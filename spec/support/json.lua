@@ -37,7 +37,7 @@ end
 local function parse_string(text, pos)
   local out = {}
   while true do
-    local stop = find(text, '["\\%c]', pos)
+    local stop = find(text, '["\\%z\1-\31]', pos)
     if not stop then fail(text, pos, "string without end") end
     out[#out + 1] = sub(text, pos, stop - 1)
     local c = sub(text, stop, stop)

@@ -149,8 +149,8 @@ static enum ml_err move_segments(struct ml_writer *out, size_t body, const struc
 enum ml_err ml_members_settle(struct ml_members *members, size_t first, const uint8_t *keys,
                               struct ml_writer *out, size_t *count_out)
 {
-    struct ml_member *item = members->item + first;
     size_t n = members->count - first, kept, body;
+    struct ml_member *item;
     enum ml_err err = ML_OK;
 
     ML_ASSERT(first <= members->count);
@@ -158,6 +158,7 @@ enum ml_err ml_members_settle(struct ml_members *members, size_t first, const ui
     *count_out = n;
     if (out->err || n == 0)
         return out->err;
+    item = members->item + first;
     if (!keys)
         keys = out->ptr;
     if (in_order(item, n, keys))
