@@ -211,6 +211,8 @@ export async function accessible(page, where) {
   const loaded = await page.evaluate("typeof axe");
   if (loaded === "undefined") await page.evaluate(`(() => { const module = undefined, define = undefined; ${AXE} })()`);
   const findings = await page.evaluate(async () => {
+    // What is half faded in has half its contrast.
+    await Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => undefined)));
     const result = await window.axe.run(document, { resultTypes: ["violations"] });
     return result.violations
       .filter((v) => v.impact === "serious" || v.impact === "critical")

@@ -1,6 +1,6 @@
 /*
- * After `vite build`: fills in the service worker, checks the page and the budgets, writes gzip copies and dist/files.tsv,
- * the table of everything the server may send (path, type, cache, bytes, gzip bytes or -).
+ * After `vite build`: fills in the service worker, checks the page and the budgets, writes the licences of what is
+ * shipped, gzip copies, and dist/files.tsv: everything the server may send (path, type, cache, bytes, gzip bytes or -).
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -8,7 +8,8 @@ import { extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
+const WWW = fileURLToPath(new URL("../", import.meta.url));
+const DIST = join(WWW, "dist/");
 const NONCE = "__ML_NONCE__";
 const BUDGETS = { shell: 40_000, editor: 220_000 };
 const TYPES = {
@@ -16,8 +17,10 @@ const TYPES = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
   ".woff2": "font/woff2",
 };
+const ALLOWED = new Set(["MIT", "ISC", "OFL-1.1", "BSD-2-Clause", "BSD-3-Clause"]);
 const IMMUTABLE = "public, max-age=31536000, immutable";
 
 const manifest = JSON.parse(readFileSync(join(DIST, ".vite/manifest.json"), "utf8"));
@@ -53,6 +56,25 @@ for (const [name, files] of Object.entries({ shell, editor })) {
 const page = readFileSync(join(DIST, "index.html"), "utf8");
 if (!page.includes(NONCE)) failures.push(`index.html lacks ${NONCE}`);
 if (/<script(?![^>]*\ssrc=)/.test(page) || /\sstyle=/.test(page) || /<style/.test(page)) failures.push("index.html has inline code");
+
+/** The texts that the authors ask to be kept with their work; packages that share one share it here. */
+function licences() {
+  const { packages } = JSON.parse(readFileSync(join(WWW, "package-lock.json"), "utf8"));
+  const byText = new Map();
+  for (const [path, { dev, optional, version, license }] of Object.entries(packages)) {
+    if (path === "" || dev || optional) continue;
+    if (!ALLOWED.has(license)) failures.push(`${path}: licence ${license}`);
+    const folder = join(WWW, path);
+    const file = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name));
+    const text = file === undefined ? license : readFileSync(join(folder, file), "utf8").trim();
+    const name = `${path.slice(path.lastIndexOf("node_modules/") + 13)} ${version}`;
+    byText.set(text, [...(byText.get(text) ?? []), name]);
+  }
+  byText.set(readFileSync(join(WWW, "src/assets/icons.LICENSE"), "utf8").trim(), ["Lucide icons"]);
+  const parts = [...byText].map(([text, names]) => `${names.join(", ")}\n\n${text}\n`);
+  return `This page contains the work of others.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
+}
+writeFileSync(join(DIST, "licenses.txt"), licences());
 
 const walk = (folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? walk(join(folder, e.name)) : [join(folder, e.name)]));
