@@ -70,8 +70,8 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   useEffect(() => {
     void session().then((s) => {
       setMode(s.mode);
-      // A server that knows the visitor knows the name better.
-      if (s.userName !== null) setSelf((now) => ({ ...now, id: s.userId ?? now.id, name: s.userName! }));
+      // A server that knows the visitor knows the name better. In open mode everybody is its guest.
+      if (s.mode !== "open" && s.userName !== null) setSelf((now) => ({ ...now, id: s.userId ?? now.id, name: s.userName! }));
     });
   }, []);
 
