@@ -225,6 +225,11 @@ static void run_with_fault(enum vfs_fault fault, unsigned operations)
             assert_int_equal(client_open_sqlite(&world.client), ML_OK);
             check(&world);
         }
+        if (fault == VFS_FAULT_SYNC_KILLS && vfs_fired()) {
+            client_close(&world.client);
+            vfs_revive();
+            assert_int_equal(client_open_sqlite(&world.client), ML_OK);
+        }
         vfs_plan(VFS_FAULT_NONE, 0, 0);
         finish(&world);
     }
@@ -256,6 +261,13 @@ static void a_failed_sync_whose_pages_look_clean_loses_nothing_acknowledged(void
 {
     (void)state;
     run_with_fault(VFS_FAULT_SYNC_KEEPS, 120);
+}
+
+/* The next process reads from memory what never reached the disk; it must not build on it. */
+static void a_process_that_dies_after_a_failed_sync_misleads_nobody(void **state)
+{
+    (void)state;
+    run_with_fault(VFS_FAULT_SYNC_KILLS, 120);
 }
 
 static void a_full_disk_stops_writing_and_nothing_else(void **state)
@@ -310,6 +322,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_failed_write_loses_nothing_acknowledged),
         cmocka_unit_test(a_failed_sync_that_dropped_its_pages_loses_nothing_acknowledged),
         cmocka_unit_test(a_failed_sync_whose_pages_look_clean_loses_nothing_acknowledged),
+        cmocka_unit_test(a_process_that_dies_after_a_failed_sync_misleads_nobody),
         cmocka_unit_test(a_full_disk_stops_writing_and_nothing_else),
         cmocka_unit_test(a_full_disk_does_not_keep_the_journal_from_opening),
     };

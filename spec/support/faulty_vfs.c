@@ -169,7 +169,9 @@ static enum vfs_fault next_operation(bool is_sync)
         return VFS_FAULT_POWER_CUT;
     if (planned == VFS_FAULT_NONE || (countdown > 0 && --countdown > 0))
         return VFS_FAULT_NONE;
-    if ((planned == VFS_FAULT_SYNC_LOSES || planned == VFS_FAULT_SYNC_KEEPS) && !is_sync)
+    if ((planned == VFS_FAULT_SYNC_LOSES || planned == VFS_FAULT_SYNC_KEEPS ||
+         planned == VFS_FAULT_SYNC_KILLS) &&
+        !is_sync)
         return VFS_FAULT_NONE;
     if (planned == VFS_FAULT_WRITE_EIO && is_sync)
         return VFS_FAULT_NONE;
@@ -283,6 +285,10 @@ static int on_sync(sqlite3_file *file, int flags)
         break;
     case VFS_FAULT_SYNC_KEEPS:
         node->change_count = 0;
+        break;
+    case VFS_FAULT_SYNC_KILLS:
+        node->change_count = 0;
+        is_dead = true;
         break;
     default:
         sync_node(node);
@@ -471,6 +477,13 @@ void vfs_heal(void)
         drop_node(nodes);
     is_dead = is_full = false;
     planned = VFS_FAULT_NONE;
+    pthread_mutex_unlock(&mutex);
+}
+
+void vfs_revive(void)
+{
+    pthread_mutex_lock(&mutex);
+    is_dead = false;
     pthread_mutex_unlock(&mutex);
 }
 

@@ -23,6 +23,8 @@ enum vfs_fault {
     VFS_FAULT_WRITE_EIO,  /* one write fails, half of it done */
     VFS_FAULT_SYNC_LOSES, /* one sync fails and what it should have saved is gone */
     VFS_FAULT_SYNC_KEEPS, /* one sync fails, later reads still see the data, later syncs skip it */
+    VFS_FAULT_SYNC_KILLS, /* as SYNC_KEEPS, and the process dies there: nothing works until
+                             vfs_revive */
     VFS_FAULT_FULL,       /* writes that make a file longer fail, until vfs_heal */
 };
 
@@ -35,6 +37,9 @@ void vfs_plan(enum vfs_fault fault, unsigned after, unsigned seed);
 bool vfs_fired(void);
 /** The power is back, there is room again. After a power cut: only when every file is closed. */
 void vfs_heal(void);
+/** A new process on the same kernel: everything works, and reads see what was written, synced or
+ * not. Only when every file is closed. */
+void vfs_revive(void);
 /** Writes and syncs so far. */
 unsigned long vfs_operations(void);
 

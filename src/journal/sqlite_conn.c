@@ -252,12 +252,30 @@ void ml_sqlite_conn_close(struct ml_sqlite_conn *conn)
     conn->db = NULL;
 }
 
+/*
+ * SQLite does not sync the WAL after it has emptied it, since an old WAL that comes back after a
+ * power cut only repeats what the file has. That is not so after a failed sync: what comes back may
+ * lack the last frames, which the file got from the kernel's memory, and repeating it would undo
+ * them.
+ */
+static int sync_wal(sqlite3 *db)
+{
+    sqlite3_file *wal = NULL;
+    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+
+    if (rc != SQLITE_OK || !wal || !wal->pMethods)
+        return rc;
+    return wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+}
+
 enum ml_err ml_sqlite_checkpoint(struct ml_sqlite_conn *conn, bool truncate, struct ml_diag *diag)
 {
     int rc = sqlite3_wal_checkpoint_v2(
         conn->db, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL,
         NULL);
 
+    if (rc == SQLITE_OK && truncate)
+        rc = sync_wal(conn->db);
     if (rc != SQLITE_OK)
         return ml_sqlite_fail(conn, ML_EIO, "checkpoint", diag);
     conn->wal_pages = 0;
