@@ -263,7 +263,8 @@ local takers = {
   end,
   [102] = function(self, frame, r)
     frame.payload = r:bytes()
-    self.status = lib0.reader(frame.payload):uint()
+    local ok, version = pcall(function() return lib0.reader(frame.payload):uint() end)
+    self.status = ok and version or self.status
   end,
 }
 
