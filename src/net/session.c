@@ -879,19 +879,20 @@ static void visit(struct ml_session *session, uint64_t now)
             ml_link_cut(session->link);
         return;
     }
-    if (session->is_reading && now - session->heard_ms > limits->dead_ms) {
-        ml_log(ML_LOG_DEBUG, "session.dead", "silent_ms=%llu",
-               (unsigned long long)(now - session->heard_ms));
-        end_text(session, ML_CLOSE_TRY_LATER);
-        ml_link_cut(session->link);
-        return;
-    }
     end_expired(session, now);
     if (session->state == JOINING && now - session->since_ms > limits->auth_ms)
         end_text(session, ML_CLOSE_TRY_LATER);
     else if (!ml_outbox_is_empty(&session->outbox) &&
              now - session->progress_ms > limits->outbox_ms)
         end_text(session, ML_CLOSE_TOO_SLOW);
+    if (session->state != CLOSING && session->is_reading &&
+        now - session->heard_ms > limits->dead_ms) {
+        ml_log(ML_LOG_DEBUG, "session.dead", "silent_ms=%llu",
+               (unsigned long long)(now - session->heard_ms));
+        end_text(session, ML_CLOSE_TRY_LATER);
+        ml_link_cut(session->link);
+        return;
+    }
     if (session->state != OPEN)
         return;
     if (now - session->said_ms >= limits->keepalive_ms)
