@@ -170,8 +170,8 @@ static const struct lws_protocols protocols[] = {
 };
 static const lws_retry_bo_t no_pings = {0};
 
-enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events, struct ml_diag *diag,
-                         struct ml_transport **wire_out)
+enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events,
+                              struct ml_diag *diag, struct ml_transport **wire_out)
 {
     void *loops[1] = {loop};
     struct lws_context_creation_info info = {
@@ -220,8 +220,8 @@ void ml_transport_free(struct ml_transport *wire)
     free(wire);
 }
 
-struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd, const struct ml_upgrade *upgrade,
-                              void *session)
+struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd,
+                                   const struct ml_upgrade *upgrade, void *session)
 {
     char request[REQUEST_MAX];
     struct lws *wsi;

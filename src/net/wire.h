@@ -28,8 +28,8 @@ struct ml_transport_events {
 };
 
 /** Set RLIMIT_NOFILE before: tables are sized from it. `events` is copied. */
-enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events, struct ml_diag *diag,
-                         struct ml_transport **wire_out) ML_MUST_CHECK;
+enum ml_err ml_transport_open(uv_loop_t *loop, const struct ml_transport_events *events,
+                              struct ml_diag *diag, struct ml_transport **wire_out) ML_MUST_CHECK;
 /** Drops every link without a word: `closed` is called for each before this returns. */
 void ml_transport_stop(struct ml_transport *wire);
 /** After a stop and ML_WIRE_TURNS turns of the loop, in which its handles have closed. */
@@ -46,8 +46,8 @@ struct ml_upgrade {
 #define ML_UPGRADE_PROTOCOL_MAX 512
 
 /** Takes the descriptor in every case. NULL: it was closed. */
-struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd, const struct ml_upgrade *upgrade,
-                              void *session);
+struct ml_link *ml_transport_adopt(struct ml_transport *wire, int fd,
+                                   const struct ml_upgrade *upgrade, void *session);
 
 /** Does the kernel still owe us a part of the last write? Then wait for `writable`. */
 bool ml_link_is_blocked(struct ml_link *link);

@@ -36,13 +36,15 @@ struct ml_frame {
  * @param r  advanced past the message; at the end the caller stops
  * @retval ML_EFORMAT  broken; the connection is told and closed
  */
-enum ml_err ml_frame_decode(enum ml_dialect dialect, struct ml_reader *r, struct ml_frame *frame_out) ML_MUST_CHECK;
+enum ml_err ml_frame_decode(enum ml_dialect dialect, struct ml_reader *r,
+                            struct ml_frame *frame_out) ML_MUST_CHECK;
 
 /**
  * One message as a complete, unmasked WebSocket frame (RFC 6455 header included), so that the same
  * immutable bytes go to every socket without a copy. NULL: out of memory.
  */
-struct ml_blob *ml_frame_encode(enum ml_dialect dialect, enum ml_frame_kind kind, struct ml_slice payload);
+struct ml_blob *ml_frame_encode(enum ml_dialect dialect, enum ml_frame_kind kind,
+                                struct ml_slice payload);
 
 /** The payload of a frame made by ml_frame_encode, past the RFC 6455 header. */
 struct ml_slice ml_frame_message(const struct ml_blob *frame);
@@ -54,7 +56,7 @@ struct ml_blob *ml_frame_close(uint16_t code, struct ml_slice reason);
 
 struct ml_presence_entry {
     uint64_t client, clock;
-    struct ml_slice json;   /* text as received; "null": offline */
+    struct ml_slice json; /* text as received; "null": offline */
     bool offline;
 };
 
@@ -64,16 +66,28 @@ struct ml_presence_reader {
     uint64_t left;
 };
 enum ml_err ml_presence_begin(struct ml_slice update, struct ml_presence_reader *out) ML_MUST_CHECK;
-/** False in *more_out: that was all. JSON is checked for UTF-8 only; the caller looks at the clock first. */
-enum ml_err ml_presence_next(struct ml_presence_reader *reader, bool *more_out, struct ml_presence_entry *out) ML_MUST_CHECK;
+/** False in *more_out: that was all. JSON is checked for UTF-8 only; the caller looks at the clock
+ * first. */
+enum ml_err ml_presence_next(struct ml_presence_reader *reader, bool *more_out,
+                             struct ml_presence_entry *out) ML_MUST_CHECK;
 void ml_presence_write(struct ml_writer *out, const struct ml_presence_entry *entry);
 
 /* ---- Close codes (one table; the heart never heard of 4401) ---------------------------------- */
 
 enum ml_close {
-    ML_CLOSE_SHUTDOWN, ML_CLOSE_TOO_BIG, ML_CLOSE_INTERNAL, ML_CLOSE_TRY_LATER, ML_CLOSE_MALFORMED,
-    ML_CLOSE_UNAUTHENTICATED, ML_CLOSE_FORBIDDEN, ML_CLOSE_DELETED, ML_CLOSE_AUTH_TIMEOUT,
-    ML_CLOSE_DOCUMENT_TOO_LARGE, ML_CLOSE_RATE, ML_CLOSE_TOO_SLOW, ML_CLOSE_FRAGMENTS,
+    ML_CLOSE_SHUTDOWN,
+    ML_CLOSE_TOO_BIG,
+    ML_CLOSE_INTERNAL,
+    ML_CLOSE_TRY_LATER,
+    ML_CLOSE_MALFORMED,
+    ML_CLOSE_UNAUTHENTICATED,
+    ML_CLOSE_FORBIDDEN,
+    ML_CLOSE_DELETED,
+    ML_CLOSE_AUTH_TIMEOUT,
+    ML_CLOSE_DOCUMENT_TOO_LARGE,
+    ML_CLOSE_RATE,
+    ML_CLOSE_TOO_SLOW,
+    ML_CLOSE_FRAGMENTS,
     ML_CLOSE_CONTROL_FRAMES,
 };
 uint16_t ml_close_code(enum ml_close why);
