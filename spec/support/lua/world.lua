@@ -63,13 +63,19 @@ function World:start()
   return self
 end
 
---- SIGTERM; the exit has to be clean.
-function World:stop(seconds)
-  self.server:signal(signal.SIGTERM)
-  local how, status = self:wait(function() return self.server:ended() end, "the server exits", seconds or 26) and self.server.how, self.server.status
+--- SIGTERM was sent; the exit has to be clean.
+function World:ends(seconds)
+  self:wait(function() return self.server:ended() end, "the server exits", seconds or 26)
+  local how, status = self.server:ended()
   if how ~= "exited" or status ~= 0 then
     error(("after SIGTERM: %s %s\n%s"):format(how, status, self.server:tail()), 2)
   end
+end
+
+--- SIGTERM, and a clean exit.
+function World:stop(seconds)
+  self.server:signal(signal.SIGTERM)
+  self:ends(seconds)
 end
 
 function World:kill()
