@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { announcement, type SaveInput, type SaveKind, saveState } from "../../src/provider/save-state.ts";
+import { announcement, type SaveInput, type SaveKind, saveState, settled } from "../../src/provider/save-state.ts";
 
 const calm: SaveInput = {
   connected: true,
@@ -55,6 +55,16 @@ describe("the save widget", () => {
   it("names the reason of a refusal", () => {
     expect(saveState({ ...calm, refusal: "you are signed out" }).detail).toContain("you are signed out");
   });
+});
+
+describe("what needs no clock", () => {
+  it.each<[string, Partial<SaveInput>, boolean]>([
+    ["all saved", {}, true],
+    ["refused", { refusal: "x", connected: false }, true],
+    ["still Saved in a gap that grows", { connected: false, confirmed: false, gapMs: 10 }, false],
+    ["a change on its way", { unacked: 1 }, false],
+    ["not confirmed yet", { confirmed: false }, false],
+  ])("%s", (_, change, expected) => expect(settled({ ...calm, ...change })).toBe(expected));
 });
 
 describe("the live region", () => {

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { ProviderSnapshot } from "../provider/provider.ts";
-import { announcement, type SaveKind, type SaveState, saveState } from "../provider/save-state.ts";
+import { announcement, type SaveInput, type SaveKind, type SaveState, saveState, settled } from "../provider/save-state.ts";
 import type { OpenDocument } from "./document.ts";
 
 export interface SaveView extends SaveState {
@@ -18,12 +18,11 @@ export function useSaveState(open: OpenDocument): SaveView {
     const update = () => {
       const now = look(open);
       setView((before) => (same(before, now) ? before : now));
-      const calm = now.kind === "saved" || now.kind === "refused";
-      if (calm && ticker !== undefined) {
+      if (!settled(input(open))) {
+        ticker ??= setInterval(update, TICK_MS);
+      } else if (ticker !== undefined) {
         clearInterval(ticker);
         ticker = undefined;
-      } else if (!calm) {
-        ticker ??= setInterval(update, TICK_MS);
       }
     };
     const unsubscribe = open.provider.subscribe(update);
@@ -49,10 +48,10 @@ export function useAnnouncement(state: SaveState): string {
   return text;
 }
 
-function look(open: OpenDocument): SaveView {
+function input(open: OpenDocument): SaveInput {
   const snapshot = open.provider.snapshot();
   const now = Date.now();
-  const state = saveState({
+  return {
     connected: snapshot.status === "connected",
     confirmed: snapshot.confirmed,
     unacked: snapshot.unacked,
@@ -61,8 +60,11 @@ function look(open: OpenDocument): SaveView {
     wasSaved: snapshot.wasSaved,
     refusal: snapshot.refusal,
     keptOnDevice: open.store.problem === null,
-  });
-  return { ...state, snapshot, storeProblem: open.store.problem };
+  };
+}
+
+function look(open: OpenDocument): SaveView {
+  return { ...saveState(input(open)), snapshot: open.provider.snapshot(), storeProblem: open.store.problem };
 }
 
 function same(a: SaveView, b: SaveView): boolean {

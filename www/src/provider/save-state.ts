@@ -116,6 +116,11 @@ function offline(n: number, kept: boolean): SaveState {
   };
 }
 
+/** Can the state only change because something happens, not because time passes? */
+export function settled(s: SaveInput): boolean {
+  return s.refusal !== null || (s.connected && s.confirmed && s.unacked === 0);
+}
+
 export function changes(n: number): string {
   return n === 1 ? "1 change" : `${n} changes`;
 }
