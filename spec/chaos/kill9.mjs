@@ -6,6 +6,7 @@
 // deletion done, seq without a hole. Only then the server comes back, so no client can have healed a loss.
 //
 // MOONLOOM_SEED repeats a schedule (moments and edits; not the machine's timing), MOONLOOM_KILLS sets the number.
+import { fileURLToPath } from "node:url";
 import { client, equalBytes, stateOf } from "../interop/clients.mjs";
 import { encoding, decoding, providers, Y } from "../interop/packages.mjs";
 import { copyStore, gap, integrity, readDocument } from "../support/node/journal.mjs";
@@ -28,7 +29,7 @@ function random() {
 const between = (low, high) => low + Math.floor(random() * (high - low + 1));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const totals = { kills: 0, typed: 0, sent: 0, echoed: 0, confirmed: 0, deleted: 0, lost: 0, doubled: 0, slowest_ms: 0 };
+const totals = { kills: 0, in_flight: 0, typed: 0, sent: 0, echoed: 0, confirmed: 0, deleted: 0, lost: 0, doubled: 0, slowest_ms: 0 };
 
 /**
  * One op: { token, clock, end, is_deletion, sent, echoed, confirmed }. For a deletion clock…end is the range of what
@@ -124,7 +125,7 @@ class Typist {
   async keepTyping() {
     this.is_typing = true;
     while (this.is_typing) {
-      await pause(between(4, 24));
+      await pause(between(2, 10));
       if (this.is_typing && (this.provider.wsconnected || random() < 0.1)) this.type();
     }
   }
@@ -182,7 +183,13 @@ class Fold {
   }
 }
 
-const server = await new Server({ bin: fastBinary() }).start();
+// A snapshot every thirty operations, so that kills fall into them too, and loads begin with them.
+const cadence = "config = { ops = 30, min_gap = '0s', idle = '1s', on_unload = true, on_shutdown = true }";
+const server = await new Server({
+  bin: fastBinary(),
+  args: ["--plugins", fileURLToPath(new URL("../../plugins", import.meta.url))],
+  config: `plugins = { ["snapshot-cadence"] = { ${cadence} } }`,
+}).start();
 const copies = temporaryFolder();
 const folds = [];
 afterFailure(() => note(server.tail()));
@@ -192,6 +199,7 @@ async function killOnce(typists, fold) {
   // Mostly while they type; sometimes while they come back.
   if (random() < 0.8) await until(() => typists.some((it) => it.synced()), "somebody is back", 15_000, 2);
   await pause(between(1, 500));
+  for (const { ops } of typists) for (const op of ops) totals.in_flight += op.sent && !op.echoed && !op.confirmed;
   await server.kill();
   totals.kills += 1;
   await until(() => typists.every((it) => it.sockets.size === 0), "no socket holds a word of the dead process");
@@ -268,7 +276,7 @@ await test("all documents, read by fresh clients after the last restart, are wha
 });
 
 note(
-  `kills ${totals.kills}, ops typed ${totals.typed} (${totals.deleted} deletions), sent ${totals.sent}, echoed ${totals.echoed}, ` +
+  `kills ${totals.kills} (${totals.in_flight} ops under way at those moments), ops typed ${totals.typed} (${totals.deleted} deletions), sent ${totals.sent}, echoed ${totals.echoed}, ` +
     `confirmed by 66 ${totals.confirmed}, lost ${totals.lost}, doubled ${totals.doubled}; all clients back after at most ${totals.slowest_ms} ms; seed ${SEED}`,
 );
 await test("enough was at stake: most ops were acknowledged one way or the other while kills fell", () => {
