@@ -193,7 +193,7 @@ static enum ml_err prepare(struct ml_doc *doc, const struct ml_update *u, struct
         uint64_t state = ml_state_of(doc, s->client);
 
         fresh += state == 0;
-        if (s->first_clock <= state && s->end_clock > UINT32_MAX)
+        if (s->first_clock <= state && s->prefix_end > UINT32_MAX)
             return ML_ELIMIT;
     }
     if (f->structs && doc->memory_bytes + more > doc->limits.doc_bytes)

@@ -15,7 +15,8 @@
 #define RANGE_PART_MIN_BYTES 2
 #define SV_ENTRY_MIN_BYTES   2
 
-/* GC, Deleted and Skip can claim any number of units in a few bytes: what one section may claim. */
+/* GC and Deleted can claim any number of units in a few bytes: what one section may claim. A Skip
+ * claims nothing, and the merge of what is pending must be able to write one of any length. */
 #define SECTION_MAX_UNITS UINT32_MAX
 
 static const uint8_t replacement[3] = {0xef, 0xbf, 0xbd};
@@ -339,7 +340,9 @@ static enum ml_err read_struct(struct ml_wire_reader *r, struct ml_wire *s)
     s->body = ml_slice_make(body, (size_t)(r->in.pos - body));
     if (s->len > ML_VARUINT_MAX - s->clock)
         return fail(r, ML_EFORMAT, "clock beyond 2^53");
-    if (s->len > SECTION_MAX_UNITS || s->clock + s->len - r->first_clock > SECTION_MAX_UNITS)
+    if (s->kind == ML_WIRE_SKIP)
+        r->first_clock += s->len;
+    else if (s->len > SECTION_MAX_UNITS || s->clock + s->len - r->first_clock > SECTION_MAX_UNITS)
         return fail(r, ML_ELIMIT, "clock jumps too far");
     return ML_OK;
 }

@@ -116,7 +116,7 @@ struct ml_wire_reader {
     uint64_t structs_left;  /* of this section, dropped ones included */
     ml_client_id client;    /* of this section, or of this part of the delete set */
     uint64_t clock;         /* where the next struct of this section starts */
-    uint64_t first_clock;   /* of this section */
+    uint64_t first_clock;   /* of this section, later moved on by its Skips */
     uint64_t range_clients_left, ranges_left;
     uint32_t any_depth, key_bytes;
     bool in_delete_set;

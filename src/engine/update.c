@@ -42,13 +42,14 @@ static void count_struct(struct ml_update_facts *facts, const struct ml_wire *s)
 static enum ml_err read_section(struct ml_wire_reader *r, struct ml_update *u,
                                 struct ml_section *section)
 {
-    bool more, any = false;
+    bool more, any = false, hole = false;
     enum ml_err err;
 
     *section = (struct ml_section){
         .client = r->client,
         .first_clock = r->first_clock,
         .end_clock = r->first_clock,
+        .prefix_end = r->first_clock,
         .structs = r->structs_left,
         .offset = ml_reader_offset(&r->in),
     };
@@ -56,10 +57,14 @@ static enum ml_err read_section(struct ml_wire_reader *r, struct ml_update *u,
         err = ml_wire_next_struct(r, &u->last, &more);
         if (err || !more)
             break;
-        if (u->last.kind == ML_WIRE_SKIP)
+        if (u->last.kind == ML_WIRE_SKIP) {
+            hole = true;
             continue;
+        }
         count_struct(&u->facts, &u->last);
         section->end_clock = u->last.clock + u->last.len;
+        if (!hole)
+            section->prefix_end = section->end_clock;
         any = true;
     }
     u->facts.clients += any;

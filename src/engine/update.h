@@ -9,6 +9,7 @@
 struct ml_section {
     ml_client_id client;
     uint64_t first_clock, end_clock; /* end: behind the last struct that is no Skip */
+    uint64_t prefix_end;             /* behind the last struct before the first Skip */
     uint64_t structs;                /* as announced, with Skips and dropped ones */
     size_t offset;                   /* of the first struct in the bytes */
 };
