@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "engine/canonical.h"
 #include "engine/members.h"
 
@@ -343,6 +344,36 @@ static enum ml_err send_part(struct part *p, const struct ml_wire_range *ranges,
     return err;
 }
 
+/*
+ * A text is one struct however long somebody typed: what does not fit into a part is cut between two
+ * characters, and the receiver joins the pieces again. Not for the value of a key, which is its last
+ * unit alone. Leaves the last piece in `s`.
+ */
+static enum ml_err send_pieces(struct part *p, struct ml_wire *s)
+{
+    enum ml_err err = ML_OK;
+
+    while (!err && s->content.len > p->part_bytes) {
+        struct ml_wire piece = *s;
+        size_t bytes = p->part_bytes, units = 0;
+
+        while (bytes && (s->content.ptr[bytes] & 0xc0) == 0x80)
+            bytes--;
+        piece.content.len = bytes;
+        if (!bytes || !ml_utf8_check(piece.content, &units))
+            return ML_OK;
+        piece.len = units;
+        p->section_at = p->out.len;
+        p->client = s->client;
+        p->first = s->clock;
+        p->structs = 1;
+        ml_wire_write(&p->out, &piece);
+        ml_wire_cut(s, units);
+        err = send_part(p, NULL, 0, false);
+    }
+    return err;
+}
+
 static enum ml_err split_structs(struct part *p, struct ml_wire_reader *r)
 {
     for (;;) {
@@ -364,6 +395,12 @@ static enum ml_err split_structs(struct part *p, struct ml_wire_reader *r)
             if (err)
                 return err;
         }
+        if (s.kind == ML_WIRE_STRING && !(s.info & ML_INFO_KEY) && s.content.len > p->part_bytes) {
+            err = send_pieces(p, &s);
+            if (err)
+                return err;
+            began = NULL;
+        }
         if (!p->structs) {
             if (s.kind == ML_WIRE_SKIP)
                 continue;
@@ -371,7 +408,7 @@ static enum ml_err split_structs(struct part *p, struct ml_wire_reader *r)
             p->client = s.client;
             p->first = s.clock;
         }
-        if (ml_wire_is_canonical(&s, began, len))
+        if (began && ml_wire_is_canonical(&s, began, len))
             ml_write_bytes(&p->out, ml_slice_make(began, len));
         else
             ml_wire_write(&p->out, &s);

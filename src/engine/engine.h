@@ -127,7 +127,8 @@ enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_en
 
 /**
  * Cut a V1 update into self-contained updates of about `part_bytes` each, so that no single frame
- * of a first sync takes too long. Calls `emit` in order; a single struct is never cut.
+ * of a first sync takes too long. Calls `emit` in order. A long text is cut between characters; other
+ * structs are never cut.
  */
 enum ml_err ml_update_split(struct ml_slice update, size_t part_bytes,
                             const struct ml_engine_limits *limits, struct ml_arena *scratch,
