@@ -149,9 +149,10 @@ bool ml_item_delete(struct ml_doc *doc, uint32_t index)
         for (uint32_t i = b->start; i != NIL; i = ml_item_at(doc, i)->right)
             if (!mark_deleted(doc, i))
                 return false;
-        while (ml_branch_next_entry(b, &cursor, &e))
-            if (!mark_deleted(doc, e.item))
-                return false;
+        while (ml_branch_next_entry(b, &cursor, &e)) /* below the entry: cut values, see [B5] */
+            for (uint32_t i = e.item; i != NIL; i = ml_item_at(doc, i)->left)
+                if (!mark_deleted(doc, i))
+                    return false;
     }
     return true;
 }
