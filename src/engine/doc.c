@@ -100,3 +100,8 @@ bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slic
     }
     return false;
 }
+
+bool ml_doc_is_broken(const struct ml_doc *doc)
+{
+    return doc->broken;
+}

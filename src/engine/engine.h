@@ -197,6 +197,12 @@ enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
                          const struct ml_verdict *verdict, struct ml_arena *scratch,
                          const struct ml_change **change_out) ML_MUST_CHECK;
 
+/**
+ * Did the heap refuse in the middle of a change? The document is of no use then: every call that can
+ * answers ML_ELIMIT, and the owner throws it away and loads it again.
+ */
+bool ml_doc_is_broken(const struct ml_doc *doc);
+
 /** ml_update_decode and ml_doc_apply in one, for loading and for tests. */
 enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag) ML_MUST_CHECK;
 

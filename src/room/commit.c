@@ -223,7 +223,7 @@ static void serve_waiting(struct ml_room *room)
     {
         struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
-        if (member->is_paused && !member->held_since_ms && !member->is_closing) {
+        if (member->is_paused && !member->retry_at_ms && !member->is_closing) {
             member->is_paused = false;
             member->port->pause(member->port, false);
         }

@@ -17,6 +17,8 @@
 
 static enum ml_err wait_for_room(struct ml_member *member)
 {
+    if (!member->is_paused)
+        member->port->pause(member->port, true);
     member->is_paused = true;
     return ML_EBUSY;
 }
@@ -109,6 +111,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     const struct ml_update *update;
     const struct ml_change *change;
     struct ml_blob *record;
+    bool waits;
     enum ml_err err;
 
     if (has_barrier(room) ||
@@ -134,17 +137,22 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     ml_room_trace(from->identity.session, message_no, verdict.undo_all ? "policy: undo" : "policy");
     err = ml_doc_apply(room->doc, update, verdict.undo_all ? &verdict : NULL, scratch, &change);
-    if (err)
+    if (err) {
+        /* Refused whole, unless the heap gave out in the middle: then the journal has the truth. */
+        if (ml_doc_is_broken(room->doc))
+            ml_room_abandon(room);
         return err;
+    }
 
     /* The update is part of the document now: it can be committed or held, not refused. */
     room->rooms->stats.updates++;
     ml_room_trace(from->identity.session, message_no, "apply");
-    if (!change->bytes.len && !change->was_pending)
+    waits = change->was_pending || change->pending_dropped;
+    if (!change->bytes.len && !waits)
         return ml_room_stage(room, from, message_no, NULL);
 
     /* What waits for others is not in the change, but must survive with it: record what came. */
-    record = ml_blob_new(change->was_pending ? bytes : change->bytes);
+    record = ml_blob_new(waits ? bytes : change->bytes);
     err = record ? ml_room_stage(room, from, message_no, record) : ML_ELIMIT;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
@@ -152,7 +160,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         ml_room_abandon(room);
         return err;
     }
-    if (change->was_pending)
+    if (waits)
         err = ml_member_send_vector(from);
     return err;
 }
