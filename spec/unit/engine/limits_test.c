@@ -274,6 +274,97 @@ static void types_below_the_ceiling_are_gone_at_once(void **state)
     ml_doc_free(doc);
 }
 
+/* Text by client 1, and client 2 who wrote a unit before each of its units, always from the start.
+ */
+static void write_pile(struct ml_writer *base, struct ml_writer *pile, uint32_t count)
+{
+    static char text[4096];
+
+    memset(text, 'b', sizeof text);
+    write_text(base, 1, 0, ml_slice_make(text, count));
+    ml_writer_reset(pile);
+    ml_write_varuint(pile, 1);
+    ml_wire_write_section(pile, count - 1, 2, 0);
+    for (uint32_t n = 0; n < count - 1; n++) {
+        struct ml_wire s = {.client = 2, .clock = n, .len = 1, .kind = ML_WIRE_STRING};
+
+        s.info = ML_INFO_RIGHT_ORIGIN;
+        s.right_origin = (struct ml_id){1, count - 1 - n};
+        s.content = ML_SLICE("p");
+        ml_wire_write(pile, &s);
+    }
+    ml_write_varuint(pile, 0);
+}
+
+static void piling_up_at_one_place_is_done_in_portions(void **state)
+{
+    static const uint8_t nothing[] = {0, 0};
+    struct ml_doc *doc = ml_doc_new(NULL), *loaded = ml_doc_new(NULL);
+    struct ml_writer base, pile, expected;
+    const struct ml_update *update;
+    const struct ml_change *change;
+    struct ml_doc_stats stats;
+    struct ml_arena scratch;
+    int portions = 0;
+
+    (void)state;
+    ml_arena_init(&scratch, MAX_BYTES);
+    ml_writer_init(&base, MAX_BYTES);
+    ml_writer_init(&pile, MAX_BYTES);
+    write_pile(&base, &pile, 4096);
+    assert_int_equal(ml_doc_apply_bytes(loaded, ml_writer_slice(&base), NULL), ML_OK);
+    assert_int_equal(ml_doc_apply_bytes(loaded, ml_writer_slice(&pile), NULL), ML_OK);
+    expected = state_of(loaded);
+
+    assert_int_equal(ml_doc_apply_bytes(doc, ml_writer_slice(&base), NULL), ML_OK);
+    assert_int_equal(ml_update_decode(&scratch, ml_writer_slice(&pile), NULL, NULL, &update),
+                     ML_OK);
+    do { /* the update, and then whatever comes next */
+        assert_int_equal(ml_doc_apply(doc, update, NULL, &scratch, &change), ML_OK);
+        assert_int_equal(ml_doc_check(doc, NULL), ML_OK);
+        assert_true(change->bytes.len > 0);
+        assert_int_equal(
+            ml_update_decode(&scratch, ml_slice_make(nothing, sizeof nothing), NULL, NULL, &update),
+            ML_OK);
+        ml_doc_stats(doc, &stats);
+        portions++;
+    } while (stats.pending_structs);
+    assert_true(portions > 3 && portions < 100);
+    assert_state(doc, &expected);
+    ml_writer_release(&base);
+    ml_writer_release(&pile);
+    ml_writer_release(&expected);
+    ml_arena_release(&scratch);
+    ml_doc_free(doc);
+    ml_doc_free(loaded);
+}
+
+static void an_own_id_used_by_others_is_reported(void **state)
+{
+    struct ml_doc_options options = {.client = 6};
+    struct ml_doc *doc = ml_doc_new(&options);
+    struct ml_arena scratch;
+    struct ml_writer w;
+
+    (void)state;
+    ml_arena_init(&scratch, MAX_BYTES);
+    ml_writer_init(&w, MAX_BYTES);
+    for (ml_client_id client = 5; client <= 7; client++)
+        for (uint64_t clock = 0; clock < 2; clock++) { /* a first unit, and typing that goes on */
+            const struct ml_update *update;
+            const struct ml_change *change;
+
+            write_text(&w, client, clock, ML_SLICE("a"));
+            assert_int_equal(ml_update_decode(&scratch, ml_writer_slice(&w), NULL, NULL, &update),
+                             ML_OK);
+            assert_int_equal(ml_doc_apply(doc, update, NULL, &scratch, &change), ML_OK);
+            assert_int_equal(change->client_taken, client == 6);
+        }
+    ml_arena_release(&scratch);
+    ml_writer_release(&w);
+    ml_doc_free(doc);
+}
+
 /* Apply `bytes` while the k-th heap call is refused, for every k until none is. */
 static size_t refuse_each(struct ml_slice base, struct ml_slice bytes)
 {
@@ -354,6 +445,8 @@ int main(void)
         cmocka_unit_test(clocks_end_at_32_bits),
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(types_below_the_ceiling_are_gone_at_once),
+        cmocka_unit_test(piling_up_at_one_place_is_done_in_portions),
+        cmocka_unit_test(an_own_id_used_by_others_is_reported),
         cmocka_unit_test(a_refusing_heap_ends_the_update_not_the_process),
     };
 
