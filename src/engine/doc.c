@@ -31,6 +31,11 @@ void ml_doc_free(struct ml_doc *doc)
     free(doc);
 }
 
+void ml_doc_set_client(struct ml_doc *doc, ml_client_id client)
+{
+    doc->own_client = client;
+}
+
 /* Are all units of the range deleted? */
 static bool is_deleted(const struct ml_doc *doc, const struct ml_wire_range *range)
 {

@@ -150,6 +150,9 @@ struct ml_doc_options {
 struct ml_doc *ml_doc_new(const struct ml_doc_options *options) ML_MUST_CHECK;
 void ml_doc_free(struct ml_doc *doc);
 
+/** Write as another client from now on: after client_taken, with a fresh random id. */
+void ml_doc_set_client(struct ml_doc *doc, ml_client_id client);
+
 /** Give back the spare memory blocks that this thread's documents share. Call before a thread ends. */
 void ml_engine_thread_end(void);
 
@@ -176,6 +179,7 @@ struct ml_change {
      */
     bool pending_dropped;
     bool undone;      /* a verdict refused it */
+    bool client_taken; /* it has structs under the document's own id: go on with ml_doc_set_client */
     uint64_t inserted_units, deleted_units;
 };
 

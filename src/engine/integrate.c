@@ -18,6 +18,9 @@
  * searched one by one; only a longer scan needs a stamp per item;
  *  - an item takes parent and key of its left neighbour even if the wire said something else, which
  *    only a hostile writer does. So a list never leads into another one [B3];
+ *  - the scan is linear in the items that came in between, which a hostile writer can pile up. So
+ * its steps are counted; when a transaction has used its share, what is left waits for the next one
+ *    (schedule.c);
  *  - types nested deeper than the ceiling are deleted as soon as they are there, on all replicas.
  */
 #include "engine/item.h"
@@ -56,16 +59,23 @@ bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
 /* ---- Neighbours
  * ------------------------------------------------------------------------------------ */
 
-static uint32_t chain_first(const struct ml_doc *doc, uint32_t parent, uint32_t key)
+static void count_step(struct ml_doc *doc)
+{
+    doc->txn.scan_left -= doc->txn.scan_left > 0;
+}
+
+static uint32_t chain_first(struct ml_doc *doc, uint32_t parent, uint32_t key)
 {
     uint32_t i = ml_branch_entry(ml_branch_at(doc, parent), key);
 
-    while (i != NIL && ml_item_at(doc, i)->left != NIL)
+    while (i != NIL && ml_item_at(doc, i)->left != NIL) {
         i = ml_item_at(doc, i)->left;
+        count_step(doc);
+    }
     return i;
 }
 
-static uint32_t list_first(const struct ml_doc *doc, uint32_t parent, uint32_t key)
+static uint32_t list_first(struct ml_doc *doc, uint32_t parent, uint32_t key)
 {
     return key == NIL ? ml_branch_at(doc, parent)->start : chain_first(doc, parent, key);
 }
@@ -193,6 +203,7 @@ static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, stru
     while (o != NIL && o != at->right) {
         const struct ml_item *i = ml_item_at(doc, o);
 
+        count_step(doc);
         if (!scan_meets(doc, &scan, o))
             return false;
         if (i->o_cl == at->o_cl && i->o_clock == at->o_clock) {

@@ -259,8 +259,9 @@ struct ml_txn {
     uint32_t *stack;        /* items: work list of deletes and collection */
     uint32_t stack_count, stack_cap;
     uint64_t inserted_units, deleted_units;
-    bool parked;  /* something of the update waits */
-    bool dropped; /* something did not fit into pending */
+    uint64_t scan_left; /* steps that searching a place may still take; 0: the rest waits */
+    bool parked;        /* something of the update waits */
+    bool dropped;       /* something did not fit into pending */
 };
 
 /* ---- Pending
@@ -287,6 +288,7 @@ struct ml_pending {
     uint32_t count, cap;
     struct ml_idset deletes; /* normalized */
     uint64_t structs, bytes;
+    bool deferred; /* something waits only because a transaction had no steps left */
 };
 
 /* ---- The document
@@ -496,7 +498,8 @@ bool ml_runs_add(struct ml_doc *doc, struct ml_runs *runs, uint32_t slot, uint32
 void ml_runs_normalize(struct ml_runs *runs);
 /** Is the unit in one of the normalized runs? */
 bool ml_runs_hold(const struct ml_runs *runs, uint32_t slot, uint32_t clock);
-void ml_txn_begin(struct ml_doc *doc);
+/** @param scan_steps  what searching places may cost */
+void ml_txn_begin(struct ml_doc *doc, uint64_t scan_steps);
 /** Note that a client is about to get a struct. */
 bool ml_txn_touch(struct ml_doc *doc, uint32_t slot);
 /** Put a number on the work list. False: out of memory. */

@@ -202,6 +202,8 @@ bool ml_pending_can_move(const struct ml_doc *doc)
 {
     const struct ml_pending *p = &doc->pending;
 
+    if (p->deferred)
+        return true;
     for (uint32_t i = 0; i < p->count; i++)
         if (ml_state_of(doc, p->clients[i].waits_for.client) > p->clients[i].waits_for.clock)
             return true;

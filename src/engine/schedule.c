@@ -11,8 +11,12 @@
  * went far enough. The stack is an array, no recursion. A source that is on the stack already is
  * not pushed twice: circles between clients, which no honest writer makes, end up blocked.
  *
- * What is blocked in the end lacks something that no source has. Yjs 13 notes only the clock that
- * stopped the last of several waiting clients and may wait for ever; here each waits for its own.
+ * A transaction that has used up its steps (integrate.c) blocks everything that is left: it is
+ * parked and tried again by the next one, so that no single update holds up the thread.
+ *
+ * What else is blocked in the end lacks something that no source has. Yjs 13 notes only the clock
+ * that stopped the last of several waiting clients and may wait for ever; here each waits for its
+ * own.
  */
 #include "engine/update.h"
 
@@ -57,7 +61,7 @@ static struct ml_source *find_source(struct ml_source *sources, uint32_t count, 
 }
 
 /* Step over what is known; then: can the next struct go in? */
-static bool is_ready(const struct ml_doc *doc, struct ml_source *s)
+static bool is_ready(struct ml_doc *doc, struct ml_source *s)
 {
     uint64_t state = ml_state_of(doc, s->client);
 
@@ -65,6 +69,11 @@ static bool is_ready(const struct ml_doc *doc, struct ml_source *s)
         step(s);
     if (!s->has_next)
         return false;
+    if (!doc->txn.scan_left) {
+        doc->pending.deferred = true;
+        s->missing = (struct ml_id){s->client, s->next.clock};
+        return false;
+    }
     if (s->next.clock > state || s->next.clock + s->next.len > UINT32_MAX) {
         s->missing =
             (struct ml_id){s->client, s->next.clock > state ? s->next.clock - 1 : UINT32_MAX};

@@ -36,13 +36,14 @@ bool ml_runs_add(struct ml_doc *doc, struct ml_runs *runs, uint32_t slot, uint32
     return true;
 }
 
-void ml_txn_begin(struct ml_doc *doc)
+void ml_txn_begin(struct ml_doc *doc, uint64_t scan_steps)
 {
     struct ml_txn *t = &doc->txn;
 
     t->number++;
     t->clients.count = t->deleted.count = t->merges.count = t->stack_count = 0;
     t->inserted_units = t->deleted_units = 0;
+    t->scan_left = scan_steps;
     t->parked = t->dropped = false;
 }
 

@@ -289,7 +289,7 @@ static void write_pile(struct ml_writer *base, struct ml_writer *pile, uint32_t 
         struct ml_wire s = {.client = 2, .clock = n, .len = 1, .kind = ML_WIRE_STRING};
 
         s.info = ML_INFO_RIGHT_ORIGIN;
-        s.right_origin = (struct ml_id){1, count - 1 - n};
+        s.right_origin = (struct ml_id){1, n + 1};
         s.content = ML_SLICE("p");
         ml_wire_write(pile, &s);
     }
