@@ -18,6 +18,9 @@
  *       Lua waits, so CPU time passes.
  *  [T5] Nobody running: the watchdog sleeps. Entering wakes it; both sides order "I run" against "I
  *       sleep" sequentially, so one of them sees the other.
+ *  [T6] Inside a hook no hook fires, and an error handler of Lua's own xpcall runs inside the hook
+ * that raised. Plugins therefore get an xpcall that unwinds first (lua/moonloom/xpcall.lua); the
+ * only handler that runs inside the hook is ours, in C.
  *
  * lua_sethook from a signal handler is what the stock interpreter does too; nothing else of the Lua
  * API is called there. The hook belongs to the global state, so it reaches every coroutine.

@@ -40,8 +40,8 @@ static void get_registry(lua_State *L, const char *key)
  * --------------------------------------------- */
 
 static const char *const base_names[] = {
-    "assert", "error",  "ipairs", "next",   "pairs",    "pcall",        "select", "tonumber",
-    "type",   "unpack", "xpcall", "rawget", "rawequal", "getmetatable", NULL,
+    "assert",   "error", "ipairs", "next",   "pairs",    "pcall",        "select",
+    "tonumber", "type",  "unpack", "rawget", "rawequal", "getmetatable", NULL,
 };
 static const char *const string_names[] = {
     "byte", "char", "len", "lower", "reverse", "sub", "upper", NULL,
@@ -262,6 +262,8 @@ void ml_sandbox_open(lua_State *L)
     lua_pushcfunction(L, core_require);
     lua_setfield(L, -2, "require");
     set_registry(L, &core_key);
+    ml_shipped_require(L, "moonloom.xpcall");
+    lua_setfield(L, -2, "xpcall");
     set_registry(L, &base_key);
 }
 
