@@ -71,7 +71,8 @@ static bool budget_of(const struct options *o, struct budget *out)
     b.limits = (struct ml_engine_limits){
         .update_bytes = b.record_bytes > b.unfolded_bytes ? b.record_bytes : b.unfolded_bytes,
         .doc_bytes = 20 * MIB + input * 3,
-        .pending_bytes = 8 * MIB + input * 2,
+        /* What waits is part of the document's memory here; nothing may be dropped. */
+        .pending_bytes = SIZE_MAX / 2,
         .pending_structs = UINT32_MAX,
     };
     *out = b;
@@ -223,37 +224,22 @@ static int write_update(struct ml_slice update, const struct options *o,
     return status;
 }
 
-/* All updates of all files into a document. */
+/* All updates of all files into a document, as one loads: no share of work per update. */
 static int load(struct source *s, struct ml_doc *doc)
 {
-    struct ml_arena scratch;
-    int status;
-
-    ml_arena_init(&scratch, s->budget->limits.doc_bytes);
     for (;;) {
-        const struct ml_update *update;
-        const struct ml_change *change;
         struct ml_diag diag = {0};
         struct ml_slice bytes;
         bool more;
         enum ml_err err;
+        int status = source_next(s, &bytes, &more);
 
-        status = source_next(s, &bytes, &more);
         if (status || !more)
-            break;
-        ml_arena_reset(&scratch);
-        err = ml_update_decode(&scratch, bytes, &s->budget->limits, &diag, &update);
-        if (!err)
-            err = ml_doc_apply(doc, update, NULL, &scratch, &change);
-        if (!err && change->pending_dropped)
-            err = ml_diag_set(&diag, ML_ELIMIT, 0, "too much waits for what is missing");
-        if (err) {
-            status = source_complain(s, err, &diag);
-            break;
-        }
+            return status;
+        err = ml_doc_apply_bytes(doc, bytes, &diag);
+        if (err)
+            return source_complain(s, err, &diag);
     }
-    ml_arena_release(&scratch);
-    return status;
 }
 
 static int write_state(struct ml_doc *doc, const struct options *o, const struct budget *budget)
