@@ -10,6 +10,8 @@
  */
 #include "journal/journal.h"
 
+#include "bench_commit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -184,15 +186,10 @@ static void measure_load(uv_loop_t *loop)
 
 static void print_machine(void)
 {
-    char commit[64] = "unknown", model[128] = "unknown", line[256];
-    FILE *git = popen("git describe --always --dirty 2>/dev/null", "r");
+    char model[128] = "unknown", line[256];
     FILE *cpus = fopen("/proc/cpuinfo", "r");
     struct utsname system;
 
-    if (git && fgets(commit, sizeof commit, git))
-        commit[strcspn(commit, "\n")] = 0;
-    if (git)
-        pclose(git);
     while (cpus && fgets(line, sizeof line, cpus))
         if (sscanf(line, "model name : %127[^\n]", model) == 1)
             break;
@@ -201,7 +198,8 @@ static void print_machine(void)
     (void)uname(&system);
     (void)printf("{\"bench\":\"machine\",\"cpu\":\"%s\",\"cpus\":%ld,\"system\":\"%s %s\","
                  "\"commit\":\"%s\"}\n",
-                 model, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.release, commit);
+                 model, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.release,
+                 ML_BENCH_COMMIT);
 }
 
 static void on_closed(void *arg)
