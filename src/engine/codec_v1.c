@@ -57,6 +57,17 @@ static inline bool read_varuint(struct ml_reader *r, uint64_t *out)
     }
     if (ml_reader_left(r) < sizeof word)
         return !ml_read_varuint_long(r, out);
+    if (r->pos[1] < 0x80) { /* two and three bytes: the clocks of a document of some size */
+        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)r->pos[1] << 7;
+        r->pos += 2;
+        return true;
+    }
+    if (r->pos[2] < 0x80) {
+        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)(r->pos[1] & 0x7f) << 7 |
+               (uint64_t)r->pos[2] << 14;
+        r->pos += 3;
+        return true;
+    }
     memcpy(&word, r->pos, sizeof word);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = __builtin_bswap64(word);
@@ -81,9 +92,25 @@ static enum ml_err fail(const struct ml_wire_reader *r, enum ml_err err, const c
     return ml_diag_set(r->diag, err, ml_reader_offset(&r->in), "%s", what);
 }
 
+/* Most ids name the author of the section: eight bytes are compared before five are decoded. */
+static inline bool read_client(struct ml_wire_reader *r, ml_client_id *out)
+{
+    uint64_t word;
+
+    if (r->own_mask && ml_reader_left(&r->in) >= sizeof word) {
+        memcpy(&word, r->in.pos, sizeof word);
+        if ((word & r->own_mask) == r->own_bytes) {
+            r->in.pos += r->own_len;
+            *out = r->client;
+            return true;
+        }
+    }
+    return read_varuint(&r->in, out);
+}
+
 static enum ml_err read_id(struct ml_wire_reader *r, struct ml_id *out)
 {
-    if (!read_varuint(&r->in, &out->client) || !read_varuint(&r->in, &out->clock))
+    if (!read_client(r, &out->client) || !read_varuint(&r->in, &out->clock))
         return fail(r, ML_EFORMAT, "broken id");
     return ML_OK;
 }
@@ -366,6 +393,16 @@ enum ml_err ml_wire_open(struct ml_wire_reader *r, struct ml_slice bytes,
     return ML_OK;
 }
 
+void ml_wire_know_client(struct ml_wire_reader *r)
+{
+    uint8_t bytes[16] = {0};
+
+    r->own_len = (uint8_t)(ml_put_varuint(bytes, r->client) - bytes);
+    memcpy(&r->own_bytes, bytes, sizeof r->own_bytes);
+    memset(bytes, 0xff, r->own_len);
+    memcpy(&r->own_mask, bytes, sizeof r->own_mask);
+}
+
 enum ml_err ml_wire_next_section(struct ml_wire_reader *r, bool *more_out)
 {
     ML_ASSERT(r->structs_left == 0);
@@ -378,6 +415,7 @@ enum ml_err ml_wire_next_section(struct ml_wire_reader *r, bool *more_out)
         r->structs_left > ml_reader_left(&r->in) / STRUCT_MIN_BYTES)
         return fail(r, ML_EFORMAT, "broken section header");
     r->first_clock = r->clock;
+    ml_wire_know_client(r);
     return ML_OK;
 }
 

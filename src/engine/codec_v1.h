@@ -115,10 +115,13 @@ struct ml_wire_reader {
     uint64_t sections_left; /* not begun yet */
     uint64_t structs_left;  /* of this section, dropped ones included */
     ml_client_id client;    /* of this section, or of this part of the delete set */
-    uint64_t clock;         /* where the next struct of this section starts */
-    uint64_t first_clock;   /* of this section, later moved on by its Skips */
+    uint64_t own_bytes,
+        own_mask;         /* the section's client as eight bytes of wire hold it; mask 0: unknown */
+    uint64_t clock;       /* where the next struct of this section starts */
+    uint64_t first_clock; /* of this section, later moved on by its Skips */
     uint64_t range_clients_left, ranges_left;
     uint32_t any_depth, key_bytes;
+    uint8_t own_len;
     bool in_delete_set;
     bool trusted; /* these bytes were read before without an error: values are stepped over */
 };
@@ -126,6 +129,8 @@ struct ml_wire_reader {
 /** Begin. @param limits may be NULL */
 enum ml_err ml_wire_open(struct ml_wire_reader *r, struct ml_slice bytes,
                          const struct ml_engine_limits *limits, struct ml_diag *diag) ML_MUST_CHECK;
+/** A reader that was set by hand into a section can compare ids with its client from now on. */
+void ml_wire_know_client(struct ml_wire_reader *r);
 /** The header of the next section; *more_out false after the last one. */
 enum ml_err ml_wire_next_section(struct ml_wire_reader *r, bool *more_out) ML_MUST_CHECK;
 /** The next struct of this section; *more_out false at its end. Skips are structs, too. */

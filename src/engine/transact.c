@@ -260,7 +260,10 @@ bool ml_txn_tidy(struct ml_doc *doc)
         return false;
     for (uint32_t i = 0; i < t->deleted.count; i++) {
         const struct ml_run *r = &t->deleted.at[i];
+        const struct ml_client *c = &doc->clients[r->slot];
 
+        if (c->txn == t->number && r->clock >= c->before)
+            continue; /* inside what comes next */
         if (!ml_runs_add(doc, &t->merges, r->slot, r->clock, r->end))
             return false;
     }

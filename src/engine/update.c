@@ -196,6 +196,7 @@ void ml_update_reread(const struct ml_update *u, const struct ml_section *s,
         .trusted = true,
     };
     r->in.pos += s->offset;
+    ml_wire_know_client(r);
 }
 
 void ml_update_reread_ranges(const struct ml_update *u, struct ml_wire_reader *r)
