@@ -302,6 +302,18 @@ static uint64_t end_of(const struct ml_parked_client *c)
     return c->at[c->count - 1].clock + c->at[c->count - 1].len;
 }
 
+/*
+ * Units that need not be written: the receiver has them, or the document has, in another form (they
+ * came again as a collected range, which waits for nobody) that the merge must not lose.
+ */
+static uint64_t known_of(const struct ml_doc *doc, const struct ml_parked_client *c,
+                         uint64_t (*state_of)(const void *sv, ml_client_id client), const void *sv)
+{
+    uint64_t there = state_of(sv, c->client), here = ml_state_of(doc, c->client);
+
+    return there > here ? there : here;
+}
+
 void ml_pending_write_structs(struct ml_writer *w, const struct ml_doc *doc,
                               uint64_t (*state_of)(const void *sv, ml_client_id client),
                               const void *sv)
@@ -310,13 +322,14 @@ void ml_pending_write_structs(struct ml_writer *w, const struct ml_doc *doc,
     uint32_t sections = 0;
 
     for (uint32_t i = 0; i < p->count; i++)
-        sections += end_of(&p->clients[i]) > state_of(sv, p->clients[i].client);
+        sections += end_of(&p->clients[i]) > known_of(doc, &p->clients[i], state_of, sv);
     ml_write_varuint(w, sections);
     for (uint32_t i = p->count; i > 0; i--) {
         const struct ml_parked_client *c = &p->clients[i - 1];
+        uint64_t known = known_of(doc, c, state_of, sv);
 
-        if (end_of(c) > state_of(sv, c->client))
-            write_client(w, c, state_of(sv, c->client));
+        if (end_of(c) > known)
+            write_client(w, c, known);
     }
     ml_write_varuint(w, 0);
 }
