@@ -120,7 +120,9 @@ static unsigned close_capture(lua_State *L, const bool *open, unsigned count)
     return 0;
 }
 
-static void parse(lua_State *L, struct pattern *out, const uint8_t *text, size_t len)
+/* `may_anchor`: a '^' in front is an anchor; gmatch takes it as itself, as in Lua 5.1. */
+static void parse(lua_State *L, struct pattern *out, const uint8_t *text, size_t len,
+                  bool may_anchor)
 {
     bool open[CAPTURES_MAX] = {false};
     size_t p = 0;
@@ -129,7 +131,7 @@ static void parse(lua_State *L, struct pattern *out, const uint8_t *text, size_t
         luaL_error(L, "pattern too long (more than %d bytes)", PATTERN_MAX);
     out->text = text;
     out->count = out->captures = 0;
-    out->anchored = len > 0 && text[0] == '^';
+    out->anchored = may_anchor && len > 0 && text[0] == '^';
     if (out->anchored)
         p++;
     while (p < len) {
@@ -472,17 +474,18 @@ static bool search(struct matcher *m, size_t from, size_t *start_out, size_t *en
     return false;
 }
 
-static void begin(struct matcher *m, lua_State *L, int subject_arg, int pattern_arg)
+/* Subject and pattern are arguments 1 and 2. */
+static void begin(struct matcher *m, lua_State *L, bool may_anchor)
 {
     size_t pattern_len;
-    const char *subject = luaL_checklstring(L, subject_arg, &m->len);
-    const char *pattern = luaL_checklstring(L, pattern_arg, &pattern_len);
+    const char *subject = luaL_checklstring(L, 1, &m->len);
+    const char *pattern = luaL_checklstring(L, 2, &pattern_len);
 
     m->L = L;
     m->budget = &ml_script_of(L)->budget;
     m->subject = (const uint8_t *)subject;
     m->steps_left = STEPS_PER_CALL + (uint64_t)m->len * STEPS_PER_BYTE;
-    parse(L, &m->pattern, (const uint8_t *)pattern, pattern_len);
+    parse(L, &m->pattern, (const uint8_t *)pattern, pattern_len, may_anchor);
 }
 
 /* ---- Captures to Lua
@@ -511,7 +514,7 @@ static int push_captures(struct matcher *m, bool whole, size_t start, size_t end
     return (int)count;
 }
 
-/* Argument `init` of find and match as an offset; beyond the end: the end plus one. */
+/* Argument `init` of find and match as an offset; beyond the end: the end. */
 static size_t start_offset(lua_State *L, int arg, size_t len)
 {
     lua_Integer init = luaL_optinteger(L, arg, 1);
@@ -522,7 +525,7 @@ static size_t start_offset(lua_State *L, int arg, size_t len)
     }
     if (init == 0)
         return 0;
-    return (size_t)init - 1 > len ? len + 1 : (size_t)init - 1;
+    return (size_t)init - 1 > len ? len : (size_t)init - 1;
 }
 
 static bool is_plain(const char *pattern, size_t len)
@@ -544,10 +547,6 @@ static int lua_find(lua_State *L)
     size_t start, end;
 
     from = start_offset(L, 3, len);
-    if (from > len) {
-        lua_pushnil(L);
-        return 1;
-    }
     if (lua_toboolean(L, 4) || is_plain(pattern, pattern_len)) {
         /* memmem is linear (two-way). */
         const char *hit = memmem(subject + from, len - from, pattern, pattern_len);
@@ -560,7 +559,7 @@ static int lua_find(lua_State *L)
         lua_pushinteger(L, hit - subject + (lua_Integer)pattern_len);
         return 2;
     }
-    begin(&m, L, 1, 2);
+    begin(&m, L, true);
     if (!search(&m, from, &start, &end)) {
         lua_pushnil(L);
         return 1;
@@ -576,9 +575,9 @@ static int lua_match(lua_State *L)
     struct matcher m;
     size_t from, start, end;
 
-    begin(&m, L, 1, 2);
+    begin(&m, L, true);
     from = start_offset(L, 3, m.len);
-    if (from > m.len || !search(&m, from, &start, &end)) {
+    if (!search(&m, from, &start, &end)) {
         lua_pushnil(L);
         return 1;
     }
@@ -594,8 +593,7 @@ static int gmatch_next(lua_State *L)
     lua_settop(L, 0);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushvalue(L, lua_upvalueindex(2));
-    begin(&m, L, 1, 2);
-    m.pattern.anchored = false;
+    begin(&m, L, false);
     if (from > m.len || !search(&m, from, &start, &end))
         return 0;
     lua_pushinteger(L, (lua_Integer)(end == start ? end + 1 : end));
@@ -608,7 +606,7 @@ static int lua_gmatch(lua_State *L)
 {
     struct matcher m;
 
-    begin(&m, L, 1, 2); /* a broken pattern is reported here and not inside the loop */
+    begin(&m, L, false); /* a broken pattern is reported here and not inside the loop */
     lua_settop(L, 2);
     lua_pushinteger(L, 0);
     lua_pushcclosure(L, gmatch_next, 3);
@@ -670,7 +668,7 @@ static int lua_gsub(lua_State *L)
     size_t at = 0, start, end;
     lua_Integer max, count = 0;
 
-    begin(&m, L, 1, 2);
+    begin(&m, L, true);
     max = luaL_optinteger(L, 4, (lua_Integer)m.len + 1);
     luaL_argcheck(L,
                   type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TTABLE ||

@@ -352,7 +352,8 @@ static int lua_require(lua_State *L)
 {
     struct ml_script *script = ml_script_of(L);
     struct ml_plugin *plugin = &script->plugins[lua_tointeger(L, lua_upvalueindex(1))];
-    const char *name = luaL_checkstring(L, 1);
+    size_t len;
+    const char *name = luaL_checklstring(L, 1, &len);
     char path[96];
 
     if (strcmp(name, "moonloom") == 0) {
@@ -366,7 +367,7 @@ static int lua_require(lua_State *L)
         luaL_error(L, "module '%s' requires itself", name);
     if (!lua_isnil(L, -1))
         return 1;
-    if (!own_module_path(plugin, name, path, sizeof(path)))
+    if (strlen(name) != len || !own_module_path(plugin, name, path, sizeof(path)))
         luaL_error(L, "module '%s' is not available: 'moonloom' and '%s.lib.*' are", name,
                    plugin->name);
     if (!script->loading)
