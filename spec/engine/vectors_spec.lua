@@ -251,8 +251,9 @@ end)
 
 -- Every function that takes bytes from outside; answers what apply said.
 local function try_everything(bytes, v)
-  local update, kind = bytes, nil
+  local update = bytes
   if v == 2 then
+    local kind
     update, kind = engine.convert(bytes, "v2")
     if not update then return nil, kind end
   end

@@ -345,9 +345,9 @@ static enum ml_err send_part(struct part *p, const struct ml_wire_range *ranges,
 }
 
 /*
- * A text is one struct however long somebody typed: what does not fit into a part is cut between two
- * characters, and the receiver joins the pieces again. Not for the value of a key, which is its last
- * unit alone. Leaves the last piece in `s`.
+ * A text is one struct however long somebody typed: what does not fit into a part is cut between
+ * two characters, and the receiver joins the pieces again. Not for the value of a key, which is its
+ * last unit alone. Leaves the last piece in `s`.
  */
 static enum ml_err send_pieces(struct part *p, struct ml_wire *s)
 {
