@@ -85,6 +85,7 @@ end
 --- Ends everything; for after_each and teardown. A server that is not asked has to be alive still.
 function World:close()
   local how, status = self.server:ended()
+  if self.other and not self.other:ended() then self.other:kill() end -- a failed spec has not released it
   for _, client in ipairs(self.clients) do
     if client.socket then client.socket:drop() end
   end
@@ -125,6 +126,7 @@ function World:locks_store()
   local other = process.spawn({ "sqlite3", "-batch", self.data .. "/moonloom.db" }, { log = process.folder() .. "/sqlite" })
   other:says ".timeout 5000\nBEGIN IMMEDIATE;\nSELECT 'held';\n"
   other:prints "held"
+  self.other = other
   function other.release()
     other:says "ROLLBACK;\n.quit\n"
     other:wait(5)

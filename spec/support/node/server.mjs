@@ -124,6 +124,10 @@ export class Server {
     return this;
   }
 
+  get isRunning() {
+    return running.has(this.child);
+  }
+
   get pid() {
     return this.child.pid;
   }
