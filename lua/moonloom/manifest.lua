@@ -30,8 +30,8 @@ local STRICTNESS = { skip = 1, default = 1, hold = 2, refuse = 2, retry = 2 }
 local Report = {}
 Report.__index = Report
 
-function Report:add(field, rule, hint)
-  self[#self + 1] = schema.describe { field = field, rule = rule, suggestion = hint }
+function Report:add(field, rule, hint, value)
+  self[#self + 1] = schema.describe { field = field, rule = rule, suggestion = hint, value = value }
 end
 
 function Report:unknown(field, what, word, known)
@@ -281,7 +281,7 @@ function keys.config(value, report, out)
   end
   if value.fields == nil then return report:add("config.fields", "must be given") end
   if value.rules ~= nil and not is_list(value.rules) then return report:add("config.rules", "must be a list") end
-  for _, e in ipairs(schema.wrong(value, "config")) do report:add(e.field, e.rule, e.suggestion) end
+  for _, e in ipairs(schema.wrong(value, "config")) do report:add(e.field, e.rule, e.suggestion, e.value) end
   out.config = { version = value.version or 1, fields = value.fields, rules = value.rules }
 end
 
