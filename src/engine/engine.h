@@ -124,6 +124,11 @@ enum ml_err ml_state_to_v2(struct ml_slice state, const struct ml_engine_limits 
 /** One line per struct and delete range, for people; as JSON lines if `json`. */
 enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_engine_limits *limits,
                            struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+/** The same in pieces of whole lines, so that a large update needs no large text. */
+enum ml_err ml_update_show_lines(struct ml_slice update, bool json,
+                                 const struct ml_engine_limits *limits,
+                                 enum ml_err (*emit)(void *to, struct ml_slice lines), void *to,
+                                 struct ml_diag *diag) ML_MUST_CHECK;
 
 /**
  * Cut a V1 update into self-contained updates of about `part_bytes` each, so that no single frame

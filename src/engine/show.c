@@ -24,10 +24,14 @@ static const char *const types[ML_TYPE_REFS] = {
     "array", "map", "text", "xml-element", "xml-fragment", "xml-hook", "xml-text",
 };
 
-/* How the two layouts differ. */
+#define PIECE_BYTES ((size_t)64 * 1024)
+
+/* How the two layouts differ, and where lines go when there are enough of them. */
 struct show {
     struct ml_writer *out;
     bool json;
+    enum ml_err (*emit)(void *to, struct ml_slice lines); /* NULL: they stay in `out` */
+    void *to;
 };
 
 static void put(struct show *w, const char *text)
@@ -185,15 +189,26 @@ static void put_range(struct show *w, const char *kind, ml_client_id client, uin
     put_number(w, "len", len);
 }
 
-static void end_line(struct show *w)
+static enum ml_err emit_lines(struct show *w)
 {
-    put(w, w->json ? "}\n" : "\n");
+    enum ml_err err = w->out->err;
+
+    if (!err && w->emit && w->out->len)
+        err = w->emit(w->to, ml_writer_slice(w->out));
+    if (w->emit)
+        ml_writer_reset(w->out);
+    return err;
 }
 
-enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_engine_limits *limits,
-                           struct ml_writer *out, struct ml_diag *diag)
+static enum ml_err end_line(struct show *w)
 {
-    struct show w = {.out = out, .json = json};
+    put(w, w->json ? "}\n" : "\n");
+    return w->out->len < PIECE_BYTES ? w->out->err : emit_lines(w);
+}
+
+static enum ml_err show(struct show *w, struct ml_slice update,
+                        const struct ml_engine_limits *limits, struct ml_diag *diag)
+{
     struct ml_wire_reader r;
     struct ml_wire s;
     struct ml_wire_range range;
@@ -208,20 +223,47 @@ enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_en
             return err;
         if (!more)
             break;
-        put_range(&w, kinds[s.kind], s.client, s.clock, s.len);
-        put_place(&w, &s);
-        err = put_content(&w, &s);
+        put_range(w, kinds[s.kind], s.client, s.clock, s.len);
+        put_place(w, &s);
+        err = put_content(w, &s);
+        if (!err)
+            err = end_line(w);
         if (err)
             return err;
-        end_line(&w);
-        if (out->err)
-            return out->err;
     }
     for (;;) {
         err = ml_wire_next_range(&r, &range, &more);
         if (err || !more)
-            return err ? err : out->err;
-        put_range(&w, "delete", range.client, range.clock, range.len);
-        end_line(&w);
+            return err;
+        put_range(w, "delete", range.client, range.clock, range.len);
+        err = end_line(w);
+        if (err)
+            return err;
     }
+}
+
+enum ml_err ml_update_show(struct ml_slice update, bool json, const struct ml_engine_limits *limits,
+                           struct ml_writer *out, struct ml_diag *diag)
+{
+    struct show w = {.out = out, .json = json};
+    enum ml_err err = show(&w, update, limits, diag);
+
+    return err ? err : out->err;
+}
+
+enum ml_err ml_update_show_lines(struct ml_slice update, bool json,
+                                 const struct ml_engine_limits *limits,
+                                 enum ml_err (*emit)(void *to, struct ml_slice lines), void *to,
+                                 struct ml_diag *diag)
+{
+    struct ml_writer out;
+    struct show w = {.out = &out, .json = json, .emit = emit, .to = to};
+    enum ml_err err, last;
+
+    /* One line holds one struct: a string may take six times its bytes. */
+    ml_writer_init(&out, PIECE_BYTES * 2 + update.len * 7);
+    err = show(&w, update, limits, diag);
+    last = emit_lines(&w);
+    ml_writer_release(&out);
+    return err ? err : last;
 }

@@ -482,29 +482,32 @@ static int run_convert(const struct options *o, const struct budget *budget)
     return status;
 }
 
+static enum ml_err on_lines(void *to, struct ml_slice lines)
+{
+    int *status = to;
+
+    *status = write_out(lines);
+    return *status ? ML_EIO : ML_OK;
+}
+
 static int show_updates(struct source *s)
 {
-    struct ml_writer out;
-    int status;
-
-    ml_writer_init(&out, s->budget->output_bytes + s->budget->unfolded_bytes);
     for (;;) {
         struct ml_diag diag = {0};
         struct ml_slice update;
         bool more;
+        int status = source_next(s, &update, &more);
         enum ml_err err;
 
-        status = source_next(s, &update, &more);
         if (status || !more)
-            break;
-        ml_writer_reset(&out);
-        err = ml_update_show(update, s->o->json, &s->budget->limits, &out, &diag);
-        status = err ? source_complain(s, err, &diag) : write_out(ml_writer_slice(&out));
+            return status;
+        err =
+            ml_update_show_lines(update, s->o->json, &s->budget->limits, on_lines, &status, &diag);
         if (status)
-            break;
+            return status; /* standard output failed, which was said */
+        if (err)
+            return source_complain(s, err, &diag);
     }
-    ml_writer_release(&out);
-    return status;
 }
 
 static int run_show(const struct options *o, const struct budget *budget)
