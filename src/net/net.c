@@ -147,7 +147,8 @@ static void on_flush(uv_prepare_t *handle)
 
 static enum ml_err make_parts(struct ml_net *net)
 {
-    static const uint8_t ping[2] = {0x89, 0x00};
+    /* With a payload: libwebsockets does not report an empty pong. */
+    static const uint8_t ping[4] = {0x89, 0x02, 'm', 'l'};
     const uint8_t no_entries[1] = {0x00};
 
     net->join_buffer = malloc(ML_JOIN_BUFFER);

@@ -211,7 +211,8 @@ static void serve_waiting(struct ml_room *room)
         {
             struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
-            if (member->wants_sync && !member->is_closing && ml_member_send_state(member))
+            if (member->wants_sync && !member->is_closing &&
+                ml_member_send_state(member, room->doc))
                 ml_member_close(member, ML_CLOSE_TRY_LATER, "the state could not be sent");
         }
         if (room->snapshot_due)
@@ -246,6 +247,8 @@ static void hold(struct ml_room *room)
         room->retry_ms = room->retry_ms * 2 < RETRY_MAX_MS ? room->retry_ms * 2 : RETRY_MAX_MS;
     }
     room->retry_at_ms = now + room->retry_ms;
+    if (room->sync_waiting)
+        ml_room_read_back(room);
 }
 
 static void close_everybody(struct ml_room *room, enum ml_close why, const char *reason)

@@ -63,8 +63,8 @@ static enum ml_err send_part(void *to, struct ml_slice part, bool last)
     return ml_member_send(member, last ? ML_FRAME_STEP2 : ML_FRAME_UPDATE, part, ML_SEND_SYNC);
 }
 
-/** Answer the Step1 that waits at this member. Nothing may be staged. */
-enum ml_err ml_member_send_state(struct ml_member *member)
+/** Answer the Step1 that waits at this member from `doc`, which holds nothing staged. */
+enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
 {
     struct ml_room *room = member->room;
     struct ml_rooms *rooms = room->rooms;
@@ -75,7 +75,7 @@ enum ml_err ml_member_send_state(struct ml_member *member)
     enum ml_err err;
 
     ml_writer_init(&state, rooms->env.limits.document_bytes * 2);
-    err = ml_doc_encode_state(room->doc, vector, &state);
+    err = ml_doc_encode_state(doc, vector, &state);
     if (!err)
         err = state.err;
     if (!err && state.len <= rooms->env.limits.frame_bytes)

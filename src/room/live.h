@@ -79,6 +79,8 @@ struct ml_room {
     bool is_read_only;    /* quarantined: a record is corrupt, the good prefix is served */
     bool is_abandoned;    /* memory and journal differ for good: nobody new gets a seat */
     struct ml_load load;
+    struct ml_load read_back; /* for joiners while held */
+    bool is_reading;
 
     struct ml_list staged; /* waits for the next append */
     struct ml_list sent;   /* in the append that is under way */
@@ -150,7 +152,7 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
 enum ml_err ml_member_send(struct ml_member *member, enum ml_frame_kind kind,
                            struct ml_slice payload, enum ml_send as) ML_MUST_CHECK;
 void ml_member_close(struct ml_member *member, enum ml_close why, const char *reason);
-enum ml_err ml_member_send_state(struct ml_member *member) ML_MUST_CHECK;
+enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc) ML_MUST_CHECK;
 enum ml_err ml_member_send_vector(struct ml_member *member) ML_MUST_CHECK;
 
 /* presence.c */
@@ -163,6 +165,9 @@ void ml_room_consider_snapshot(struct ml_room *room, bool is_last);
 void ml_room_take_snapshot(struct ml_room *room);
 
 /* rooms.c */
+enum ml_err ml_room_build(struct ml_room *room, const struct ml_load *load, struct ml_diag *diag,
+                          struct ml_doc **doc_out) ML_MUST_CHECK;
+void ml_room_read_back(struct ml_room *room);
 void ml_room_free(struct ml_room *room);
 void ml_room_close_if_idle(struct ml_room *room);
 

@@ -98,7 +98,8 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
 /** No member, no request under way. */
 void ml_room_free(struct ml_room *room)
 {
-    ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting);
+    ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting &&
+              !room->is_reading);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
     ml_list_remove(&room->node);
     room->rooms->count--;
@@ -116,7 +117,7 @@ void ml_room_close_if_idle(struct ml_room *room)
 
     if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
         return;
-    if (room->member_count || room->is_appending || room->is_putting)
+    if (room->member_count || room->is_appending || room->is_putting || room->is_reading)
         return;
     if (room->is_abandoned)
         ml_room_drop_staged(room);
@@ -148,7 +149,7 @@ void ml_rooms_crash(struct ml_rooms *rooms)
             ml_blob_unref(room->put.state);
             ml_blob_unref(room->put.state_vector);
         }
-        room->is_appending = room->is_putting = false;
+        room->is_appending = room->is_putting = room->is_reading = false;
         ml_room_free(room);
     }
     ml_rooms_free(rooms);
@@ -190,34 +191,68 @@ static void seat(struct ml_member *member)
         ml_member_close(member, member->room->rooms->drain_why, "the server is restarting");
 }
 
-static enum ml_err build_document(struct ml_room *room, const struct ml_load *load,
-                                  struct ml_diag *diag)
+/** A document from what was loaded. On success *doc_out is the caller's. */
+enum ml_err ml_room_build(struct ml_room *room, const struct ml_load *load, struct ml_diag *diag,
+                          struct ml_doc **doc_out)
 {
     const struct ml_room_env *env = &room->rooms->env;
     struct ml_doc_options options = {
-        .client = env->random(env->arg) & ((1ull << 53) - 1),
+        .client = env->random(env->arg) & ML_VARUINT_MAX,
         .limits = env->limits.engine,
     };
-    enum ml_err err;
+    struct ml_doc *doc = ml_doc_new(&options);
+    enum ml_err err = doc ? ML_OK : ML_ELIMIT;
 
-    room->doc = ml_doc_new(&options);
-    if (!room->doc)
-        return ML_ELIMIT;
-    err =
-        load->snapshot ? ml_doc_apply_bytes(room->doc, ml_blob_slice(load->snapshot), diag) : ML_OK;
-    for (size_t i = 0; !err && i < load->count; i++) {
-        err = ml_doc_apply_bytes(room->doc, ml_blob_slice(load->records[i].bytes), diag);
-        if (!err) {
-            room->ops_since++;
-            room->bytes_since += load->records[i].bytes->len;
-        }
-    }
-    if (err) {
-        ml_doc_free(room->doc);
-        room->doc = NULL;
-        room->ops_since = room->bytes_since = 0;
-    }
+    if (!err && load->snapshot)
+        err = ml_doc_apply_bytes(doc, ml_blob_slice(load->snapshot), diag);
+    for (size_t i = 0; !err && i < load->count; i++)
+        err = ml_doc_apply_bytes(doc, ml_blob_slice(load->records[i].bytes), diag);
+    if (err)
+        ml_doc_free(doc);
+    else
+        *doc_out = doc;
     return err;
+}
+
+static void on_read_back(struct ml_load *load)
+{
+    struct ml_room *room = ML_CONTAINER(load, struct ml_room, read_back);
+    struct ml_doc *doc = NULL;
+    enum ml_err err = load->err;
+
+    room->is_reading = false;
+    if (!err && room->state == ML_ROOM_HELD)
+        err = ml_room_build(room, load, NULL, &doc);
+    ml_load_release(load);
+    if (!err && doc)
+        ML_LIST_EACH(node, &room->members)
+        {
+            struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+            if (member->wants_sync && !member->is_closing && ml_member_send_state(member, doc))
+                ml_member_close(member, ML_CLOSE_TRY_LATER, "the state could not be sent");
+        }
+    ml_doc_free(doc);
+    ml_room_close_if_idle(room);
+}
+
+/**
+ * A held room's document is ahead of the journal by what is staged; who joins meanwhile reads what
+ * the journal has. If that cannot be read either, joiners wait, and are sent away in the end
+ * (tick).
+ */
+void ml_room_read_back(struct ml_room *room)
+{
+    if (room->is_reading)
+        return;
+    room->is_reading = true;
+    room->read_back = (struct ml_load){
+        .org = room->org,
+        .name = room->name,
+        .max_snapshot_seq = ML_SEQ_ANY,
+        .done = on_read_back,
+    };
+    ml_journal_load(room->rooms->env.journal, &room->read_back);
 }
 
 /* Ask the journal; snapshots above `max_snapshot_seq` have turned out to be unreadable. */
@@ -243,6 +278,9 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     room->is_read_only = load->err == ML_EFORMAT;
     room->empty_since_ms = room->snapshot_at_ms = room->changed_at_ms = ml_room_now(room);
     room->policy = rooms->env.snapshot;
+    room->ops_since = load->count;
+    for (size_t i = 0; i < load->count; i++)
+        room->bytes_since += load->records[i].bytes->len;
     if (rooms->env.script) {
         ml_script_snapshot_policy(rooms->env.script, room->org, room->name, &rooms->scratch,
                                   &room->policy);
@@ -266,7 +304,7 @@ static void on_loaded(struct ml_load *load)
     enum ml_err err = load->err;
 
     if (!err || err == ML_EFORMAT) {
-        enum ml_err built = build_document(room, load, &diag);
+        enum ml_err built = ml_room_build(room, load, &diag, &room->doc);
 
         if (built && load->snapshot) {
             uint64_t below = load->snapshot_seq - 1;

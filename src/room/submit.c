@@ -146,6 +146,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     /* The update is part of the document now: it can be committed or held, not refused. */
     room->rooms->stats.updates++;
+    if (change->client_taken)
+        ml_doc_set_client(room->doc, env->random(env->arg) & ML_VARUINT_MAX);
     ml_room_trace(from->identity.session, message_no, "apply");
     waits = change->was_pending || change->pending_dropped;
     if (!change->bytes.len && !waits)
@@ -187,5 +189,9 @@ enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
     if (!member->wants_sync)
         member->room->sync_waiting++;
     member->wants_sync = true;
-    return ml_room_is_staging(member->room) ? ML_OK : ml_member_send_state(member);
+    if (!ml_room_is_staging(member->room))
+        return ml_member_send_state(member, member->room->doc);
+    if (member->room->state == ML_ROOM_HELD)
+        ml_room_read_back(member->room);
+    return ML_OK;
 }

@@ -27,6 +27,7 @@
 
 #define TICK_MS          50
 #define DRAIN_MAX_MS     20000
+#define NOT_READY_MS     10000
 #define SNAPSHOT_OPS     1000
 #define SNAPSHOT_BYTES   (1u << 20)
 #define SNAPSHOT_IDLE_MS (5 * 60 * 1000)
@@ -48,6 +49,8 @@ struct server {
     uv_signal_t signals[3];
     enum phase phase;
     uint64_t drain_until_ms;
+    unsigned ticks;
+    uint64_t held_since_ms; /* some room cannot commit; 0: all can */
 };
 
 static uint64_t mono_ms(void *arg)
@@ -106,6 +109,20 @@ static void on_net_closed(void *arg)
     /* What the last sessions staged is still being committed; rooms end by themselves (on_tick). */
 }
 
+/* A node whose journal cannot be written says so after a while (reliability F-13). */
+static void watch_journal(struct server *s)
+{
+    uint64_t now = ml_clock_mono_ms();
+    struct ml_rooms_stats stats;
+
+    ml_rooms_stats(s->rooms, &stats);
+    if (!stats.held_rooms)
+        s->held_since_ms = 0;
+    else if (!s->held_since_ms)
+        s->held_since_ms = now;
+    ml_net_set_ready(s->net, !s->held_since_ms || now - s->held_since_ms < NOT_READY_MS);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct server *s = timer->data;
@@ -114,6 +131,8 @@ static void on_tick(uv_timer_t *timer)
         ml_rooms_tick(s->rooms);
     switch (s->phase) {
     case SERVING:
+        if (++s->ticks % (1000 / TICK_MS) == 0)
+            watch_journal(s);
         break;
     case DRAINING: {
         bool is_late = ml_clock_mono_ms() > s->drain_until_ms;
