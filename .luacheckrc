@@ -1,6 +1,6 @@
 std = "luajit"
-max_line_length = 120
+max_line_length = 140
 self = false
 exclude_files = { "www/**", "build/**", "data/**", "node_modules/**", "**/node_modules/**" }
-files["spec/**"] = { std = "+busted", max_line_length = 160 }
-files["plugins/**/spec/**"] = { std = "+busted" }
+files["spec/**"] = { std = "+busted", max_line_length = false }
+files["plugins/**/spec/**"] = { std = "+busted", max_line_length = false }

@@ -1,7 +1,6 @@
 -- Policies at work in the real process: refused edits go back on every screen, doors have reasons, snapshots a cadence.
 local cjson = require "cjson"
 local process = require "process"
-local Text = require "text"
 local WebSocket = require "websocket"
 local World = require "world"
 

@@ -10,9 +10,9 @@
 
 /** Who it is. Fixed size, so that a member holds its own copy and nothing dangles. */
 struct ml_identity {
-    char user[256];      /* id; "" is nobody */
+    char user[256]; /* id; "" is nobody */
     char name[128];
-    char session[40];    /* id of this connection, random: idempotency key of its records */
+    char session[40];      /* id of this connection, random: idempotency key of its records */
     int64_t expires_at_ms; /* 0: never */
 };
 
@@ -26,8 +26,8 @@ enum ml_may {
 };
 
 struct ml_grant {
-    unsigned may;        /* bits of ml_may */
-    int64_t until_ms;    /* monotonic; 0: as long as the session */
+    unsigned may;     /* bits of ml_may */
+    int64_t until_ms; /* monotonic; 0: as long as the session */
 };
 
 static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
@@ -38,7 +38,8 @@ static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
 /** Open mode: a guest with a fresh session id. */
 void ml_identity_guest(struct ml_identity *out);
 /** Copies; what is too long is cut at a character. Gives it a fresh session id. */
-void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name, int64_t expires_at_ms);
+void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name,
+                      int64_t expires_at_ms);
 /** Everything an editor may do. */
 struct ml_grant ml_grant_editor(void);
 

@@ -7,8 +7,8 @@
  *   varbytes   varuint length, bytes
  *   varstring  varuint length in bytes, UTF-8
  *
- * Source: lib0 0.2.120, encoding.js and decoding.js. Different from it on purpose: at most ten bytes
- * and 2^53-1 for a number, and every read is checked against the end.
+ * Source: lib0 0.2.120, encoding.js and decoding.js. Different from it on purpose: at most ten
+ * bytes and 2^53-1 for a number, and every read is checked against the end.
  */
 #ifndef ML_BASE_CODEC_H
 #define ML_BASE_CODEC_H
@@ -60,14 +60,17 @@ static inline enum ml_err ML_MUST_CHECK ml_read_varuint(struct ml_reader *r, uin
 }
 
 /** Sign and magnitude apart, because the run-length columns of V2 give meaning to negative zero. */
-enum ml_err ml_read_varint(struct ml_reader *r, uint64_t *magnitude_out, bool *negative_out) ML_MUST_CHECK;
+enum ml_err ml_read_varint(struct ml_reader *r, uint64_t *magnitude_out,
+                           bool *negative_out) ML_MUST_CHECK;
 
 /** `len` raw bytes, borrowed from the input. */
 enum ml_err ml_read_bytes(struct ml_reader *r, size_t len, struct ml_slice *out) ML_MUST_CHECK;
 /** varbytes, borrowed from the input. */
 enum ml_err ml_read_varbytes(struct ml_reader *r, struct ml_slice *out) ML_MUST_CHECK;
-/** varstring; refuses broken UTF-8. @param units_utf16_out  its length in UTF-16 units, may be NULL */
-enum ml_err ml_read_varstring(struct ml_reader *r, struct ml_slice *out, size_t *units_utf16_out) ML_MUST_CHECK;
+/** varstring; refuses broken UTF-8. @param units_utf16_out  its length in UTF-16 units, may be NULL
+ */
+enum ml_err ml_read_varstring(struct ml_reader *r, struct ml_slice *out,
+                              size_t *units_utf16_out) ML_MUST_CHECK;
 
 /**
  * Growing bytes with a ceiling. Errors stick: after the first one every write does nothing, and
@@ -89,7 +92,8 @@ static inline void ml_writer_reset(struct ml_writer *w)
     w->err = ML_OK;
 }
 
-/** Room for `more` bytes at the end; false (and err = ML_ELIMIT) if over the ceiling or out of memory. */
+/** Room for `more` bytes at the end; false (and err = ML_ELIMIT) if over the ceiling or out of
+ * memory. */
 bool ml_writer_grow(struct ml_writer *w, size_t more);
 
 static inline bool ml_writer_reserve(struct ml_writer *w, size_t more)

@@ -6,10 +6,9 @@
 
 static const struct {
     const char *name, *text;
-} table[] = {
-    [ML_OK] = {"OK", "fine"},
+} table[] = {[ML_OK] = {"OK", "fine"},
 #define X(name, text) [ML_##name] = {#name, text},
-    ML_ERR_MAP(X)
+             ML_ERR_MAP(X)
 #undef X
 };
 
@@ -23,7 +22,8 @@ const char *ml_err_text(enum ml_err err)
     return (size_t)err < sizeof table / sizeof *table ? table[err].text : "unknown error";
 }
 
-enum ml_err ml_diag_set(struct ml_diag *diag, enum ml_err err, size_t offset, const char *format, ...)
+enum ml_err ml_diag_set(struct ml_diag *diag, enum ml_err err, size_t offset, const char *format,
+                        ...)
 {
     va_list args;
 

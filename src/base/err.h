@@ -42,8 +42,9 @@ const char *ml_err_name(enum ml_err err);
 /** The sentence beside the name. Static. */
 const char *ml_err_text(enum ml_err err);
 
-/** Fill `diag` (may be NULL) and hand `err` through, so that a failing line can return in one go. */
-enum ml_err ml_diag_set(struct ml_diag *diag, enum ml_err err, size_t offset, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/** Fill `diag` (may be NULL) and hand `err` through, so that a failing line can return in one go.
+ */
+enum ml_err ml_diag_set(struct ml_diag *diag, enum ml_err err, size_t offset, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
 
 #endif

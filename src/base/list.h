@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Intrusive doubly linked list: the node stands inside the thing. A list head is a node of a ring. */
+/* Intrusive doubly linked list: the node stands inside the thing. A list head is a node of a ring.
+ */
 #ifndef ML_BASE_LIST_H
 #define ML_BASE_LIST_H
 
@@ -11,7 +12,7 @@ struct ml_list {
 };
 
 /** The struct of `type` whose field `field` is `node`. */
-#define ML_CONTAINER(node, type, field) ((type *)(void *)((char *)(node) - offsetof(type, field)))
+#define ML_CONTAINER(node, type, field) ((type *)(void *)((char *)(node)-offsetof(type, field)))
 
 /* `node` may be removed (and freed) inside the loop: the step is taken before the body. */
 #define ML_LIST_EACH(node, head)                                                                   \

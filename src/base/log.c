@@ -19,7 +19,8 @@ static void sink_stderr(enum ml_log_level level, const char *line)
 
     (void)gmtime_r(&seconds, &tm);
     (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)fprintf(stderr, "%s.%03dZ %s %s\n", stamp, (int)(now_ms % 1000), level_names[level], line);
+    (void)fprintf(stderr, "%s.%03dZ %s %s\n", stamp, (int)(now_ms % 1000), level_names[level],
+                  line);
 }
 
 static atomic_int max_level = ML_LOG_INFO;

@@ -2,7 +2,8 @@
 /*
  * A line is an event name and key=value pairs:  room.loaded doc=… updates=812 ms=14
  * Never document text, tokens, cookies or whole URLs. Text from outside goes through ML_LOG_TEXT,
- * which escapes control bytes. Base, engine and proto never log; edges log once, where an error stops.
+ * which escapes control bytes. Base, engine and proto never log; edges log once, where an error
+ * stops.
  */
 #ifndef ML_BASE_LOG_H
 #define ML_BASE_LOG_H

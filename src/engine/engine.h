@@ -6,7 +6,8 @@
  * Memory: a document owns its structs and content in its own slabs; what a call hands out lives in
  * the caller's arena or writer. Positions are UTF-16 units (`_utf16`), clocks are Yjs clocks.
  *
- * The life of an edit: bytes -- ml_update_decode --> update (checked, immutable, document untouched)
+ * The life of an edit: bytes -- ml_update_decode --> update (checked, immutable, document
+ * untouched)
  * -- ml_doc_apply --> change (what became visible, and the bytes of the record).
  */
 #ifndef ML_ENGINE_ENGINE_H
@@ -22,15 +23,15 @@ typedef uint64_t ml_client_id;
 
 /** Ceilings. A zero field means the default beside it. One struct is shared by many documents. */
 struct ml_engine_limits {
-    size_t update_bytes;         /* 64 MiB: one encoded update or state (sockets use less) */
-    size_t doc_bytes;            /* 256 MiB: memory of one document; beyond: ML_ELIMIT, unchanged */
-    size_t pending_bytes;        /* 1 MiB: parked structs and delete ranges of one document */
-    uint32_t pending_structs;    /* 10 000 */
-    uint32_t update_structs;     /* 2 000 000: structs of one V2 update (V1 is bounded by its bytes) */
-    uint32_t type_depth;         /* 128: shared types inside shared types */
-    uint32_t any_depth;          /* 64: Any and JSON values */
-    uint32_t key_bytes;          /* 4 096: map keys, attribute, format and element names */
-    uint32_t clients;            /* 100 000 client ids in one document */
+    size_t update_bytes;      /* 64 MiB: one encoded update or state (sockets use less) */
+    size_t doc_bytes;         /* 256 MiB: memory of one document; beyond: ML_ELIMIT, unchanged */
+    size_t pending_bytes;     /* 1 MiB: parked structs and delete ranges of one document */
+    uint32_t pending_structs; /* 10 000 */
+    uint32_t update_structs;  /* 2 000 000: structs of one V2 update (V1 is bounded by its bytes) */
+    uint32_t type_depth;      /* 128: shared types inside shared types */
+    uint32_t any_depth;       /* 64: Any and JSON values */
+    uint32_t key_bytes;       /* 4 096: map keys, attribute, format and element names */
+    uint32_t clients;         /* 100 000 client ids in one document */
 };
 
 struct ml_doc;    /* one document; opaque */
@@ -72,24 +73,35 @@ const struct ml_update_facts *ml_update_facts(const struct ml_update *update);
 bool ml_update_is_empty(const struct ml_update *update);
 
 enum ml_edit_kind {
-    ML_EDIT_GC, ML_EDIT_DELETED, ML_EDIT_JSON, ML_EDIT_BINARY, ML_EDIT_STRING, ML_EDIT_EMBED,
-    ML_EDIT_FORMAT, ML_EDIT_TYPE, ML_EDIT_ANY, ML_EDIT_DOC,
+    ML_EDIT_GC,
+    ML_EDIT_DELETED,
+    ML_EDIT_JSON,
+    ML_EDIT_BINARY,
+    ML_EDIT_STRING,
+    ML_EDIT_EMBED,
+    ML_EDIT_FORMAT,
+    ML_EDIT_TYPE,
+    ML_EDIT_ANY,
+    ML_EDIT_DOC,
 };
 
 /** One struct as it stands in an update. All slices borrow from the update's bytes. */
 struct ml_edit {
     ml_client_id client;
     uint64_t clock;
-    uint64_t len;              /* units */
+    uint64_t len; /* units */
     enum ml_edit_kind kind;
-    struct ml_slice root;      /* root name, if the struct names its parent so; else .ptr NULL */
-    struct ml_slice key;       /* map key on the wire; else .ptr NULL */
-    struct ml_slice content;   /* String: the text; others: the encoded V1 body */
+    struct ml_slice root;    /* root name, if the struct names its parent so; else .ptr NULL */
+    struct ml_slice key;     /* map key on the wire; else .ptr NULL */
+    struct ml_slice content; /* String: the text; others: the encoded V1 body */
 };
 
 /** Walk the structs in wire order: `*cursor` starts zeroed ({0}); false at the end. */
-struct ml_edit_cursor { uint64_t section, index, offset, clock; };
-bool ml_update_next_edit(const struct ml_update *update, struct ml_edit_cursor *cursor, struct ml_edit *out);
+struct ml_edit_cursor {
+    uint64_t section, index, offset, clock;
+};
+bool ml_update_next_edit(const struct ml_update *update, struct ml_edit_cursor *cursor,
+                         struct ml_edit *out);
 
 /**
  * One update equal to all of `updates` (V1), without a document; byte-equal to Yjs' mergeUpdates.
@@ -115,8 +127,9 @@ enum ml_err ml_update_convert(struct ml_slice update, enum ml_update_format from
                               struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
 
 /**
- * A V1 state that ml_doc_encode_state wrote, as V2; byte-equal to Yjs' encodeStateAsUpdateV2. Not the
- * same as convert, which clears a struct's key bit where the key is not on the wire, as Yjs does.
+ * A V1 state that ml_doc_encode_state wrote, as V2; byte-equal to Yjs' encodeStateAsUpdateV2. Not
+ * the same as convert, which clears a struct's key bit where the key is not on the wire, as Yjs
+ * does.
  */
 enum ml_err ml_state_to_v2(struct ml_slice state, const struct ml_engine_limits *limits,
                            struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
@@ -132,13 +145,13 @@ enum ml_err ml_update_show_lines(struct ml_slice update, bool json,
 
 /**
  * Cut a V1 update into self-contained updates of about `part_bytes` each, so that no single frame
- * of a first sync takes too long. Calls `emit` in order. A long text is cut between characters; other
- * structs are never cut.
+ * of a first sync takes too long. Calls `emit` in order. A long text is cut between characters;
+ * other structs are never cut.
  */
 enum ml_err ml_update_split(struct ml_slice update, size_t part_bytes,
                             const struct ml_engine_limits *limits, struct ml_arena *scratch,
-                            enum ml_err (*emit)(void *to, struct ml_slice part, bool last), void *to,
-                            struct ml_diag *diag) ML_MUST_CHECK;
+                            enum ml_err (*emit)(void *to, struct ml_slice part, bool last),
+                            void *to, struct ml_diag *diag) ML_MUST_CHECK;
 
 /** Is this a well-formed state vector? */
 enum ml_err ml_state_vector_check(struct ml_slice state_vector, struct ml_diag *diag) ML_MUST_CHECK;
@@ -158,7 +171,8 @@ void ml_doc_free(struct ml_doc *doc);
 /** Write as another client from now on: after client_taken, with a fresh random id. */
 void ml_doc_set_client(struct ml_doc *doc, ml_client_id client);
 
-/** Give back the spare memory blocks that this thread's documents share. Call before a thread ends. */
+/** Give back the spare memory blocks that this thread's documents share. Call before a thread ends.
+ */
 void ml_engine_thread_end(void);
 
 /** What a policy decided about an update before it is integrated. */
@@ -174,17 +188,20 @@ struct ml_verdict {
 
 /** What became visible when an update was integrated. Lives in the scratch arena of the call. */
 struct ml_change {
-    /** V1 update that brings a replica from before to after: the record. Empty slice: nothing new. */
+    /** V1 update that brings a replica from before to after: the record. Empty slice: nothing new.
+     */
     struct ml_slice bytes;
     bool is_received; /* `bytes` are the received ones (same pointer) */
     bool was_pending; /* some structs or deletes of this update wait for others */
     /**
-     * Something that would have to wait was dropped: pending is full, or a refused update deletes units
-     * that are not here yet. The peer's replica may differ from now on: sync with it from the start.
+     * Something that would have to wait was dropped: pending is full, or a refused update deletes
+     * units that are not here yet. The peer's replica may differ from now on: sync with it from the
+     * start.
      */
     bool pending_dropped;
-    bool undone;      /* a verdict refused it */
-    bool client_taken; /* it has structs under the document's own id: go on with ml_doc_set_client */
+    bool undone; /* a verdict refused it */
+    bool
+        client_taken; /* it has structs under the document's own id: go on with ml_doc_set_client */
     uint64_t inserted_units, deleted_units;
 };
 
@@ -207,13 +224,14 @@ enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
                          const struct ml_change **change_out) ML_MUST_CHECK;
 
 /**
- * Did the heap refuse in the middle of a change? The document is of no use then: every call that can
- * answers ML_ELIMIT, and the owner throws it away and loads it again.
+ * Did the heap refuse in the middle of a change? The document is of no use then: every call that
+ * can answers ML_ELIMIT, and the owner throws it away and loads it again.
  */
 bool ml_doc_is_broken(const struct ml_doc *doc);
 
 /** ml_update_decode and ml_doc_apply in one, for loading and for tests. */
-enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes,
+                               struct ml_diag *diag) ML_MUST_CHECK;
 
 /** Would applying it change nothing (structs and deletions all known)? */
 bool ml_doc_contains(const struct ml_doc *doc, const struct ml_update *update);

@@ -21,7 +21,9 @@
  *
  *  [G1] runs of one update lie one after the other in `run`, in wire order;
  *  [G2] a reader is the index of its current run; it ends with a run that has LAST;
- *  [G3] the last struct written is held back while it is a GC, because GCs of two readers join.
+ *  [G3] the last struct written is held back while it is a GC, because GCs of two readers join;
+ *  [G4] the delete set of the first update that has one is copied as it is if no other has any and
+ * it is in normal form; only then no range is held in memory.
  */
 #include <stdlib.h>
 
@@ -67,6 +69,9 @@ struct merge {
     size_t heap_count, heap_cap;
     int32_t stamp;
     struct ml_wire_ranges ranges;
+    /* [G4]: the only delete set so far, as its bytes and as a reader that stands before it. */
+    struct ml_slice only_set;
+    struct ml_wire_reader only_reader;
 };
 
 /* What is being written for one client. */
@@ -229,6 +234,82 @@ static enum ml_err walk_section(struct merge *m, struct ml_wire_reader *r)
     }
 }
 
+/* Over a delete set. *plain: it has ranges, and writing them again would give the same bytes. */
+static enum ml_err scan_ranges(struct ml_wire_reader *r, bool *any, bool *plain)
+{
+    const uint8_t *began = r->in.pos;
+    struct ml_wire_range last = {0};
+    size_t len = 0, clients = 0, of_client = 0;
+
+    *any = false;
+    *plain = true;
+    for (;;) {
+        struct ml_wire_range range;
+        bool more, same;
+        enum ml_err err = ml_wire_next_range(r, &range, &more);
+
+        if (err)
+            return err;
+        if (!more)
+            break;
+        same = *any && range.client == last.client;
+        if (*any && (same ? range.clock <= last.clock + last.len : range.client > last.client))
+            *plain = false;
+        if (!same) {
+            len += ml_varuint_bytes(of_client) * (clients > 0) + ml_varuint_bytes(range.client);
+            clients++;
+            of_client = 0;
+        }
+        len += ml_varuint_bytes(range.clock) + ml_varuint_bytes(range.len);
+        of_client++;
+        *any = true;
+        last = range;
+    }
+    len += ml_varuint_bytes(of_client) + ml_varuint_bytes(clients);
+    *plain = *plain && *any && len == (size_t)(r->in.pos - began);
+    return ML_OK;
+}
+
+static enum ml_err walk_ranges(struct merge *m, struct ml_wire_reader *r)
+{
+    struct ml_wire_reader before = *r;
+    bool any, plain;
+    enum ml_err err;
+
+    if (!m->only_set.ptr && !m->ranges.count) {
+        err = scan_ranges(r, &any, &plain);
+        if (err || !any)
+            return err;
+        before.diag = NULL;
+        if (plain) {
+            m->only_set = ml_slice_make(before.in.pos, (size_t)(r->in.pos - before.in.pos));
+            m->only_reader = before;
+            return ML_OK;
+        }
+        return ml_wire_ranges_read(&m->ranges, &before, true);
+    }
+    if (m->only_set.ptr) {
+        err = scan_ranges(r, &any, &plain);
+        if (err || !any)
+            return err;
+        m->only_set = ml_slice_make(NULL, 0);
+        err = ml_wire_ranges_read(&m->ranges, &m->only_reader, true);
+        return err ? err : ml_wire_ranges_read(&m->ranges, &before, true);
+    }
+    return ml_wire_ranges_read(&m->ranges, r, true);
+}
+
+static void write_ranges(struct merge *m, struct ml_writer *out)
+{
+    if (m->only_set.ptr) {
+        ml_write_bytes(out, m->only_set);
+        return;
+    }
+    if (m->ranges.count)
+        m->ranges.count = ml_wire_normalize_ranges(m->ranges.item, m->ranges.count);
+    ml_wire_write_ranges(out, m->ranges.item, m->ranges.count);
+}
+
 static enum ml_err walk_update(struct merge *m, struct ml_slice update, struct ml_diag *diag)
 {
     size_t reader = m->runs, section;
@@ -264,7 +345,7 @@ static enum ml_err walk_update(struct merge *m, struct ml_slice update, struct m
         m->run[m->runs - 1].flags |= RUN_LAST;
         wait_in_slot(m, (uint32_t)reader, m->stamp++);
     }
-    return ml_wire_ranges_read(&m->ranges, &r, true);
+    return walk_ranges(m, &r);
 }
 
 /* ---- Readers in order ------------------------------------------------------------------------ */
@@ -604,9 +685,7 @@ enum ml_err ml_updates_merge(const struct ml_slice *updates, size_t count,
         err = out->err;
     } else if (!err) {
         err = merge_clients(&m, out);
-        m.ranges.count =
-            m.ranges.count ? ml_wire_normalize_ranges(m.ranges.item, m.ranges.count) : 0;
-        ml_wire_write_ranges(out, m.ranges.item, m.ranges.count);
+        write_ranges(&m, out);
         err = err ? err : out->err;
     }
     release(&m);

@@ -5,9 +5,9 @@
  * transaction (REL-20).
  *
  * Three implementations behind one struct: memory (tests, `store = "memory:"`), SQLite, PostgreSQL.
- * Every call is a request that the caller owns until its `done` runs. `done` runs later, on the loop
- * thread that made the request, never from inside the call. Cancelling is not possible: whoever
- * closes waits for `done`.
+ * Every call is a request that the caller owns until its `done` runs. `done` runs later, on the
+ * loop thread that made the request, never from inside the call. Cancelling is not possible:
+ * whoever closes waits for `done`.
  *
  * Order: appends of one document finish in the order in which they were made, so do its snapshots,
  * so do its loads. Between these three there is no order, but what was answered is seen: a load
@@ -31,20 +31,20 @@ struct ml_journal;
 struct ml_journal_node {
     struct ml_list link;
     int kind;
-    bool refused;           /* answered without being tried: the error is set already */
+    bool refused; /* answered without being tried: the error is set already */
     uint8_t codec;
     struct ml_blob *packed; /* a snapshot on its way from packing to storing */
 };
 
 /** Who did it, for a record. Slices borrow from the caller until `done`. */
 struct ml_record {
-    struct ml_blob *bytes;     /* V1 update: the result, after undo and amendments */
-    struct ml_slice author;    /* user id; empty: the server */
-    struct ml_slice session;   /* idempotency key, first half (REL-14); empty: none */
-    uint64_t message_no;       /* second half: grows with every message of that session */
-    int64_t at_ms;             /* server's wall clock */
-    uint64_t seq;              /* result: its number (also for a repeat that was there already) */
-    bool repeated;             /* result: the key was in the journal; nothing was inserted */
+    struct ml_blob *bytes;   /* V1 update: the result, after undo and amendments */
+    struct ml_slice author;  /* user id; empty: the server */
+    struct ml_slice session; /* idempotency key, first half (REL-14); empty: none */
+    uint64_t message_no;     /* second half: grows with every message of that session */
+    int64_t at_ms;           /* server's wall clock */
+    uint64_t seq;            /* result: its number (also for a repeat that was there already) */
+    bool repeated;           /* result: the key was in the journal; nothing was inserted */
 };
 
 /**
@@ -57,18 +57,18 @@ struct ml_record {
  */
 struct ml_append {
     /* request */
-    struct ml_slice org, name;     /* borrowed until done */
-    struct ml_record *records;     /* borrowed until done; seq and repeated are filled in */
+    struct ml_slice org, name; /* borrowed until done */
+    struct ml_record *records; /* borrowed until done; seq and repeated are filled in */
     size_t count;
-    uint64_t expected_head;        /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
+    uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
     void (*done)(struct ml_append *append);
     /* result */
-    enum ml_err err;               /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
-                                      with the same keys; ML_ENOTFOUND: deleted (tombstone);
-                                      ML_EBUSY: too much is waiting, nothing was tried; ML_ELIMIT: too
-                                      large for ever; ML_EFORMAT: the stored document is damaged;
-                                      ML_ECLOSED: asked after close */
-    uint64_t head;                 /* after the commit */
+    enum ml_err err; /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
+                        with the same keys; ML_ENOTFOUND: deleted (tombstone);
+                        ML_EBUSY: too much is waiting, nothing was tried; ML_ELIMIT: too
+                        large for ever; ML_EFORMAT: the stored document is damaged;
+                        ML_ECLOSED: asked after close */
+    uint64_t head;   /* after the commit */
     struct ml_diag diag;
     /* private */
     struct ml_journal_node node;
@@ -88,16 +88,16 @@ struct ml_stored {
 struct ml_load {
     /* request */
     struct ml_slice org, name;
-    uint64_t max_snapshot_seq;     /* ML_SEQ_ANY: the newest; 0: none, from the first record */
-    uint64_t after_seq;            /* not 0: no snapshot, only records after this seq */
+    uint64_t max_snapshot_seq; /* ML_SEQ_ANY: the newest; 0: none, from the first record */
+    uint64_t after_seq;        /* not 0: no snapshot, only records after this seq */
     void (*done)(struct ml_load *load);
     /* result: belongs to the caller, freed by ml_load_release */
-    enum ml_err err;               /* ML_OK (also for a document that does not exist: head 0),
-                                      ML_EFORMAT: a record is corrupt or missing; `records` holds the
-                                      good prefix and diag names the seq; ML_ENOTFOUND: tombstone; ML_EIO */
+    enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
+                        ML_EFORMAT: a record is corrupt or missing; `records` holds the
+                        good prefix and diag names the seq; ML_ENOTFOUND: tombstone; ML_EIO */
     bool exists;
     uint64_t epoch, head, snapshot_seq;
-    struct ml_blob *snapshot;      /* V1 state; NULL: none */
+    struct ml_blob *snapshot; /* V1 state; NULL: none */
     struct ml_stored *records;
     size_t count;
     struct ml_diag diag;
@@ -114,14 +114,14 @@ struct ml_snapshot_put {
     /* request */
     struct ml_slice org, name;
     uint64_t seq, epoch;
-    struct ml_blob *state;         /* V1 state; stored compressed */
+    struct ml_blob *state; /* V1 state; stored compressed */
     struct ml_blob *state_vector;
     int64_t at_ms;
-    uint32_t keep;                 /* unpinned snapshots that stay; at least 3 */
+    uint32_t keep; /* unpinned snapshots that stay; at least 3 */
     void (*done)(struct ml_snapshot_put *put);
     /* result */
-    enum ml_err err;               /* ML_ECONFLICT: a newer one, or another epoch, is there, or seq is
-                                      beyond the head; ML_ENOTFOUND; ML_EIO */
+    enum ml_err err; /* ML_ECONFLICT: a newer one, or another epoch, is there, or seq is
+                        beyond the head; ML_ENOTFOUND; ML_EIO */
     struct ml_diag diag;
     /* private */
     struct ml_journal_node node;
@@ -151,7 +151,7 @@ void ml_list_documents_release(struct ml_list_documents *list);
 
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
-    uint64_t waiting_bytes;        /* appended, not yet answered */
+    uint64_t waiting_bytes; /* appended, not yet answered */
     uint64_t commit_us_sum;
 };
 
@@ -207,13 +207,16 @@ enum ml_journal_fault {
     ML_FAULT_FAIL,    /* not committed, ML_EIO */
     ML_FAULT_UNKNOWN, /* committed, but answers ML_EIO */
 };
-void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault, unsigned transactions);
+void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault,
+                             unsigned transactions);
 
 /** Called for every record of a transaction, before anybody is answered. */
-typedef void (*ml_journal_commit_hook)(void *arg, struct ml_slice org, struct ml_slice name, uint64_t seq,
-                                       struct ml_slice bytes);
-void ml_journal_memory_on_commit(struct ml_journal *journal, ml_journal_commit_hook hook, void *arg);
-/** The process that asked has died: requests that wait are dropped, neither carried out nor answered. */
+typedef void (*ml_journal_commit_hook)(void *arg, struct ml_slice org, struct ml_slice name,
+                                       uint64_t seq, struct ml_slice bytes);
+void ml_journal_memory_on_commit(struct ml_journal *journal, ml_journal_commit_hook hook,
+                                 void *arg);
+/** The process that asked has died: requests that wait are dropped, neither carried out nor
+ * answered. */
 void ml_journal_memory_forget(struct ml_journal *journal);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listener: accepts on its own socket, counts per address, and hands over. A port belongs to one
- * process: two servers that share one would deal clients out in turn.
+ * The listener: accepts on its own socket, counts per address, and hands over. A port belongs to
+ * one process: two servers that share one would deal clients out in turn.
  *
  *   - at most ACCEPTS_A_TURN connections before the sessions get their turn again;
  *   - accepts_per_second from elsewhere than loopback, then the kernel's queue has to do;

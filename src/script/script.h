@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lua runs, within bounds. Loads plugins (manifest, config, code), keeps them in a sandbox, calls
- * their hooks through one function under a time, instruction and memory budget, and combines several
- * answers into one (plugin-api: first, veto, fold, merge, each). Knows nothing of rooms and sockets:
- * it is handed facts and answers with decisions.
+ * their hooks through one function under a time, instruction and memory budget, and combines
+ * several answers into one (plugin-api: first, veto, fold, merge, each). Knows nothing of rooms and
+ * sockets: it is handed facts and answers with decisions.
  *
  * One ml_script belongs to one loop thread. No call waits; answers borrow from the scratch arena.
  *
@@ -24,31 +24,33 @@ struct ml_script;
 /* ---- Start and stop -------------------------------------------------------------------------- */
 
 struct ml_script_limits {
-    uint32_t hook_ms;       /* hard deadline of a no-wait hook; 0: 10 */
-    size_t memory_bytes;    /* of the Lua state; 0: 16 MiB */
+    uint32_t hook_ms;    /* hard deadline of a no-wait hook; 0: 10 */
+    size_t memory_bytes; /* of the Lua state; 0: 16 MiB */
 };
 
-/** One plugin that the operator switched on, with its configuration as JSON (an object) or empty. */
+/** One plugin that the operator switched on, with its configuration as JSON (an object) or empty.
+ */
 struct ml_script_plugin {
-    struct ml_slice name;        /* folder name */
+    struct ml_slice name; /* folder name */
     struct ml_slice config_json;
 };
 
 struct ml_script_options {
-    struct ml_slice plugins_dir; /* holds NAME/plugin.lua and NAME/init.lua; empty: only built-in ones */
+    struct ml_slice
+        plugins_dir; /* holds NAME/plugin.lua and NAME/init.lua; empty: only built-in ones */
     const struct ml_script_plugin *plugins;
     size_t plugin_count;
     struct ml_script_limits limits;
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
-    int64_t (*wall_ms)(void);    /* for ml.time.now; NULL: the real clock */
-    uint64_t (*mono_ms)(void);   /* for the breaker and ml.time.mono; NULL: the real clock */
-    struct ml_slice lua_dir;     /* moonloom/NAME.lua there override the built-in ones; empty: none */
+    int64_t (*wall_ms)(void);  /* for ml.time.now; NULL: the real clock */
+    uint64_t (*mono_ms)(void); /* for the breaker and ml.time.mono; NULL: the real clock */
+    struct ml_slice lua_dir;   /* moonloom/NAME.lua there override the built-in ones; empty: none */
 };
 
 /**
- * Load all plugins. A broken one (manifest, config, code) fails start-up with a message for a person:
- * file, field, value, rule, nearest known name.
+ * Load all plugins. A broken one (manifest, config, code) fails start-up with a message for a
+ * person: file, field, value, rule, nearest known name.
  */
 enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_diag *diag,
                           struct ml_script **script_out) ML_MUST_CHECK;
@@ -68,10 +70,10 @@ unsigned ml_script_hooks(const struct ml_script *script);
 
 /** A denial, as ml.deny(code, reason, extra) made it. Text for people. */
 struct ml_denial {
-    struct ml_slice code;   /* "<plugin>.<code>" */
+    struct ml_slice code; /* "<plugin>.<code>" */
     struct ml_slice reason;
-    bool fence;             /* mode = "fence" */
-    uint32_t status;        /* HTTP status wished for, 0: default */
+    bool fence;      /* mode = "fence" */
+    uint32_t status; /* HTTP status wished for, 0: default */
 };
 
 struct ml_script_pair {
@@ -80,7 +82,8 @@ struct ml_script_pair {
 
 /** authenticate(req): facts of a connection or request. */
 struct ml_script_request {
-    struct ml_slice method, path, ip, host, origin, token; /* token: bearer, query or protocol token */
+    struct ml_slice method, path, ip, host, origin,
+        token; /* token: bearer, query or protocol token */
     const struct ml_script_pair *headers, *query, *cookies;
     size_t header_count, query_count, cookie_count;
     bool is_websocket, tls;
@@ -90,8 +93,8 @@ struct ml_script_identity {
     struct ml_slice user, name, session;
     const struct ml_slice *roles;
     size_t role_count;
-    struct ml_slice kind;   /* "user", "guest", "service" */
-    int64_t expires_at_ms;  /* 0: never */
+    struct ml_slice kind;  /* "user", "guest", "service" */
+    int64_t expires_at_ms; /* 0: never */
 };
 
 /**
@@ -99,7 +102,8 @@ struct ml_script_identity {
  * @retval ML_EDENIED  *denial_out says why
  * @retval ML_ESCRIPT  a plugin failed: refuse, retryable
  */
-enum ml_err ml_script_authenticate(struct ml_script *script, const struct ml_script_request *request,
+enum ml_err ml_script_authenticate(struct ml_script *script,
+                                   const struct ml_script_request *request,
                                    struct ml_arena *scratch, bool *known_out,
                                    struct ml_script_identity *identity_out,
                                    struct ml_denial *denial_out) ML_MUST_CHECK;
@@ -110,9 +114,9 @@ struct ml_script_ask {
     const struct ml_script_identity *identity;
 };
 struct ml_script_grant {
-    bool given;             /* somebody granted something; false: no opinion at all */
+    bool given; /* somebody granted something; false: no opinion at all */
     bool read, write, presence, messages, history;
-    uint32_t ttl_ms;        /* 0: none */
+    uint32_t ttl_ms; /* 0: none */
 };
 enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
                                 struct ml_arena *scratch, struct ml_script_grant *grant_out,
@@ -122,8 +126,8 @@ enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script
 struct ml_scope {
     struct ml_slice org, document;
     struct ml_slice user, user_name, session;
-    const struct ml_doc *doc;   /* state before the update; for u.doc:text() and friends */
-    const char *origin;         /* "client", "sync" */
+    const struct ml_doc *doc;     /* state before the update; for u.doc:text() and friends */
+    const char *origin;           /* "client", "sync" */
     const struct ml_slice *roles; /* of the author; may be NULL */
     size_t role_count;
 };
@@ -145,20 +149,21 @@ struct ml_script_batch {
     const struct ml_slice *authors; /* user ids, distinct */
     size_t author_count;
     uint64_t from_seq, to_seq, bytes;
-    uint32_t count;                 /* records */
+    uint32_t count; /* records */
 };
 void ml_script_after_update(struct ml_script *script, const struct ml_script_batch *batch,
                             struct ml_arena *scratch);
 
 /** snapshot_policy(ref): earliest of each; what nobody sets stays as it came in. */
 struct ml_snapshot_policy {
-    uint64_t every_ops;     /* 0: not by count */
+    uint64_t every_ops; /* 0: not by count */
     uint64_t every_bytes;
     uint64_t every_ms, idle_ms, min_gap_ms;
     bool on_unload, on_shutdown;
 };
-void ml_script_snapshot_policy(struct ml_script *script, struct ml_slice org, struct ml_slice document,
-                               struct ml_arena *scratch, struct ml_snapshot_policy *policy);
+void ml_script_snapshot_policy(struct ml_script *script, struct ml_slice org,
+                               struct ml_slice document, struct ml_arena *scratch,
+                               struct ml_snapshot_policy *policy);
 
 struct ml_script_stats {
     uint64_t calls, denials, errors, timeouts, memory_faults;
@@ -177,7 +182,7 @@ void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out
  * @retval ML_EFORMAT  syntax, run-time error, a value that is no data; diag->offset is the line
  * @retval ML_ENOTFOUND  no such file
  */
-enum ml_err ml_settings_read(const char *path, struct ml_writer *json_out, struct ml_writer *lines_out,
-                             struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_settings_read(const char *path, struct ml_writer *json_out,
+                             struct ml_writer *lines_out, struct ml_diag *diag) ML_MUST_CHECK;
 
 #endif

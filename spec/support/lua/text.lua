@@ -44,7 +44,7 @@ local function advance(self, client, clock)
 end
 
 --- Where `unit` goes between `left` (a unit or the head) and `right` (a unit or nil).
-local function place(self, unit, left, right)
+local function place(unit, left, right)
   local before, conflicting = {}, {}
   local other = left.next
   while other and other ~= right do
@@ -90,7 +90,7 @@ local function integrate(self, run)
       unit.next = previous.next -- nothing can have come between them yet
       previous.next = unit
     else
-      place(self, unit, left or self.head, unit.right_origin and self.units[unit.right_origin])
+      place(unit, left or self.head, unit.right_origin and self.units[unit.right_origin])
     end
     if self.doomed[unit.id] then unit.deleted, self.doomed[unit.id] = true, nil end
     self.units[unit.id] = unit

@@ -86,7 +86,8 @@ export class Server {
     }
     let command = this.bin;
     if (this.wrap) [command, args] = this.wrap(command, args);
-    const child = spawn(command, args, {
+    // It does not outlive the spec, even if that is killed.
+    const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", command, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...this.env },
       cwd: this.data,

@@ -132,7 +132,7 @@ static const struct bad bad[] = {
      "config = { fields = { { 'a', type = 'string' } }, rules = { { 'oneof', 'a', 'b' } } } }",
      "config.rules[1]: unknown rule \"oneof\"; did you mean \"one_of\"?"},
     {"return { " HEAD "config = { fields = { { 'key', type = 'string' } }, rules = { { 'one_of', "
-                      "'key', 'kee' } } } }",
+     "'key', 'kee' } } } }",
      "config.rules[1]: names an unknown field \"kee\"; did you mean \"key\"?"},
     {"return { " HEAD
      "config = { fields = { { 'a', type = 'string' } }, rules = { { 'together', 'a' } } } }",

@@ -32,7 +32,7 @@ static void bombs_are_contained(void **state)
 
     (void)state;
     world_init(&w);
-    w.options.limits.hook_ms = 5000;
+    w.options.limits.hook_ms = 60000;
     used =
         (size_t)snprintf(init, sizeof(init), "local ml = require 'moonloom'\nlocal bombs = {}\n");
     for (size_t i = 0; i < sizeof(bombs) / sizeof(*bombs); i++)
@@ -70,7 +70,7 @@ static void a_state_that_leaks_is_made_anew(void **state)
 
     (void)state;
     world_init(&w);
-    w.options.limits.hook_ms = 5000;
+    w.options.limits.hook_ms = 60000;
     world_plugin(
         &w, "p",
         "phase = 'validate', hooks = { before_update = { min_bytes = 1 }, snapshot_policy = {} }",
@@ -102,7 +102,7 @@ static void three_faults_in_a_minute_make_it_anew(void **state)
 
     (void)state;
     world_init(&w);
-    w.options.limits.hook_ms = 5000;
+    w.options.limits.hook_ms = 60000;
     world_plugin(
         &w, "p", "phase = 'validate', hooks = { before_update = {} }",
         "return { before_update = function() local s = 'x' while true do s = s .. s end end }");

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-uint64_t world_mono_ms;
-int64_t world_wall_ms;
+_Thread_local uint64_t world_mono_ms;
+_Thread_local int64_t world_wall_ms;
 
 static uint64_t mono_ms(void)
 {

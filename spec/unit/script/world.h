@@ -32,8 +32,9 @@ struct world {
     struct ml_denial denial;
 };
 
-extern uint64_t world_mono_ms;
-extern int64_t world_wall_ms;
+/* The clocks of the scripts that run on this thread. */
+extern _Thread_local uint64_t world_mono_ms;
+extern _Thread_local int64_t world_wall_ms;
 
 void world_init(struct world *world);
 void world_release(struct world *world);
