@@ -193,7 +193,7 @@ static void fields_have_their_limits(void **state)
     for (int count = ML_HEAD_FIELD_COUNT; count <= ML_HEAD_FIELD_COUNT + 1; count++) {
         n = (size_t)sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\n");
         for (int i = 1; i < count; i++)
-            n += (size_t)sprintf(text + n, "a%d: b\r\n", i);
+            n += (size_t)snprintf(text + n, sizeof text - n, "a%d: b\r\n", i);
         memcpy(text + n, "\r\n", 3);
         assert_int_equal(parse(text),
                          count == ML_HEAD_FIELD_COUNT ? ML_HEAD_COMPLETE : ML_HEAD_BROKEN);
