@@ -22,6 +22,9 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 
+/** Set by fastBinary: how much more time and memory what was measured may take. */
+export let slowness = 1;
+
 /** The release build, for what needs speed or measures; says so when there is none. */
 export function fastBinary() {
   const release = process.env.MOONLOOM_RELEASE_BIN;
@@ -30,6 +33,7 @@ export function fastBinary() {
     return release;
   }
   note(`no release build: measured with ${BIN}, which is slower`);
+  slowness = 4;
   return BIN;
 }
 
