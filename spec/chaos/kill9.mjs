@@ -85,7 +85,8 @@ class Typist {
     } else if (type === 0 && subtype === 2) {
       const own = this.doc.clientID;
       const { structs, ds } = Y.decodeUpdate(payload);
-      for (const { id, length } of structs)
+      // A Skip is a hole in what several records were merged to: it brings nothing.
+      for (const { id, length } of structs.filter((struct) => !(struct instanceof Y.Skip)))
         if (id.client === own) this.echo(false, id.clock, id.clock + length);
       for (const { clock, len } of ds.clients.get(own) ?? []) this.echo(true, clock, clock + len);
     }
@@ -182,7 +183,7 @@ class Fold {
     const hole = gap(stored, this.seq);
     for (const { bytes } of stored.records) {
       Y.applyUpdate(this.doc, bytes);
-      for (const { id, length } of Y.decodeUpdate(bytes).structs)
+      for (const { id, length } of Y.decodeUpdate(bytes).structs.filter((struct) => !(struct instanceof Y.Skip)))
         this.runs.push({ client: id.client, clock: id.clock, end: id.clock + length });
     }
     this.seq = Math.max(this.seq, stored.head);

@@ -34,12 +34,6 @@
 #define DENIAL_CODE_MAX   (ML_PLUGIN_NAME_MAX + 1 + 64)
 #define MS_MAX            (366.0 * 100 * 86400 * 1000)
 
-static const char *const hook_names[HOOK_COUNT] = {
-    [HOOK_AUTHENTICATE] = "authenticate",       [HOOK_AUTHORIZE] = "authorize",
-    [HOOK_BEFORE_UPDATE] = "before_update",     [HOOK_AFTER_UPDATE] = "after_update",
-    [HOOK_SNAPSHOT_POLICY] = "snapshot_policy",
-};
-
 /* ---- Failures
  * ------------------------------------------------------------------------------------------ */
 
@@ -95,7 +89,7 @@ static void rebuild(struct ml_script *script, struct ml_plugin *plugin)
 static void failed(struct ml_script *script, struct ml_handler *handler, int hook)
 {
     char line[ML_FAULT_TEXT_MAX * 2 + 64];
-    int len = snprintf(line, sizeof(line), "%s failed: %s%s%s", hook_names[hook],
+    int len = snprintf(line, sizeof(line), "%s failed: %s%s%s", ml_hook_names[hook],
                        script->fault.text, script->fault.trace[0] ? "\n" : "", script->fault.trace);
 
     switch (script->fault.kind) {

@@ -275,12 +275,6 @@ static void fill_chain(lua_State *L, struct ml_script *script, const char *hook,
     }
 }
 
-static const char *const hook_names[HOOK_COUNT] = {
-    [HOOK_AUTHENTICATE] = "authenticate",       [HOOK_AUTHORIZE] = "authorize",
-    [HOOK_BEFORE_UPDATE] = "before_update",     [HOOK_AFTER_UPDATE] = "after_update",
-    [HOOK_SNAPSHOT_POLICY] = "snapshot_policy",
-};
-
 static void arrange(lua_State *L, void *arg)
 {
     struct ml_script *script = ((struct step *)arg)->script;
@@ -296,12 +290,12 @@ static void arrange(lua_State *L, void *arg)
         lua_settop(L, 1);
         lua_getfield(L, 1, "chain");
         push_manifests(L, script);
-        lua_pushstring(L, hook_names[hook]);
+        lua_pushstring(L, ml_hook_names[hook]);
         lua_call(L, 2, 2);
         if (lua_isnil(L, -2))
             luaL_error(L, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
-        fill_chain(L, script, hook_names[hook], &script->chains[hook]);
+        fill_chain(L, script, ml_hook_names[hook], &script->chains[hook]);
         if (script->chains[hook].count)
             script->hooks |= 1u << hook;
     }
@@ -412,7 +406,7 @@ static void take_functions(lua_State *L, void *arg)
             struct ml_handler *handler = &script->chains[hook].handlers[i];
 
             lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->table_ref);
-            lua_getfield(L, -1, hook_names[hook]);
+            lua_getfield(L, -1, ml_hook_names[hook]);
             handler->function_ref = luaL_ref(L, LUA_REGISTRYINDEX);
             lua_settop(L, 0);
         }

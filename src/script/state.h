@@ -20,34 +20,8 @@
 #define ML_FAULT_TEXT_MAX    1024
 #define ML_JSON_DEPTH_MAX    64
 
-/* ---- Tables of the contract (made from lua/moonloom/defs/hooks.lua) ----------------------------
- */
-
-enum ml_rule {
-    ML_RULE_FIRST,
-    ML_RULE_VETO,
-    ML_RULE_FOLD,
-    ML_RULE_MERGE,
-    ML_RULE_EACH,
-    ML_RULE_ONE
-};
-enum ml_fails {
-    ML_FAILS_REFUSE,
-    ML_FAILS_HOLD,
-    ML_FAILS_DEFAULT,
-    ML_FAILS_SKIP,
-    ML_FAILS_RETRY,
-    ML_FAILS_PHASE,
-};
-
-struct ml_hook_def {
-    const char *name;
-    enum ml_rule rule;
-    enum ml_fails fails;
-    bool waits, available;
-};
-extern const struct ml_hook_def ml_hook_defs[];
-extern const size_t ml_hook_def_count;
+/* What a failure of a hook means; "phase" of the contract is resolved by the manifest check. */
+enum ml_fails { ML_FAILS_REFUSE, ML_FAILS_HOLD, ML_FAILS_DEFAULT, ML_FAILS_SKIP, ML_FAILS_RETRY };
 
 /* ---- One Lua state -----------------------------------------------------------------------------
  */
@@ -69,6 +43,8 @@ enum {
     HOOK_SNAPSHOT_POLICY,
     HOOK_COUNT
 };
+/** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */
+extern const char *const ml_hook_names[HOOK_COUNT];
 
 struct ml_chain {
     struct ml_handler *handlers; /* in the order they are asked */
