@@ -65,6 +65,8 @@ const CLEAR: Tool = {
 export function Toolbar({ editor }: { editor: Editor }) {
   const bar = useRef<HTMLDivElement>(null);
   const [stop, setStop] = useState(0);
+  // What a key does is decided before the next render: it reads the place from here.
+  const place = useRef(0);
   const [linking, setLinking] = useState(false);
   const state = useEditorState(editor, toolState, sameFields);
 
@@ -72,7 +74,7 @@ export function Toolbar({ editor }: { editor: Editor }) {
     const onKey = (event: KeyboardEvent) => {
       if (event.altKey && event.key === "F10") {
         event.preventDefault();
-        controls(bar.current)[stop]?.focus();
+        controls(bar.current)[place.current]?.focus();
       } else if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k" && !event.shiftKey && !event.altKey) {
         event.preventDefault();
         setLinking(true);
@@ -80,7 +82,12 @@ export function Toolbar({ editor }: { editor: Editor }) {
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  }, [stop]);
+  }, []);
+
+  const moveTo = (at: number) => {
+    place.current = at;
+    setStop(at);
+  };
 
   const keys = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const all = controls(bar.current);
@@ -95,7 +102,7 @@ export function Toolbar({ editor }: { editor: Editor }) {
     if (to === undefined || now < 0) return;
     event.preventDefault();
     const next = to % all.length;
-    setStop(next);
+    moveTo(next);
     all[next]?.focus();
   };
 
@@ -113,7 +120,7 @@ export function Toolbar({ editor }: { editor: Editor }) {
         aria-pressed={pressed}
         aria-disabled={disabled}
         tabIndex={at === stop ? 0 : -1}
-        onFocus={() => setStop(at)}
+        onFocus={() => moveTo(at)}
         onMouseDown={(event) => event.preventDefault()}
         onClick={() => !disabled && tool.run(editor)}
       >
@@ -137,7 +144,7 @@ export function Toolbar({ editor }: { editor: Editor }) {
               title="Paragraph style (Ctrl+Alt+0 to 3)"
               value={String(state.block)}
               tabIndex={(index++, stop === blockAt ? 0 : -1)}
-              onFocus={() => setStop(blockAt)}
+              onFocus={() => moveTo(blockAt)}
               onChange={(event) => setBlock(editor, Number(event.currentTarget.value))}
             >
               {BLOCKS.map((label, level) => (
