@@ -98,7 +98,7 @@ static bool add_chunk(struct ml_arena *arena, size_t need)
     return true;
 }
 
-void *ml_arena_alloc(struct ml_arena *arena, size_t bytes)
+void *ml_arena_take(struct ml_arena *arena, size_t bytes)
 {
     size_t take;
     void *ptr;
@@ -113,8 +113,14 @@ void *ml_arena_alloc(struct ml_arena *arena, size_t bytes)
     ptr = arena->pos;
     arena->pos += take;
     UNPOISON(ptr, bytes);
-    memset(ptr, 0, bytes);
     return ptr;
+}
+
+void *ml_arena_alloc(struct ml_arena *arena, size_t bytes)
+{
+    void *ptr = ml_arena_take(arena, bytes);
+
+    return ptr ? memset(ptr, 0, bytes) : NULL;
 }
 
 void *ml_arena_array(struct ml_arena *arena, size_t count, size_t each_bytes)

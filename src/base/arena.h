@@ -26,6 +26,8 @@ void ml_arena_reset(struct ml_arena *arena);
 
 /** Zeroed, 16-byte aligned; NULL at the ceiling or out of memory (callers answer ML_ELIMIT). */
 void *ml_arena_alloc(struct ml_arena *arena, size_t bytes);
+/** The same, not zeroed: for what is written in full anyway. */
+void *ml_arena_take(struct ml_arena *arena, size_t bytes);
 /** `count` objects; NULL also if the product overflows. */
 void *ml_arena_array(struct ml_arena *arena, size_t count, size_t each_bytes);
 /** A copy of `bytes`, with a NUL behind it that is not counted; .ptr NULL if it does not fit. */

@@ -28,7 +28,7 @@ struct ml_engine_limits ml_limits_resolve(const struct ml_engine_limits *limits)
 #define DEFAULT(field, value)                                                                      \
     if (!l.field)                                                                                  \
     l.field = (value)
-    DEFAULT(update_bytes, (size_t)64 << 20);
+    l.update_bytes = ml_limit_update_bytes(&l);
     DEFAULT(doc_bytes, (size_t)256 << 20);
     DEFAULT(pending_bytes, (size_t)1 << 20);
     DEFAULT(pending_structs, 10000);
@@ -41,52 +41,6 @@ struct ml_engine_limits ml_limits_resolve(const struct ml_engine_limits *limits)
     return l;
 }
 
-/*
- * A varuint with eight bytes to look at: find the last byte, then push the groups of seven
- * together, 8 x 7 -> 4 x 14 -> 2 x 28 -> 56 bits. Client ids take five bytes; a loop over them was
- * the largest part of reading a key.
- */
-static inline bool read_varuint(struct ml_reader *r, uint64_t *out)
-{
-    uint64_t word, ends;
-    unsigned bits;
-
-    if (r->pos < r->end && *r->pos < 0x80) {
-        *out = *r->pos++;
-        return true;
-    }
-    if (ml_reader_left(r) < sizeof word)
-        return !ml_read_varuint_long(r, out);
-    if (r->pos[1] < 0x80) { /* two and three bytes: the clocks of a document of some size */
-        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)r->pos[1] << 7;
-        r->pos += 2;
-        return true;
-    }
-    if (r->pos[2] < 0x80) {
-        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)(r->pos[1] & 0x7f) << 7 |
-               (uint64_t)r->pos[2] << 14;
-        r->pos += 3;
-        return true;
-    }
-    memcpy(&word, r->pos, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    ends = ~word & 0x8080808080808080ull;
-    if (!ends)
-        return !ml_read_varuint_long(r, out);
-    bits = (unsigned)__builtin_ctzll(ends) + 1; /* 16 .. 64 */
-    word &= UINT64_MAX >> (64 - bits);
-    word = (word & 0x007f007f007f007full) | (word & 0x7f007f007f007f00ull) >> 1;
-    word = (word & 0x00003fff00003fffull) | (word & 0x3fff00003fff0000ull) >> 2;
-    word = (word & 0x000000000fffffffull) | (word & 0x0fffffff00000000ull) >> 4;
-    if (word > ML_VARUINT_MAX)
-        return false;
-    r->pos += bits / 8;
-    *out = word;
-    return true;
-}
-
 static enum ml_err fail(const struct ml_wire_reader *r, enum ml_err err, const char *what)
 {
     return ml_diag_set(r->diag, err, ml_reader_offset(&r->in), "%s", what);
@@ -97,7 +51,7 @@ static inline bool read_client(struct ml_wire_reader *r, ml_client_id *out)
 {
     uint64_t word;
 
-    if (r->own_mask && ml_reader_left(&r->in) >= sizeof word) {
+    if (r->own_len && ml_reader_left(&r->in) >= sizeof word) {
         memcpy(&word, r->in.pos, sizeof word);
         if ((word & r->own_mask) == r->own_bytes) {
             r->in.pos += r->own_len;
@@ -105,12 +59,12 @@ static inline bool read_client(struct ml_wire_reader *r, ml_client_id *out)
             return true;
         }
     }
-    return read_varuint(&r->in, out);
+    return ml_wire_varuint(&r->in, out);
 }
 
 static enum ml_err read_id(struct ml_wire_reader *r, struct ml_id *out)
 {
-    if (!read_client(r, &out->client) || !read_varuint(&r->in, &out->clock))
+    if (!read_client(r, &out->client) || !ml_wire_varuint(&r->in, &out->clock))
         return fail(r, ML_EFORMAT, "broken id");
     return ML_OK;
 }
@@ -141,7 +95,7 @@ static enum ml_err read_json(struct ml_wire_reader *r, struct ml_slice *out)
 
 static enum ml_err read_len(struct ml_wire_reader *r, struct ml_wire *s)
 {
-    if (!read_varuint(&r->in, &s->len))
+    if (!ml_wire_varuint(&r->in, &s->len))
         return fail(r, ML_EFORMAT, "broken length");
     return ML_OK;
 }
@@ -150,7 +104,7 @@ static enum ml_err read_json_elements(struct ml_wire_reader *r, struct ml_wire *
 {
     const uint8_t *start;
 
-    if (!read_varuint(&r->in, &s->len) || s->len > ml_reader_left(&r->in))
+    if (!ml_wire_varuint(&r->in, &s->len) || s->len > ml_reader_left(&r->in))
         return fail(r, ML_EFORMAT, "broken element count");
     start = r->in.pos;
     for (uint64_t i = 0; i < s->len; i++) {
@@ -217,7 +171,7 @@ static enum ml_err read_type(struct ml_wire_reader *r, struct ml_wire *s)
     enum ml_err err = ML_OK;
 
     s->len = 1;
-    if (!read_varuint(&r->in, &ref) || ref >= ML_TYPE_REFS)
+    if (!ml_wire_varuint(&r->in, &ref) || ref >= ML_TYPE_REFS)
         return fail(r, ML_EFORMAT, "unknown type");
     s->type_ref = (uint8_t)ref;
     if (ref == ML_TYPE_XML_ELEMENT || ref == ML_TYPE_XML_HOOK)
@@ -230,7 +184,7 @@ static enum ml_err read_any_elements(struct ml_wire_reader *r, struct ml_wire *s
 {
     const uint8_t *start;
 
-    if (!read_varuint(&r->in, &s->len) || s->len > ml_reader_left(&r->in))
+    if (!ml_wire_varuint(&r->in, &s->len) || s->len > ml_reader_left(&r->in))
         return fail(r, ML_EFORMAT, "broken element count");
     start = r->in.pos;
     for (uint64_t i = 0; i < s->len; i++) {
@@ -308,7 +262,7 @@ static enum ml_err read_place(struct ml_wire_reader *r, struct ml_wire *s)
     }
     if (s->info & (ML_INFO_ORIGIN | ML_INFO_RIGHT_ORIGIN))
         return ML_OK;
-    if (!read_varuint(&r->in, &parent_info))
+    if (!ml_wire_varuint(&r->in, &parent_info))
         return fail(r, ML_EFORMAT, "broken parent");
     if (parent_info == 1) {
         s->parent = ML_PARENT_ROOT;
@@ -377,45 +331,58 @@ static enum ml_err read_struct(struct ml_wire_reader *r, struct ml_wire *s)
 enum ml_err ml_wire_open(struct ml_wire_reader *r, struct ml_slice bytes,
                          const struct ml_engine_limits *limits, struct ml_diag *diag)
 {
-    size_t max_bytes = limits && limits->update_bytes ? limits->update_bytes : (size_t)64 << 20;
-
     *r = (struct ml_wire_reader){
         .in = ml_reader_make(bytes),
         .diag = diag,
         .any_depth = limits && limits->any_depth ? limits->any_depth : 64,
         .key_bytes = limits && limits->key_bytes ? limits->key_bytes : 4096,
     };
-    if (bytes.len > max_bytes)
+    if (bytes.len > ml_limit_update_bytes(limits))
         return fail(r, ML_ELIMIT, "update too large");
-    if (!read_varuint(&r->in, &r->sections_left) ||
+    if (!ml_wire_varuint(&r->in, &r->sections_left) ||
         r->sections_left > ml_reader_left(&r->in) / SECTION_MIN_BYTES)
         return fail(r, ML_EFORMAT, "broken section count");
     return ML_OK;
 }
 
-void ml_wire_know_client(struct ml_wire_reader *r)
+/* The client was just read from `began` on: its bytes as they stand there are what others compare
+ * with. */
+static void know_client(struct ml_wire_reader *r, const uint8_t *began)
 {
-    uint8_t bytes[16] = {0};
+    size_t len = (size_t)(r->in.pos - began);
 
-    r->own_len = (uint8_t)(ml_put_varuint(bytes, r->client) - bytes);
-    memcpy(&r->own_bytes, bytes, sizeof r->own_bytes);
-    memset(bytes, 0xff, r->own_len);
-    memcpy(&r->own_mask, bytes, sizeof r->own_mask);
+    r->own_len = 0;
+    if (len <= sizeof r->own_bytes && (size_t)(r->in.end - began) >= sizeof r->own_bytes) {
+        r->own_len = (uint8_t)len;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        r->own_mask = UINT64_MAX << (64 - 8 * len);
+#else
+        r->own_mask = UINT64_MAX >> (64 - 8 * len);
+#endif
+        memcpy(&r->own_bytes, began, sizeof r->own_bytes);
+        r->own_bytes &= r->own_mask;
+    }
 }
 
 enum ml_err ml_wire_next_section(struct ml_wire_reader *r, bool *more_out)
 {
+    const uint8_t *began;
+
     ML_ASSERT(r->structs_left == 0);
     *more_out = r->sections_left > 0;
     if (!*more_out)
         return ML_OK;
     r->sections_left--;
-    if (!read_varuint(&r->in, &r->structs_left) || !read_varuint(&r->in, &r->client) ||
-        !read_varuint(&r->in, &r->clock) ||
+    if (!ml_wire_varuint(&r->in, &r->structs_left))
+        return fail(r, ML_EFORMAT, "broken section header");
+    began = r->in.pos;
+    if (!ml_wire_varuint(&r->in, &r->client))
+        return fail(r, ML_EFORMAT, "broken section header");
+    know_client(r, began);
+    if (!ml_wire_varuint(&r->in, &r->clock) ||
         r->structs_left > ml_reader_left(&r->in) / STRUCT_MIN_BYTES)
         return fail(r, ML_EFORMAT, "broken section header");
     r->first_clock = r->clock;
-    ml_wire_know_client(r);
     return ML_OK;
 }
 
@@ -457,7 +424,7 @@ static enum ml_err open_delete_set(struct ml_wire_reader *r)
 {
     ML_ASSERT(r->structs_left == 0 && r->sections_left == 0);
     r->in_delete_set = true;
-    if (!read_varuint(&r->in, &r->range_clients_left) ||
+    if (!ml_wire_varuint(&r->in, &r->range_clients_left) ||
         r->range_clients_left > ml_reader_left(&r->in) / RANGE_PART_MIN_BYTES)
         return fail(r, ML_EFORMAT, "broken delete set");
     return ML_OK;
@@ -476,7 +443,7 @@ enum ml_err ml_wire_next_range(struct ml_wire_reader *r, struct ml_wire_range *o
         if (r->ranges_left) {
             r->ranges_left--;
             out->client = r->client;
-            if (!read_varuint(&r->in, &out->clock) || !read_varuint(&r->in, &out->len) ||
+            if (!ml_wire_varuint(&r->in, &out->clock) || !ml_wire_varuint(&r->in, &out->len) ||
                 out->len > ML_VARUINT_MAX - out->clock)
                 return fail(r, ML_EFORMAT, "broken delete range");
             if (!out->len)
@@ -487,7 +454,7 @@ enum ml_err ml_wire_next_range(struct ml_wire_reader *r, struct ml_wire_range *o
         if (!r->range_clients_left)
             return ML_OK;
         r->range_clients_left--;
-        if (!read_varuint(&r->in, &r->client) || !read_varuint(&r->in, &r->ranges_left) ||
+        if (!ml_wire_varuint(&r->in, &r->client) || !ml_wire_varuint(&r->in, &r->ranges_left) ||
             r->ranges_left > ml_reader_left(&r->in) / RANGE_MIN_BYTES)
             return fail(r, ML_EFORMAT, "broken delete set part");
     }

@@ -52,6 +52,54 @@ enum ml_type_ref {
     ML_TYPE_REFS
 };
 
+/*
+ * A varuint with eight bytes to look at: find the last byte, then push the groups of seven
+ * together, 8 x 7 -> 4 x 14 -> 2 x 28 -> 56 bits. Client ids take five bytes; a loop over them was
+ * the largest part of reading a key.
+ */
+static inline bool ml_wire_varuint(struct ml_reader *r, uint64_t *out)
+{
+    uint64_t word, ends;
+    unsigned bits;
+
+    if (r->pos < r->end && *r->pos < 0x80) {
+        *out = *r->pos++;
+        return true;
+    }
+    if (ml_reader_left(r) < 3)
+        return !ml_read_varuint_long(r, out);
+    if (r->pos[1] < 0x80) { /* two and three bytes: the clocks of a document of some size */
+        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)r->pos[1] << 7;
+        r->pos += 2;
+        return true;
+    }
+    if (r->pos[2] < 0x80) {
+        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)(r->pos[1] & 0x7f) << 7 |
+               (uint64_t)r->pos[2] << 14;
+        r->pos += 3;
+        return true;
+    }
+    if (ml_reader_left(r) < sizeof word)
+        return !ml_read_varuint_long(r, out);
+    memcpy(&word, r->pos, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    ends = ~word & 0x8080808080808080ull;
+    if (!ends)
+        return !ml_read_varuint_long(r, out);
+    bits = (unsigned)__builtin_ctzll(ends) + 1; /* 16 .. 64 */
+    word &= UINT64_MAX >> (64 - bits);
+    word = (word & 0x007f007f007f007full) | (word & 0x7f007f007f007f00ull) >> 1;
+    word = (word & 0x00003fff00003fffull) | (word & 0x3fff00003fff0000ull) >> 2;
+    word = (word & 0x000000000fffffffull) | (word & 0x0fffffff00000000ull) >> 4;
+    if (word > ML_VARUINT_MAX)
+        return false;
+    r->pos += bits / 8;
+    *out = word;
+    return true;
+}
+
 struct ml_id {
     ml_client_id client;
     uint64_t clock;
@@ -102,6 +150,12 @@ struct ml_wire_range {
     uint64_t clock, len; /* len >= 1 */
 };
 
+/** limits->update_bytes or its default; `limits` may be NULL. */
+static inline size_t ml_limit_update_bytes(const struct ml_engine_limits *limits)
+{
+    return limits && limits->update_bytes ? limits->update_bytes : (size_t)64 << 20;
+}
+
 /** `limits` (or NULL) with every zero field replaced by its default. */
 struct ml_engine_limits ml_limits_resolve(const struct ml_engine_limits *limits);
 
@@ -111,14 +165,13 @@ struct ml_engine_limits ml_limits_resolve(const struct ml_engine_limits *limits)
  */
 struct ml_wire_reader {
     struct ml_reader in;
-    struct ml_diag *diag;   /* borrowed, may be NULL */
-    uint64_t sections_left; /* not begun yet */
-    uint64_t structs_left;  /* of this section, dropped ones included */
-    ml_client_id client;    /* of this section, or of this part of the delete set */
-    uint64_t own_bytes,
-        own_mask;         /* the section's client as eight bytes of wire hold it; mask 0: unknown */
-    uint64_t clock;       /* where the next struct of this section starts */
-    uint64_t first_clock; /* of this section, later moved on by its Skips */
+    struct ml_diag *diag;         /* borrowed, may be NULL */
+    uint64_t sections_left;       /* not begun yet */
+    uint64_t structs_left;        /* of this section, dropped ones included */
+    ml_client_id client;          /* of this section, or of this part of the delete set */
+    uint64_t own_bytes, own_mask; /* the section's client as its bytes on the wire, own_len > 0 */
+    uint64_t clock;               /* where the next struct of this section starts */
+    uint64_t first_clock;         /* of this section, later moved on by its Skips */
     uint64_t range_clients_left, ranges_left;
     uint32_t any_depth, key_bytes;
     uint8_t own_len;
@@ -129,8 +182,6 @@ struct ml_wire_reader {
 /** Begin. @param limits may be NULL */
 enum ml_err ml_wire_open(struct ml_wire_reader *r, struct ml_slice bytes,
                          const struct ml_engine_limits *limits, struct ml_diag *diag) ML_MUST_CHECK;
-/** A reader that was set by hand into a section can compare ids with its client from now on. */
-void ml_wire_know_client(struct ml_wire_reader *r);
 /** The header of the next section; *more_out false after the last one. */
 enum ml_err ml_wire_next_section(struct ml_wire_reader *r, bool *more_out) ML_MUST_CHECK;
 /** The next struct of this section; *more_out false at its end. Skips are structs, too. */

@@ -12,10 +12,28 @@ struct ml_section {
     uint64_t prefix_end;             /* behind the last struct before the first Skip */
     uint64_t structs;                /* as announced, with Skips and dropped ones */
     size_t offset;                   /* of the first struct in the bytes */
+    uint64_t own_bytes, own_mask;    /* the client as its bytes on the wire (ml_wire_reader) */
+    uint8_t own_len;
+};
+
+/**
+ * What typing sends, one key at a time. Recognised while it is read: every number has its shortest
+ * form and nothing follows, so that the bytes are those of the record.
+ */
+enum ml_update_shape { ML_SHAPE_OTHER, ML_SHAPE_TYPED, ML_SHAPE_ERASED };
+
+/** TYPED: one text whose left origin is its author's unit before it, and nothing deleted. */
+struct ml_typed {
+    ml_client_id client;
+    uint64_t clock, units;
+    struct ml_slice text;
+    struct ml_id right; /* right origin, if there is one */
+    bool has_right;
 };
 
 struct ml_update {
     struct ml_slice bytes;
+    enum ml_update_shape shape;
     struct ml_update_facts facts;
     const struct ml_section *sections; /* in wire order, no client twice */
     uint32_t section_count;
@@ -23,9 +41,9 @@ struct ml_update {
     bool descending;      /* sections stand in descending order of clients */
     size_t delete_set_offset;
     size_t end_offset;          /* what follows is ignored */
-    struct ml_wire_range range; /* the last delete range */
-    struct ml_wire last;        /* the last struct */
     struct ml_section one;      /* where `sections` stand if there is a single one */
+    struct ml_typed typed;      /* TYPED */
+    struct ml_wire_range range; /* ERASED: the one delete range, nothing else */
 };
 
 /** Read the structs of a section once more. */
