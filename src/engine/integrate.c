@@ -27,14 +27,6 @@
 
 #define SCAN_NEAR 32
 
-/* Where a struct goes, found step by step. */
-struct spot {
-    uint32_t left, right; /* NIL: none */
-    uint32_t parent;      /* NIL: it becomes GC */
-    uint32_t key;         /* NIL: it is in the list */
-    uint32_t o_cl, o_clock, ro_cl, ro_clock;
-};
-
 bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
                         struct ml_id *missing_out)
 {
@@ -80,7 +72,7 @@ static uint32_t list_first(struct ml_doc *doc, uint32_t parent, uint32_t key)
     return key == NIL ? ml_branch_at(doc, parent)->start : chain_first(doc, parent, key);
 }
 
-static void take_parent_of(const struct ml_doc *doc, struct spot *at, uint32_t neighbour)
+static void take_parent_of(const struct ml_doc *doc, struct ml_spot *at, uint32_t neighbour)
 {
     const struct ml_item *n = ml_item_at(doc, neighbour);
 
@@ -88,7 +80,7 @@ static void take_parent_of(const struct ml_doc *doc, struct spot *at, uint32_t n
     at->key = !ml_item_is_gc(n) && ml_item_is_keyed(n) ? n->aux : NIL;
 }
 
-static bool find_neighbours(struct ml_doc *doc, const struct ml_wire *s, struct spot *at)
+static bool find_neighbours(struct ml_doc *doc, const struct ml_wire *s, struct ml_spot *at)
 {
     if (s->info & ML_INFO_ORIGIN) {
         at->o_cl = ml_slot_find(doc, s->origin.client);
@@ -107,7 +99,7 @@ static bool find_neighbours(struct ml_doc *doc, const struct ml_wire *s, struct 
     return true;
 }
 
-static bool find_parent(struct ml_doc *doc, const struct ml_wire *s, struct spot *at)
+static bool find_parent(struct ml_doc *doc, const struct ml_wire *s, struct ml_spot *at)
 {
     if ((at->left != NIL && ml_item_is_gc(ml_item_at(doc, at->left))) ||
         (at->right != NIL && ml_item_is_gc(ml_item_at(doc, at->right))))
@@ -193,7 +185,7 @@ static uint32_t scan_position(const struct ml_doc *doc, const struct scan *scan,
 }
 
 /* Move at->left to the item behind which the new one of `client` goes. */
-static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, struct spot *at)
+static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, struct ml_spot *at)
 {
     struct scan scan = {.count = 0};
     uint32_t conflicts_from = 0; /* positions before are settled */
@@ -233,11 +225,16 @@ static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, stru
 }
 
 /* Do the neighbours still touch, so that there is nothing to compare with? */
-static bool neighbours_touch(const struct ml_doc *doc, const struct spot *at)
+static bool neighbours_touch(const struct ml_doc *doc, const struct ml_spot *at)
 {
     if (at->left != NIL)
         return ml_item_at(doc, at->left)->right == at->right;
     return at->right != NIL && ml_item_at(doc, at->right)->left == NIL;
+}
+
+bool ml_spot_settle(struct ml_doc *doc, ml_client_id client, struct ml_spot *at)
+{
+    return neighbours_touch(doc, at) || place_among_concurrent(doc, client, at);
 }
 
 /* ---- Making the item
@@ -357,12 +354,13 @@ bool ml_item_link(struct ml_doc *doc, uint32_t index, uint32_t left)
 }
 
 /* `s` stands at the state of its client: all of it is new. */
-static bool place_item(struct ml_doc *doc, const struct ml_wire *s, uint32_t slot, struct spot *at)
+static bool place_item(struct ml_doc *doc, const struct ml_wire *s, uint32_t slot,
+                       struct ml_spot *at)
 {
     uint32_t index;
     struct ml_item *i;
 
-    if (!neighbours_touch(doc, at) && !place_among_concurrent(doc, s->client, at))
+    if (!ml_spot_settle(doc, s->client, at))
         return false;
     index = ml_item_new(doc);
     i = ml_item_at(doc, index);
@@ -385,7 +383,7 @@ static bool place_item(struct ml_doc *doc, const struct ml_wire *s, uint32_t slo
 
 bool ml_struct_integrate(struct ml_doc *doc, const struct ml_wire *s)
 {
-    struct spot at = {NIL, NIL, NIL, NIL, NIL, 0, NIL, 0};
+    struct ml_spot at = {NIL, NIL, NIL, NIL, NIL, 0, NIL, 0};
     uint32_t slot = ml_slot_get(doc, s->client), next;
     struct ml_wire tail;
 

@@ -521,6 +521,20 @@ void ml_txn_release(struct ml_doc *doc);
  * ------------------------------------------------------------------------------------------------
  */
 
+/** Where an item goes, found step by step. */
+struct ml_spot {
+    uint32_t left, right; /* NIL: none */
+    uint32_t parent;      /* branch; NIL: it becomes GC */
+    uint32_t key;         /* NIL: it is in the list */
+    uint32_t o_cl, o_clock, ro_cl, ro_clock;
+};
+
+/**
+ * Move at->left to the item behind which a new one of `client` goes, whatever has come in between
+ * the neighbours. False: out of memory.
+ */
+bool ml_spot_settle(struct ml_doc *doc, ml_client_id client, struct ml_spot *at);
+
 /** Is everything there that `s` refers to? If not, `*missing_out` is the first id that is not. */
 bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
                         struct ml_id *missing_out);
@@ -532,6 +546,35 @@ bool ml_struct_integrate(struct ml_doc *doc, const struct ml_wire *s);
 /** Link an item that has its left neighbour (or NIL), parent, key and content, and run its
  * content's effects. */
 bool ml_item_link(struct ml_doc *doc, uint32_t item, uint32_t left);
+
+/* ---- insert.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** What a new item of the own client holds. */
+struct ml_payload {
+    enum ml_wire_kind kind;
+    uint32_t len;          /* units */
+    struct ml_slice bytes; /* as ml_item_content has them; Type: empty */
+    uint8_t type_ref;      /* Type */
+    uint32_t name;         /* Type: number of its node name, NIL: none */
+};
+
+/** What a living item holds. Borrows from the document until that item changes. */
+struct ml_payload ml_payload_of(const struct ml_doc *doc, const struct ml_item *i);
+/** Has the own client that many clocks left? */
+bool ml_own_has_room(const struct ml_doc *doc, uint64_t units);
+/**
+ * A new item of the document's own client between at->left and at->right, in at->parent under
+ * at->key or in its list; what else stands in `at` is worked out here. A type begins empty.
+ *
+ *   left and right touch (writing): right = left's right, or the first of the list; a new value of
+ *   a key: left = its entry, right = NIL.
+ *   they do not (undo puts back what stood between others): placed as others will place it.
+ *
+ * The transaction is told that the own client writes. Answers the item; NIL: out of memory.
+ */
+uint32_t ml_own_insert(struct ml_doc *doc, const struct ml_spot *at, const struct ml_payload *what);
 
 /* ---- state.c
  * ----------------------------------------------------------------------------------------------------

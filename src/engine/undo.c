@@ -38,82 +38,29 @@ static bool was_alive(const struct ml_doc *doc, const struct ml_item *i)
     return ml_runs_hold(&doc->txn.deleted, ml_item_slot(i), i->clock);
 }
 
-static bool copy_content(struct ml_doc *doc, const struct ml_item *from, struct ml_item *to,
-                         uint32_t index)
-{
-    struct ml_slice bytes;
-
-    if (ml_item_kind(from) == ML_WIRE_TYPE) {
-        uint32_t branch = ml_branch_new(doc);
-        const struct ml_branch *old;
-        struct ml_branch *b;
-
-        if (branch == NIL)
-            return false;
-        old = ml_branch_at(doc, from->off);
-        b = ml_branch_at(doc, branch);
-        b->item = index;
-        b->type_ref = old->type_ref;
-        b->name = old->name;
-        b->depth = old->depth;
-        to->off = branch;
-        return true;
-    }
-    bytes = ml_item_content(doc, from);
-    to->off = ml_content_put(doc, bytes, (uint32_t)bytes.len);
-    to->blen = (uint32_t)bytes.len;
-    if (!ml_item_is_keyed(to))
-        to->aux = to->blen;
-    return to->off != NIL;
-}
-
 /* A copy of item `from`, by the own client, behind `left` in the list or key chain. NIL: out of
  * memory. */
-static uint32_t copy_item(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t parent,
-                          uint32_t left)
+static uint32_t copy_item(struct ml_doc *doc, uint32_t from, uint32_t parent, uint32_t left)
 {
-    const struct ml_item *source, *l, *r;
-    struct ml_item *i;
-    uint32_t index, right = NIL;
+    const struct ml_item *source = ml_item_at(doc, from);
+    struct ml_payload what = ml_payload_of(doc, source);
+    struct ml_spot at = {.left = left, .right = NIL, .parent = parent, .key = NIL};
 
-    if (!ml_items_reserve(doc, 1))
-        return NIL;
-    source = ml_item_at(doc, from);
-    index = ml_item_new(doc);
-    i = ml_item_at(doc, index);
-    *i = (struct ml_item){
-        .clock = doc->clients[own].next,
-        .len = source->len,
-        .o_cl = NIL,
-        .ro_cl = NIL,
-        .cl = own | (source->cl & (ML_ITEM_KIND | ML_ITEM_KEYED)),
-        .parent = parent,
-        .aux = ml_item_is_keyed(source) ? source->aux : 0,
-    };
-    if (left != NIL) {
-        l = ml_item_at(doc, left);
-        i->o_cl = ml_item_slot(l);
-        i->o_clock = ml_item_end(l) - 1;
-        right = l->right;
-    } else if (!ml_item_is_keyed(i)) {
-        right = ml_branch_at(doc, parent)->start;
-    }
-    if (right != NIL) {
-        r = ml_item_at(doc, right);
-        i->ro_cl = ml_item_slot(r);
-        i->ro_clock = r->clock;
-    }
-    if (!copy_content(doc, source, i, index) || !ml_item_link(doc, index, left))
-        return NIL;
-    return index;
+    if (ml_item_is_keyed(source))
+        at.key = source->aux;
+    else if (left == NIL)
+        at.right = ml_branch_at(doc, parent)->start;
+    if (left != NIL)
+        at.right = ml_item_at(doc, left)->right;
+    return ml_own_insert(doc, &at, &what);
 }
 
 /* Copy an item to its place behind itself, or as the new value of its key. NIL: out of memory. */
-static uint32_t copy_back(struct ml_doc *doc, uint32_t own, uint32_t from)
+static uint32_t copy_back(struct ml_doc *doc, uint32_t from)
 {
     const struct ml_item *i = ml_item_at(doc, from);
 
-    return copy_item(doc, own, from, i->parent,
+    return copy_item(doc, from, i->parent,
                      ml_item_is_keyed(i) ? ml_branch_entry(ml_branch_at(doc, i->parent), i->aux)
                                          : from);
 }
@@ -130,7 +77,7 @@ static bool push_types(struct ml_doc *doc, uint32_t from, uint32_t copy)
 }
 
 /* What was alive in branch `from` goes into the empty branch `to`. */
-static bool copy_children(struct ml_doc *doc, uint32_t own, uint32_t from, uint32_t to)
+static bool copy_children(struct ml_doc *doc, uint32_t from, uint32_t to)
 {
     uint32_t last = NIL, cursor = 0;
     struct ml_key_entry e;
@@ -138,7 +85,7 @@ static bool copy_children(struct ml_doc *doc, uint32_t own, uint32_t from, uint3
     for (uint32_t i = ml_branch_at(doc, from)->start; i != NIL; i = ml_item_at(doc, i)->right) {
         if (!was_alive(doc, ml_item_at(doc, i)))
             continue;
-        last = copy_item(doc, own, i, to, last);
+        last = copy_item(doc, i, to, last);
         if (!push_types(doc, i, last))
             return false;
     }
@@ -148,7 +95,7 @@ static bool copy_children(struct ml_doc *doc, uint32_t own, uint32_t from, uint3
         /* the value may have been overwritten by the refused update before its type was deleted */
         while (e.item != NIL && !was_alive(doc, ml_item_at(doc, e.item)))
             e.item = ml_item_at(doc, e.item)->left;
-        if (e.item != NIL && !push_types(doc, e.item, copy_item(doc, own, e.item, to, NIL)))
+        if (e.item != NIL && !push_types(doc, e.item, copy_item(doc, e.item, to, NIL)))
             return false;
     }
     return true;
@@ -181,28 +128,23 @@ static bool find_topmost(struct ml_doc *doc)
 bool ml_txn_restore(struct ml_doc *doc)
 {
     struct ml_txn *t = &doc->txn;
-    uint32_t own, topmost;
+    uint32_t topmost;
 
     ml_runs_normalize(&t->deleted);
     if (!find_topmost(doc))
         return false;
     topmost = t->stack_count;
-    if (!topmost)
-        return true;
-    own = ml_slot_get(doc, doc->own_client);
-    if (own == NIL || !ml_txn_touch(doc, own))
-        return false;
     for (uint32_t n = 0; n < topmost; n++) {
         uint32_t from = t->stack[n];
 
-        if (!push_types(doc, from, copy_back(doc, own, from)))
+        if (!push_types(doc, from, copy_back(doc, from)))
             return false;
         while (t->stack_count > topmost) { /* nesting is in the hands of writers: no recursion */
             uint32_t new_branch = t->stack[t->stack_count - 1];
             uint32_t old_branch = t->stack[t->stack_count - 2];
 
             t->stack_count -= 2;
-            if (!copy_children(doc, own, old_branch, new_branch))
+            if (!copy_children(doc, old_branch, new_branch))
                 return false;
         }
     }
