@@ -272,4 +272,155 @@ enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_
 /** Names of the roots, in order of appearance. `*cursor` starts at 0; false at the end. */
 bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slice *name_out);
 
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+/*
+ * A document with a client id of its own writes as any Yjs client does:
+ *
+ *   ml_doc_begin --> ml_type_root, ml_text_insert, ml_map_set, ... --> ml_doc_commit: one change
+ *                                                                  \-> ml_doc_rollback: as before
+ *
+ * Between begin and commit the document belongs to the writer: reads show what was written so far,
+ * other changes and encodings wait (an assertion says so). A call that fails has changed nothing
+ * and the transaction goes on; why it failed stands in the diag given to begin:
+ *
+ *   ML_ENOTFOUND  the type is deleted, no type is there, an index is out of range
+ *   ML_EFORMAT    text, a key or a value that no document can hold
+ *   ML_ELIMIT     over a ceiling (doc_bytes, type_depth, any_depth, key_bytes, 2^32 clocks); or out
+ *                 of memory in the middle: the document is broken then, and commit says so, too
+ *
+ * Indexes count UTF-16 units in texts, elements in lists. A character of two units is never cut: an
+ * index inside it means the place before it, and a range that touches one half takes it whole.
+ *
+ * Cost: O(log n) in the runs of the type; the first edit far from the start of a long one is linear
+ * and leaves an index of positions behind. Attributes in force are gathered from the formats before
+ * the place.
+ */
+
+/** A shared type: a value, good as long as the document; a deleted one answers ML_ENOTFOUND. */
+struct ml_type {
+    uint32_t root, slot, clock; /* private */
+};
+
+enum ml_value_kind {
+    ML_VALUE_ANY, /* plain; bytes become content Binary, as in Yjs */
+    ML_VALUE_ARRAY,
+    ML_VALUE_MAP,
+    ML_VALUE_TEXT,
+    ML_VALUE_XML_ELEMENT,
+    ML_VALUE_XML_FRAGMENT,
+    ML_VALUE_XML_HOOK,
+    ML_VALUE_XML_TEXT,
+    ML_VALUE_DOC, /* a subdocument */
+};
+
+/** Something to put into a list, a map or a text: a plain value, or a new type with its content. */
+struct ml_value {
+    enum ml_value_kind kind;
+    struct ml_slice any;  /* ANY: one encoded Any; DOC: its options, an Any object, or empty */
+    struct ml_slice text; /* TEXT, XML_TEXT: what it begins with; XML_ELEMENT, XML_HOOK: its name;
+                             DOC: its guid */
+    const struct ml_entry *entries; /* MAP, XML_HOOK: entries; XML_ELEMENT: attributes */
+    size_t entry_count;
+    const struct ml_value *values; /* ARRAY: elements; XML_ELEMENT, XML_FRAGMENT: children */
+    size_t value_count;
+};
+
+struct ml_entry {
+    struct ml_slice key;
+    struct ml_value value;
+};
+
+/** A format of text: name and value, an encoded Any; null ends it. */
+struct ml_attr {
+    struct ml_slice key, any;
+};
+
+struct ml_attrs {
+    const struct ml_attr *at;
+    size_t count;
+};
+
+enum ml_delta_kind { ML_DELTA_INSERT, ML_DELTA_EMBED, ML_DELTA_RETAIN, ML_DELTA_DELETE };
+
+/** One step of a Quill delta. No attrs: an insert is plain, a retain changes no format. */
+struct ml_delta_op {
+    enum ml_delta_kind kind;
+    uint32_t len_utf16;           /* RETAIN, DELETE */
+    struct ml_slice text;         /* INSERT */
+    const struct ml_value *embed; /* EMBED */
+    const struct ml_attrs *attrs;
+};
+
+/**
+ * @param diag  borrowed until commit or rollback, may be NULL
+ * Needs a client id. Nothing is allocated that grows with the document.
+ */
+enum ml_err ml_doc_begin(struct ml_doc *doc, struct ml_diag *diag) ML_MUST_CHECK;
+/**
+ * End the transaction: collect, join, and hand out what changed, as ml_doc_apply does. Nothing
+ * written: an empty slice. @retval ML_ELIMIT  the document is broken
+ */
+enum ml_err ml_doc_commit(struct ml_doc *doc, struct ml_arena *scratch,
+                          const struct ml_change **change_out) ML_MUST_CHECK;
+/** End the transaction and take back all of it: same state, same clocks. Cost: what was written. */
+void ml_doc_rollback(struct ml_doc *doc);
+
+/** A root by name; it comes into being when something is written into it. */
+enum ml_err ml_type_root(struct ml_doc *doc, struct ml_slice name,
+                         struct ml_type *out) ML_MUST_CHECK;
+/** The type at a key (or attribute), or at an index of the list. */
+enum ml_err ml_type_at_key(struct ml_doc *doc, struct ml_type in, struct ml_slice key,
+                           struct ml_type *out) ML_MUST_CHECK;
+enum ml_err ml_type_at_index(struct ml_doc *doc, struct ml_type in, uint32_t index,
+                             struct ml_type *out) ML_MUST_CHECK;
+/** The type that the item with this id holds. */
+enum ml_err ml_type_by_id(struct ml_doc *doc, ml_client_id client, uint64_t clock,
+                          struct ml_type *out) ML_MUST_CHECK;
+/** Live units of its list: the length of a text, a list, the children of an element. */
+enum ml_err ml_type_length(struct ml_doc *doc, struct ml_type type,
+                           uint32_t *length_out) ML_MUST_CHECK;
+
+/** @param attrs  NULL: as the text around it */
+enum ml_err ml_text_insert(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
+                           struct ml_slice inserted, const struct ml_attrs *attrs) ML_MUST_CHECK;
+/** An embed (a plain value) or a new type in a text. */
+enum ml_err ml_text_embed(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
+                          const struct ml_value *embed, const struct ml_attrs *attrs) ML_MUST_CHECK;
+enum ml_err ml_text_delete(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
+                           uint32_t len_utf16) ML_MUST_CHECK;
+/** A range that ends behind the text is filled with line feeds, as in Yjs. */
+enum ml_err ml_text_format(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
+                           uint32_t len_utf16, const struct ml_attrs *attrs) ML_MUST_CHECK;
+enum ml_err ml_text_apply_delta(struct ml_doc *doc, struct ml_type text,
+                                const struct ml_delta_op *ops, size_t count) ML_MUST_CHECK;
+
+/* Lists, and the children of XML types. */
+enum ml_err ml_list_insert(struct ml_doc *doc, struct ml_type list, uint32_t index,
+                           const struct ml_value *values, size_t count) ML_MUST_CHECK;
+/** Behind everything that ever stood in the list, deleted elements included. */
+enum ml_err ml_list_push(struct ml_doc *doc, struct ml_type list, const struct ml_value *values,
+                         size_t count) ML_MUST_CHECK;
+enum ml_err ml_list_delete(struct ml_doc *doc, struct ml_type list, uint32_t index,
+                           uint32_t len) ML_MUST_CHECK;
+
+/* Keys of maps, attributes of XML elements and texts. */
+enum ml_err ml_map_set(struct ml_doc *doc, struct ml_type map, struct ml_slice key,
+                       const struct ml_value *value) ML_MUST_CHECK;
+/** A key that is not there: nothing happens. */
+enum ml_err ml_map_delete(struct ml_doc *doc, struct ml_type map,
+                          struct ml_slice key) ML_MUST_CHECK;
+enum ml_err ml_map_clear(struct ml_doc *doc, struct ml_type map) ML_MUST_CHECK;
+
+/**
+ * Operations as data, all or none: begin, every one of them, commit; after an error rollback.
+ * `ops` is one encoded Any, a list; write_ops.c tells what may stand in it.
+ * @param diag  its text tells the number of the operation that failed
+ */
+enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_arena *scratch,
+                           struct ml_diag *diag, const struct ml_change **change_out) ML_MUST_CHECK;
+/** JSON text as one encoded Any, for values and operations. ML_EFORMAT, ML_ELIMIT (depth) */
+enum ml_err ml_any_from_json(struct ml_slice json, const struct ml_engine_limits *limits,
+                             struct ml_writer *out) ML_MUST_CHECK;
+
 #endif
