@@ -24,6 +24,20 @@ void ml_list_documents_release(struct ml_list_documents *list)
     list->count = 0;
 }
 
+void ml_describe_release(struct ml_describe *request)
+{
+    free(request->authors); /* the names stand behind them */
+    request->authors = NULL;
+    request->author_count = 0;
+}
+
+void ml_history_release(struct ml_history *request)
+{
+    free(request->items); /* the texts stand behind them */
+    request->items = NULL;
+    request->count = 0;
+}
+
 /* Where the error and its text stand in each kind of request. */
 static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_out)
 {
@@ -38,10 +52,19 @@ static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_o
         *diag_out = &ml_snapshot_of(node)->diag;
         return &ml_snapshot_of(node)->err;
     case ML_REQUEST_LIST:
+        *diag_out = &ml_list_of(node)->diag;
+        return &ml_list_of(node)->err;
+    case ML_REQUEST_SET_DELETED:
+        *diag_out = &ml_set_deleted_of(node)->diag;
+        return &ml_set_deleted_of(node)->err;
+    case ML_REQUEST_DESCRIBE:
+        *diag_out = &ml_describe_of(node)->diag;
+        return &ml_describe_of(node)->err;
+    case ML_REQUEST_HISTORY:
         break;
     }
-    *diag_out = &ml_list_of(node)->diag;
-    return &ml_list_of(node)->err;
+    *diag_out = &ml_history_of(node)->diag;
+    return &ml_history_of(node)->err;
 }
 
 void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *text)
@@ -68,6 +91,15 @@ void ml_request_answer(struct ml_journal_node *node)
     case ML_REQUEST_LIST:
         ml_list_of(node)->done(ml_list_of(node));
         return;
+    case ML_REQUEST_SET_DELETED:
+        ml_set_deleted_of(node)->done(ml_set_deleted_of(node));
+        return;
+    case ML_REQUEST_DESCRIBE:
+        ml_describe_of(node)->done(ml_describe_of(node));
+        return;
+    case ML_REQUEST_HISTORY:
+        ml_history_of(node)->done(ml_history_of(node));
+        return;
     }
 }
 
@@ -93,6 +125,14 @@ bool ml_append_is_late(const struct ml_append *append, uint64_t head)
         if (append->records[i].repeated && append->records[i].seq == ours + 1)
             ours++;
     return ours != head;
+}
+
+bool ml_append_is_repeat(const struct ml_append *append)
+{
+    for (size_t i = 0; i < append->count; i++)
+        if (append->records[i].repeated)
+            return true;
+    return false;
 }
 
 static void prepare(struct ml_journal_node *node, enum ml_request_kind kind)
@@ -146,6 +186,38 @@ void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_docume
     list->count = 0;
     list->more = false;
     journal->ops->list_documents(journal, list);
+}
+
+void ml_journal_set_deleted(struct ml_journal *journal, struct ml_set_deleted *request)
+{
+    ML_ASSERT(request->done && request->org.len && request->name.len);
+    prepare(&request->node, ML_REQUEST_SET_DELETED);
+    request->changed = false;
+    journal->ops->set_deleted(journal, request);
+}
+
+void ml_journal_describe(struct ml_journal *journal, struct ml_describe *request)
+{
+    ML_ASSERT(request->done && request->org.len && request->name.len);
+    prepare(&request->node, ML_REQUEST_DESCRIBE);
+    request->exists = false;
+    request->deleted_ms = request->created_ms = request->updated_ms = 0;
+    request->epoch = request->head = request->snapshot_seq = 0;
+    request->record_bytes = request->snapshot_bytes = 0;
+    request->authors = NULL;
+    request->author_count = 0;
+    journal->ops->describe(journal, request);
+}
+
+void ml_journal_history(struct ml_journal *journal, struct ml_history *request)
+{
+    ML_ASSERT(request->done && request->org.len && request->name.len);
+    ML_ASSERT(request->limit >= 1 && request->limit <= 1000);
+    prepare(&request->node, ML_REQUEST_HISTORY);
+    request->exists = request->more = false;
+    request->items = NULL;
+    request->count = 0;
+    journal->ops->history(journal, request);
 }
 
 void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out)

@@ -9,9 +9,10 @@
  * loop thread that made the request, never from inside the call. Cancelling is not possible:
  * whoever closes waits for `done`.
  *
- * Order: appends of one document finish in the order in which they were made, so do its snapshots,
- * so do its loads. Between these three there is no order, but what was answered is seen: a load
- * asked after an append was answered has its records, one asked earlier may or may not.
+ * Order: appends of one document finish in the order in which they were made (deleting and bringing
+ * back stand in line with them), so do its snapshots, so do its loads. Between these three there is
+ * no order, but what was answered is seen: a load asked after an append was answered has its
+ * records, one asked earlier may or may not.
  */
 #ifndef ML_JOURNAL_JOURNAL_H
 #define ML_JOURNAL_JOURNAL_H
@@ -54,6 +55,8 @@ struct ml_record {
  * record whose key (session, message_no) is there is left out, answered with its old seq and
  * `repeated`, and the rest still goes in. Records of this very append that an earlier attempt
  * committed do not count as somebody else's for `expected_head`.
+ *
+ * With `creates` the document must not be there, alive or deleted: of many who ask, one succeeds.
  */
 struct ml_append {
     /* request */
@@ -61,10 +64,11 @@ struct ml_append {
     struct ml_record *records; /* borrowed until done; seq and repeated are filled in */
     size_t count;
     uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
+    bool creates;           /* ML_ECONFLICT if there is a document, or a tombstone, of that name */
     void (*done)(struct ml_append *append);
     /* result */
     enum ml_err err; /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
-                        with the same keys; ML_ENOTFOUND: deleted (tombstone);
+                        with the same keys; ML_ENOTFOUND: deleted (tombstone); ML_ECONFLICT;
                         ML_EBUSY: too much is waiting, nothing was tried; ML_ELIMIT: too
                         large for ever; ML_EFORMAT: the stored document is damaged;
                         ML_ECLOSED: asked after close */
@@ -90,6 +94,8 @@ struct ml_load {
     struct ml_slice org, name;
     uint64_t max_snapshot_seq; /* ML_SEQ_ANY: the newest; 0: none, from the first record */
     uint64_t after_seq;        /* not 0: no snapshot, only records after this seq */
+    uint64_t until_seq;        /* not 0: the document as it was then, nothing newer */
+    int64_t until_ms;          /* not 0: likewise, by the records' times; sets until_seq */
     void (*done)(struct ml_load *load);
     /* result: belongs to the caller, freed by ml_load_release */
     enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
@@ -149,6 +155,73 @@ struct ml_list_documents {
 };
 void ml_list_documents_release(struct ml_list_documents *list);
 
+/**
+ * Lay a tombstone, or lift it. A deleted document keeps its records; every append and load answers
+ * ML_ENOTFOUND, so that a stale client cannot bring it back by writing.
+ */
+struct ml_set_deleted {
+    /* request */
+    struct ml_slice org, name;
+    bool deleted;
+    int64_t at_ms;
+    void (*done)(struct ml_set_deleted *request);
+    /* result */
+    enum ml_err err; /* ML_OK, also if it was so already; ML_ENOTFOUND: never was; ML_EIO */
+    bool changed;
+    struct ml_diag diag;
+    /* private */
+    struct ml_journal_node node;
+};
+
+/** What is known about a document without reading it. */
+struct ml_author {
+    struct ml_slice author; /* empty: the server */
+    uint64_t records;
+    int64_t last_ms;
+};
+struct ml_describe {
+    /* request */
+    struct ml_slice org, name;
+    void (*done)(struct ml_describe *request);
+    /* result: belongs to the caller, freed by ml_describe_release */
+    enum ml_err err; /* ML_OK, also for no document and for a tombstone; ML_EIO */
+    bool exists;
+    int64_t deleted_ms; /* 0: alive */
+    uint64_t epoch, head, snapshot_seq, record_bytes, snapshot_bytes;
+    int64_t created_ms, updated_ms;
+    struct ml_author *authors; /* of the newest ML_AUTHOR_RECORDS records, in byte order */
+    size_t author_count;
+    struct ml_diag diag;
+    /* private */
+    struct ml_journal_node node;
+};
+void ml_describe_release(struct ml_describe *request);
+#define ML_AUTHOR_RECORDS 10000
+
+/** Who wrote when: the records of a document without their bytes, the newest first. */
+struct ml_history_item {
+    uint64_t seq, bytes;
+    int64_t at_ms;
+    struct ml_slice author, session; /* empty: the server; no key */
+};
+struct ml_history {
+    /* request */
+    struct ml_slice org, name;
+    uint64_t before_seq; /* only records before it; ML_SEQ_ANY: from the newest on */
+    size_t limit;        /* 1 … 1000 */
+    void (*done)(struct ml_history *request);
+    /* result: belongs to the caller, freed by ml_history_release */
+    enum ml_err err; /* ML_OK, also for no document; ML_ENOTFOUND: tombstone; ML_EIO */
+    bool exists;
+    struct ml_history_item *items;
+    size_t count;
+    bool more;
+    struct ml_diag diag;
+    /* private */
+    struct ml_journal_node node;
+};
+void ml_history_release(struct ml_history *request);
+
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
     uint64_t waiting_bytes; /* appended, not yet answered */
@@ -161,6 +234,9 @@ struct ml_journal_ops {
     void (*load)(struct ml_journal *journal, struct ml_load *load);
     void (*put_snapshot)(struct ml_journal *journal, struct ml_snapshot_put *put);
     void (*list_documents)(struct ml_journal *journal, struct ml_list_documents *list);
+    void (*set_deleted)(struct ml_journal *journal, struct ml_set_deleted *request);
+    void (*describe)(struct ml_journal *journal, struct ml_describe *request);
+    void (*history)(struct ml_journal *journal, struct ml_history *request);
     void (*stats)(struct ml_journal *journal, struct ml_journal_stats *out);
     void (*close)(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 };
@@ -172,6 +248,9 @@ void ml_journal_append(struct ml_journal *journal, struct ml_append *append);
 void ml_journal_load(struct ml_journal *journal, struct ml_load *load);
 void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put);
 void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list);
+void ml_journal_set_deleted(struct ml_journal *journal, struct ml_set_deleted *request);
+void ml_journal_describe(struct ml_journal *journal, struct ml_describe *request);
+void ml_journal_history(struct ml_journal *journal, struct ml_history *request);
 void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
 /**
  * Finishes what was asked, then calls `done` on the loop; the journal is gone after that. Requests

@@ -28,6 +28,8 @@ struct memory_key {
 struct memory_record {
     struct ml_blob *bytes;
     struct memory_key *key; /* NULL: none */
+    struct ml_blob *author; /* NULL: the server */
+    int64_t at_ms;
 };
 
 struct memory_snapshot {
@@ -39,8 +41,8 @@ struct memory_snapshot {
 struct memory_document {
     struct ml_slice key, org, name; /* in `text`: org, NUL, name */
     uint64_t epoch, head, record_bytes;
-    int64_t created_ms, updated_ms;
-    struct memory_record *records; /* [seq - 1] */
+    int64_t created_ms, updated_ms, deleted_ms; /* deleted_ms: 0, alive */
+    struct memory_record *records;              /* [seq - 1] */
     size_t cap;
     struct memory_snapshot *snapshots; /* by seq, oldest first */
     size_t snapshot_count;
@@ -92,12 +94,17 @@ static enum ml_err find_document(struct memory_journal *j, struct ml_slice org,
     return ML_OK;
 }
 
+static void release_record(struct memory_record *record)
+{
+    ml_blob_unref(record->bytes);
+    ml_blob_unref(record->author);
+    free(record->key);
+}
+
 static void free_document(struct memory_document *document)
 {
-    for (uint64_t i = 0; i < document->head; i++) {
-        ml_blob_unref(document->records[i].bytes);
-        free(document->records[i].key);
-    }
+    for (uint64_t i = 0; i < document->head; i++)
+        release_record(&document->records[i]);
     for (size_t i = 0; i < document->snapshot_count; i++)
         ml_blob_unref(document->snapshots[i].state);
     ml_hashmap_release(&document->keys);
@@ -164,6 +171,7 @@ static enum ml_err find_repeat(const struct memory_document *document, struct ml
 static enum ml_err insert_record(struct memory_document *document, struct ml_record *record)
 {
     struct memory_key *key = NULL;
+    struct ml_blob *author = NULL;
 
     if (document->head == document->cap) {
         size_t cap = document->cap ? document->cap * 2 : 16;
@@ -174,17 +182,23 @@ static enum ml_err insert_record(struct memory_document *document, struct ml_rec
         document->records = bigger;
         document->cap = cap;
     }
+    if (record->author.len) {
+        author = ml_blob_new(record->author);
+        if (!author)
+            return ML_ELIMIT;
+    }
     if (record->session.len) {
         key = make_key(record);
-        if (!key)
-            return ML_ELIMIT;
-        key->seq = document->head + 1;
-        if (!ml_hashmap_put(&document->keys, ml_slice_make(key->bytes, key->len), key)) {
+        if (key)
+            key->seq = document->head + 1;
+        if (!key || !ml_hashmap_put(&document->keys, ml_slice_make(key->bytes, key->len), key)) {
+            ml_blob_unref(author);
             free(key);
             return ML_ELIMIT;
         }
     }
-    document->records[document->head++] = (struct memory_record){ml_blob_ref(record->bytes), key};
+    document->records[document->head++] =
+        (struct memory_record){ml_blob_ref(record->bytes), key, author, record->at_ms};
     document->record_bytes += record->bytes->len;
     document->updated_ms = record->at_ms;
     record->seq = document->head;
@@ -199,9 +213,8 @@ static void undo_records(struct memory_document *document, uint64_t head)
 
         if (record->key)
             ml_hashmap_remove(&document->keys, ml_slice_make(record->key->bytes, record->key->len));
-        free(record->key);
         document->record_bytes -= record->bytes->len;
-        ml_blob_unref(record->bytes);
+        release_record(record);
     }
 }
 
@@ -220,6 +233,10 @@ static enum ml_err append_records(struct memory_journal *j, struct ml_append *ap
     if (err)
         return err;
     head_before = append->head = document ? document->head : 0;
+    if (document && document->deleted_ms)
+        return append->creates ? ML_ECONFLICT : ML_ENOTFOUND;
+    if (document && append->creates && !ml_append_is_repeat(append))
+        return ML_ECONFLICT;
     if (ml_append_is_late(append, append->head))
         return ML_EMOVED;
     if (!document)
@@ -267,7 +284,7 @@ static enum ml_err put_snapshot(struct memory_journal *j, struct ml_snapshot_put
     err = find_document(j, put->org, put->name, &document);
     if (err)
         return err;
-    if (!document)
+    if (!document || document->deleted_ms)
         return ML_ENOTFOUND;
     if (put->epoch != document->epoch || put->seq > document->head ||
         put->seq <= newest_snapshot(document))
@@ -290,15 +307,27 @@ static enum ml_err put_snapshot(struct memory_journal *j, struct ml_snapshot_put
 static enum ml_err load_records(const struct memory_document *document, uint64_t after,
                                 struct ml_load *load)
 {
-    if (after >= document->head)
+    uint64_t last =
+        load->until_seq && load->until_seq < document->head ? load->until_seq : document->head;
+
+    if (after >= last)
         return ML_OK;
-    load->records = calloc((size_t)(document->head - after), sizeof *load->records);
+    load->records = calloc((size_t)(last - after), sizeof *load->records);
     if (!load->records)
         return ML_ELIMIT;
-    for (uint64_t seq = after + 1; seq <= document->head; seq++)
+    for (uint64_t seq = after + 1; seq <= last; seq++)
         load->records[load->count++] =
             (struct ml_stored){seq, ml_blob_ref(document->records[seq - 1].bytes)};
     return ML_OK;
+}
+
+/* until_seq is the last record of that time or before. False: there was none yet. */
+static bool find_moment(const struct memory_document *document, struct ml_load *load)
+{
+    load->until_seq = document->head;
+    while (load->until_seq && document->records[load->until_seq - 1].at_ms > load->until_ms)
+        load->until_seq--;
+    return load->until_seq > 0;
 }
 
 static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
@@ -312,12 +341,17 @@ static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
     load->exists = true;
     load->epoch = document->epoch;
     load->head = document->head;
+    if (document->deleted_ms)
+        return ML_ENOTFOUND;
+    if (load->until_ms && !find_moment(document, load))
+        return ML_OK;
     if (load->after_seq)
         return load_records(document, load->after_seq, load);
     for (size_t i = document->snapshot_count; i--;) {
         const struct memory_snapshot *snapshot = &document->snapshots[i];
 
-        if (snapshot->seq <= load->max_snapshot_seq) {
+        if (snapshot->seq <= load->max_snapshot_seq &&
+            (!load->until_seq || snapshot->seq <= load->until_seq)) {
             load->snapshot_seq = snapshot->seq;
             load->snapshot = ml_blob_ref(snapshot->state);
             break;
@@ -334,7 +368,8 @@ static int compare_names(const void *a, const void *b)
 
 static bool is_wanted(const struct memory_document *document, const struct ml_list_documents *list)
 {
-    return ml_slice_equal(document->org, list->org) && document->name.len >= list->prefix.len &&
+    return !document->deleted_ms && ml_slice_equal(document->org, list->org) &&
+           document->name.len >= list->prefix.len &&
            ml_slice_equal(ml_slice_make(document->name.ptr, list->prefix.len), list->prefix) &&
            (!list->after.len || ml_slice_compare(document->name, list->after) > 0);
 }
@@ -385,19 +420,148 @@ static enum ml_err list_documents(struct memory_journal *j, struct ml_list_docum
     return ML_OK;
 }
 
-/* --- the inbox --- */
+/* --- what is known about one --- */
 
-static bool writes(const struct ml_journal_node *node)
+static enum ml_err set_deleted(struct memory_journal *j, struct ml_set_deleted *request)
 {
-    return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT;
+    struct memory_document *document;
+    enum ml_err err = find_document(j, request->org, request->name, &document);
+
+    if (err || !document)
+        return err ? err : ML_ENOTFOUND;
+    request->changed = request->deleted != (document->deleted_ms != 0);
+    if (request->changed)
+        document->deleted_ms = request->deleted ? request->at_ms : 0;
+    return ML_OK;
 }
+
+static struct ml_slice text_of(const struct ml_blob *blob)
+{
+    return blob ? ml_blob_slice(blob) : ml_slice_make(NULL, 0);
+}
+
+/* A copy behind the table that it belongs to. */
+static struct ml_slice keep_text(uint8_t **at, struct ml_slice text)
+{
+    struct ml_slice kept = ml_slice_make(*at, text.len);
+
+    if (text.len)
+        memcpy(*at, text.ptr, text.len);
+    *at += text.len;
+    return kept;
+}
+
+static int compare_authors(const void *a, const void *b)
+{
+    return ml_slice_compare(((const struct ml_author *)a)->author,
+                            ((const struct ml_author *)b)->author);
+}
+
+static enum ml_err gather_authors(const struct memory_document *document,
+                                  struct ml_describe *request)
+{
+    uint64_t count = document->head < ML_AUTHOR_RECORDS ? document->head : ML_AUTHOR_RECORDS;
+    struct ml_author *all;
+    size_t bytes = 0;
+    uint8_t *text;
+
+    for (uint64_t i = document->head - count; i < document->head; i++)
+        bytes += text_of(document->records[i].author).len;
+    all = malloc((size_t)count * sizeof *all + bytes + 1);
+    if (!all)
+        return ML_ELIMIT;
+    text = (uint8_t *)(all + count);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct memory_record *record = &document->records[document->head - count + i];
+
+        all[i] = (struct ml_author){keep_text(&text, text_of(record->author)), 1, record->at_ms};
+    }
+    qsort(all, (size_t)count, sizeof *all, compare_authors);
+    request->authors = all;
+    for (uint64_t i = 0; i < count; i++) {
+        struct ml_author *last = &all[request->author_count ? request->author_count - 1 : 0];
+
+        if (i && ml_slice_equal(last->author, all[i].author)) {
+            last->records++;
+            last->last_ms = all[i].last_ms > last->last_ms ? all[i].last_ms : last->last_ms;
+        } else {
+            all[request->author_count++] = all[i];
+        }
+    }
+    return ML_OK;
+}
+
+static enum ml_err describe_document(struct memory_journal *j, struct ml_describe *request)
+{
+    struct memory_document *document;
+    enum ml_err err = find_document(j, request->org, request->name, &document);
+
+    if (err || !document)
+        return err;
+    request->exists = true;
+    request->deleted_ms = document->deleted_ms;
+    request->epoch = document->epoch;
+    request->head = document->head;
+    request->snapshot_seq = newest_snapshot(document);
+    request->record_bytes = document->record_bytes;
+    for (size_t i = 0; i < document->snapshot_count; i++)
+        request->snapshot_bytes += document->snapshots[i].bytes;
+    request->created_ms = document->created_ms;
+    request->updated_ms = document->updated_ms;
+    return gather_authors(document, request);
+}
+
+static struct ml_slice session_of(const struct memory_record *record)
+{
+    return record->key ? ml_slice_make(record->key->bytes, record->key->len - sizeof(uint64_t))
+                       : ml_slice_make(NULL, 0);
+}
+
+static enum ml_err read_history(struct memory_journal *j, struct ml_history *request)
+{
+    struct memory_document *document;
+    enum ml_err err = find_document(j, request->org, request->name, &document);
+    uint64_t last;
+    size_t count, bytes = 0;
+    uint8_t *text;
+
+    if (err || !document)
+        return err;
+    request->exists = true;
+    if (document->deleted_ms)
+        return ML_ENOTFOUND;
+    last = request->before_seq > document->head ? document->head
+           : request->before_seq                ? request->before_seq - 1
+                                                : 0;
+    count = last < request->limit ? (size_t)last : request->limit;
+    for (size_t i = 0; i < count; i++)
+        bytes += text_of(document->records[last - 1 - i].author).len +
+                 session_of(&document->records[last - 1 - i]).len;
+    request->items = malloc(count * sizeof *request->items + bytes + 1);
+    if (!request->items)
+        return ML_ELIMIT;
+    text = (uint8_t *)(request->items + count);
+    for (size_t i = 0; i < count; i++) {
+        const struct memory_record *record = &document->records[last - 1 - i];
+
+        request->items[i] = (struct ml_history_item){
+            .seq = last - i, .bytes = record->bytes->len, .at_ms = record->at_ms};
+        request->items[i].author = keep_text(&text, text_of(record->author));
+        request->items[i].session = keep_text(&text, session_of(record));
+    }
+    request->count = count;
+    request->more = last > count;
+    return ML_OK;
+}
+
+/* --- the inbox --- */
 
 static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node,
                           enum ml_journal_fault fault)
 {
     enum ml_err err = ML_OK;
 
-    if (writes(node) && fault == ML_FAULT_FAIL) {
+    if (ml_request_writes(node) && fault == ML_FAULT_FAIL) {
         ml_request_fail(node, ML_EIO, "the transaction failed (fault on demand)");
         return;
     }
@@ -414,8 +578,17 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
     case ML_REQUEST_LIST:
         err = list_documents(j, ml_list_of(node));
         break;
+    case ML_REQUEST_SET_DELETED:
+        err = set_deleted(j, ml_set_deleted_of(node));
+        break;
+    case ML_REQUEST_DESCRIBE:
+        err = describe_document(j, ml_describe_of(node));
+        break;
+    case ML_REQUEST_HISTORY:
+        err = read_history(j, ml_history_of(node));
+        break;
     }
-    if (writes(node) && fault == ML_FAULT_UNKNOWN)
+    if (ml_request_writes(node) && fault == ML_FAULT_UNKNOWN)
         err = ML_EIO;
     if (err)
         ml_request_fail(node, err, NULL);
@@ -431,7 +604,7 @@ static size_t carry_out(struct memory_journal *j)
     ml_list_init(&batch);
     ml_list_splice(&batch, &j->inbox);
     ML_LIST_EACH(at, &batch)
-    any_writes = any_writes || (writes(ml_node_of(at)) && !ml_node_of(at)->refused);
+    any_writes = any_writes || (ml_request_writes(ml_node_of(at)) && !ml_node_of(at)->refused);
     if (any_writes && j->faults_left) {
         j->faults_left--;
         fault = j->fault;
@@ -532,6 +705,21 @@ static void memory_list_documents(struct ml_journal *journal, struct ml_list_doc
     enqueue(memory_of(journal), &list->node);
 }
 
+static void memory_set_deleted(struct ml_journal *journal, struct ml_set_deleted *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
+static void memory_describe(struct ml_journal *journal, struct ml_describe *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
+static void memory_history(struct ml_journal *journal, struct ml_history *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
 static void memory_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     *out = memory_of(journal)->stats;
@@ -553,6 +741,9 @@ static const struct ml_journal_ops memory_ops = {
     .load = memory_load,
     .put_snapshot = memory_put_snapshot,
     .list_documents = memory_list_documents,
+    .set_deleted = memory_set_deleted,
+    .describe = memory_describe,
+    .history = memory_history,
     .stats = memory_stats,
     .close = memory_close,
 };

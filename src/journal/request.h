@@ -12,7 +12,15 @@
 /* REL-25: the newest and two older ones. */
 #define ML_KEEP_MIN 3u
 
-enum ml_request_kind { ML_REQUEST_APPEND, ML_REQUEST_LOAD, ML_REQUEST_SNAPSHOT, ML_REQUEST_LIST };
+enum ml_request_kind {
+    ML_REQUEST_APPEND,
+    ML_REQUEST_LOAD,
+    ML_REQUEST_SNAPSHOT,
+    ML_REQUEST_LIST,
+    ML_REQUEST_SET_DELETED,
+    ML_REQUEST_DESCRIBE,
+    ML_REQUEST_HISTORY,
+};
 
 /** Set the error; `text` may be NULL. */
 void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *text);
@@ -21,6 +29,16 @@ void ml_request_answer(struct ml_journal_node *node);
 
 /** Memory that an append keeps alive while it waits. */
 uint64_t ml_append_cost(const struct ml_append *append);
+
+/** Does it change what is stored? */
+static inline bool ml_request_writes(const struct ml_journal_node *node)
+{
+    return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT ||
+           node->kind == ML_REQUEST_SET_DELETED;
+}
+
+/** Does any record of the append stand in the journal already? Then it was not made by others. */
+bool ml_append_is_repeat(const struct ml_append *append);
 
 /**
  * What `expected_head` means once repeats are known: an append whose own records (written by an
@@ -48,6 +66,21 @@ static inline struct ml_snapshot_put *ml_snapshot_of(struct ml_journal_node *nod
 static inline struct ml_list_documents *ml_list_of(struct ml_journal_node *node)
 {
     return ML_CONTAINER(node, struct ml_list_documents, node);
+}
+
+static inline struct ml_set_deleted *ml_set_deleted_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_set_deleted, node);
+}
+
+static inline struct ml_describe *ml_describe_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_describe, node);
+}
+
+static inline struct ml_history *ml_history_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_history, node);
 }
 
 static inline struct ml_journal_node *ml_node_of(struct ml_list *link)

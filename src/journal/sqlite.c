@@ -4,7 +4,7 @@
  *
  *   loop          append ----------------------------> to_write ---> writer thread --+
  *                 put_snapshot --> to_read --(packed)----^                           |
- *                 load, list ----> to_read ---> reader thread ----------------------+
+ *                 load, list, … -> to_read ---> reader thread ----------------------+
  *                                                                                    v
  *                 done() <---- on_async <------------------------------------ answers
  *
@@ -94,7 +94,7 @@ struct batch {
     struct ml_list nodes;
     struct ml_append *appends[ML_COMMIT_MAX_RECORDS]; /* those of them that are tried */
     size_t count;
-    struct ml_snapshot_put *snapshot; /* or one of these, alone */
+    struct ml_journal_node *alone; /* or another kind of request, by itself */
 };
 
 static struct sqlite_journal *sqlite_of(struct ml_journal *journal)
@@ -195,7 +195,7 @@ static void batch_init(struct batch *batch)
 {
     ml_list_init(&batch->nodes);
     batch->count = 0;
-    batch->snapshot = NULL;
+    batch->alone = NULL;
 }
 
 /* Under the mutex. At least one request, and then whatever fits beside it. */
@@ -214,10 +214,10 @@ static void take_batch(struct sqlite_journal *j, struct batch *batch)
             ml_list_append(&batch->nodes, link);
             continue;
         }
-        if (node->kind == ML_REQUEST_SNAPSHOT) {
+        if (node->kind != ML_REQUEST_APPEND) {
             if (batch->count)
                 return;
-            batch->snapshot = ml_snapshot_of(node);
+            batch->alone = node;
             ml_list_remove(link);
             ml_list_append(&batch->nodes, link);
             return;
@@ -244,8 +244,10 @@ static enum ml_err commit_batch(struct sqlite_journal *j, struct batch *batch,
         if (err)
             return err;
     }
-    if (batch->snapshot)
-        return ml_sqlite_commit_snapshot(&j->writer, batch->snapshot, diag);
+    if (batch->alone && batch->alone->kind == ML_REQUEST_SNAPSHOT)
+        return ml_sqlite_commit_snapshot(&j->writer, ml_snapshot_of(batch->alone), diag);
+    if (batch->alone)
+        return ml_sqlite_commit_deleted(&j->writer, ml_set_deleted_of(batch->alone), diag);
     return ml_sqlite_commit_appends(&j->writer, batch->appends, batch->count, added, diag);
 }
 
@@ -255,7 +257,7 @@ static void write_batch(struct sqlite_journal *j, struct batch *batch,
     struct ml_diag diag = {0};
     uint64_t began_us = now_us();
 
-    if (!batch->count && !batch->snapshot)
+    if (!batch->count && !batch->alone)
         return;
     if (commit_batch(j, batch, added, &diag)) {
         /* Nothing that was found out inside the transaction counts, refusals included. */
@@ -269,9 +271,9 @@ static void write_batch(struct sqlite_journal *j, struct batch *batch,
             ml_log(ML_LOG_WARN, "journal.recovered", "failures=%u", j->failures);
         j->failures = 0;
     }
-    if (batch->snapshot) {
-        ml_blob_unref(batch->snapshot->node.packed);
-        batch->snapshot->node.packed = NULL;
+    if (batch->alone) {
+        ml_blob_unref(batch->alone->packed);
+        batch->alone->packed = NULL;
     }
     added->commit_us_sum += now_us() - began_us;
 }
@@ -345,6 +347,25 @@ static void *run_writer(void *arg)
 
 /* --- the reader thread --- */
 
+static enum ml_err read_from(struct ml_sqlite_conn *conn, struct ml_journal_node *node)
+{
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_LOAD:
+        return ml_load_of(node)->err = ml_sqlite_read_load(conn, ml_load_of(node));
+    case ML_REQUEST_LIST:
+        return ml_list_of(node)->err = ml_sqlite_read_list(conn, ml_list_of(node));
+    case ML_REQUEST_DESCRIBE:
+        return ml_describe_of(node)->err = ml_sqlite_read_describe(conn, ml_describe_of(node));
+    case ML_REQUEST_HISTORY:
+        return ml_history_of(node)->err = ml_sqlite_read_history(conn, ml_history_of(node));
+    case ML_REQUEST_APPEND:
+    case ML_REQUEST_SNAPSHOT:
+    case ML_REQUEST_SET_DELETED:
+        break; /* the writer's */
+    }
+    return ML_OK;
+}
+
 /* True: the request goes on to the writer. */
 static bool read_one(struct sqlite_journal *j, struct ml_journal_node *node)
 {
@@ -361,10 +382,8 @@ static bool read_one(struct sqlite_journal *j, struct ml_journal_node *node)
         err = ml_sqlite_conn_open(&j->reader, j->path, false, ml_sqlite_read_sql, &diag);
     if (err)
         ml_request_fail(node, ML_EIO, diag.text);
-    else if (node->kind == ML_REQUEST_LOAD)
-        ml_load_of(node)->err = err = ml_sqlite_read_load(&j->reader, ml_load_of(node));
     else
-        ml_list_of(node)->err = err = ml_sqlite_read_list(&j->reader, ml_list_of(node));
+        err = read_from(&j->reader, node);
     if (err == ML_EIO)
         ml_sqlite_conn_close(&j->reader);
     return false;
@@ -537,6 +556,33 @@ static void sqlite_list_documents(struct ml_journal *journal, struct ml_list_doc
     unlock(j);
 }
 
+static void sqlite_set_deleted(struct ml_journal *journal, struct ml_set_deleted *request)
+{
+    struct sqlite_journal *j = sqlite_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_write, &j->writer_wakes);
+    unlock(j);
+}
+
+static void sqlite_describe(struct ml_journal *journal, struct ml_describe *request)
+{
+    struct sqlite_journal *j = sqlite_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
+static void sqlite_history(struct ml_journal *journal, struct ml_history *request)
+{
+    struct sqlite_journal *j = sqlite_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
 static void sqlite_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     struct sqlite_journal *j = sqlite_of(journal);
@@ -565,6 +611,9 @@ static const struct ml_journal_ops sqlite_ops = {
     .load = sqlite_load,
     .put_snapshot = sqlite_put_snapshot,
     .list_documents = sqlite_list_documents,
+    .set_deleted = sqlite_set_deleted,
+    .describe = sqlite_describe,
+    .history = sqlite_history,
     .stats = sqlite_stats,
     .close = sqlite_close,
 };

@@ -17,7 +17,7 @@
 
 enum ml_snapshot_codec { ML_CODEC_RAW, ML_CODEC_ZSTD };
 
-#define ML_SQL_MAX 12
+#define ML_SQL_MAX 16
 
 /** One connection with its prepared statements, which are made when they are first used. */
 struct ml_sqlite_conn {
@@ -81,9 +81,27 @@ enum ml_err ml_sqlite_commit_appends(struct ml_sqlite_conn *conn, struct ml_appe
 /** The same for one snapshot, packed by ml_sqlite_pack_snapshot. */
 enum ml_err ml_sqlite_commit_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put,
                                       struct ml_diag *diag) ML_MUST_CHECK;
+/** The same for a tombstone. */
+enum ml_err ml_sqlite_commit_deleted(struct ml_sqlite_conn *conn, struct ml_set_deleted *request,
+                                     struct ml_diag *diag) ML_MUST_CHECK;
 
 /* --- sqlite_read.c --- */
 
+/* Statements of a connection that only reads. */
+enum ml_sqlite_read_statement {
+    ML_SQL_BEGIN,
+    ML_SQL_END,
+    ML_SQL_FIND_DOCUMENT,
+    ML_SQL_SNAPSHOTS,
+    ML_SQL_CHECKSUM,
+    ML_SQL_MOMENT,
+    ML_SQL_RECORDS,
+    ML_SQL_LIST,
+    ML_SQL_DESCRIBE,
+    ML_SQL_AUTHORS,
+    ML_SQL_HISTORY,
+    ML_SQL_READ_COUNT
+};
 extern const char *const ml_sqlite_read_sql[];
 
 /** Both fill in the request's result; ML_EIO: the connection should be opened anew. */
@@ -92,5 +110,17 @@ enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn,
                                 struct ml_list_documents *list) ML_MUST_CHECK;
 /** Compress the state into node.packed, or take the state itself if that is not smaller. */
 enum ml_err ml_sqlite_pack_snapshot(struct ml_snapshot_put *put) ML_MUST_CHECK;
+
+/** A damaged page belongs to what was asked for; everything else to the connection. */
+enum ml_err ml_sqlite_reading_failed(struct ml_sqlite_conn *conn, int rc,
+                                     struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- sqlite_facts.c --- */
+
+/** Fill in the request's result; ML_EIO: the connection should be opened anew. */
+enum ml_err ml_sqlite_read_describe(struct ml_sqlite_conn *conn,
+                                    struct ml_describe *request) ML_MUST_CHECK;
+enum ml_err ml_sqlite_read_history(struct ml_sqlite_conn *conn,
+                                   struct ml_history *request) ML_MUST_CHECK;
 
 #endif

@@ -24,37 +24,46 @@
 /* Records that a head may make us reserve before they are seen. */
 #define RESERVE_MAX 65536
 
-enum {
-    SQL_BEGIN,
-    SQL_END,
-    SQL_FIND_DOCUMENT,
-    SQL_SNAPSHOTS,
-    SQL_CHECKSUM,
-    SQL_RECORDS,
-    SQL_LIST,
-};
+_Static_assert(ML_SQL_READ_COUNT <= ML_SQL_MAX, "room for every statement");
 
 const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
-    [SQL_BEGIN] = "BEGIN",
-    [SQL_END] = "COMMIT",
-    [SQL_FIND_DOCUMENT] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL"
-                          " FROM documents WHERE org = ?1 AND name = ?2",
-    [SQL_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
-                      " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND epoch = ?4"
-                      " ORDER BY seq DESC",
-    [SQL_CHECKSUM] = "SELECT checksum FROM records WHERE org = ?1 AND document = ?2 AND seq = ?3",
-    [SQL_RECORDS] = "SELECT seq, epoch, format, at_ms, author, session, message_no, previous,"
-                    " checksum, bytes FROM records"
-                    " WHERE org = ?1 AND document = ?2 AND seq > ?3 ORDER BY seq",
-    [SQL_LIST] = "SELECT name, head, snapshot_seq, record_bytes + snapshot_bytes, created_ms,"
-                 " updated_ms FROM documents"
-                 " WHERE org = ?1 AND name >= ?2 AND deleted_ms IS NULL ORDER BY name",
+    [ML_SQL_BEGIN] = "BEGIN",
+    [ML_SQL_END] = "COMMIT",
+    [ML_SQL_FIND_DOCUMENT] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL"
+                             " FROM documents WHERE org = ?1 AND name = ?2",
+    [ML_SQL_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
+                         " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND epoch = ?4"
+                         " ORDER BY seq DESC",
+    [ML_SQL_CHECKSUM] =
+        "SELECT checksum FROM records WHERE org = ?1 AND document = ?2 AND seq = ?3",
+    [ML_SQL_RECORDS] = "SELECT seq, epoch, format, at_ms, author, session, message_no, previous,"
+                       " checksum, bytes FROM records"
+                       " WHERE org = ?1 AND document = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq",
+    [ML_SQL_MOMENT] = "SELECT seq FROM records WHERE org = ?1 AND document = ?2 AND at_ms <= ?3"
+                      " ORDER BY seq DESC LIMIT 1",
+    [ML_SQL_LIST] = "SELECT name, head, snapshot_seq, record_bytes + snapshot_bytes, created_ms,"
+                    " updated_ms FROM documents"
+                    " WHERE org = ?1 AND name >= ?2 AND deleted_ms IS NULL ORDER BY name",
+    [ML_SQL_DESCRIBE] = "SELECT document, epoch, head, snapshot_seq, record_bytes, snapshot_bytes,"
+                        " created_ms, updated_ms, deleted_ms"
+                        " FROM documents WHERE org = ?1 AND name = ?2",
+    [ML_SQL_AUTHORS] = "SELECT coalesce(author, ''), count(*), max(at_ms) FROM records"
+                       " WHERE org = ?1 AND document = ?2 AND seq > ?3"
+                       " GROUP BY 1 ORDER BY 1",
+    [ML_SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
+                       " WHERE org = ?1 AND document = ?2 AND seq < ?3 ORDER BY seq DESC",
 };
 
 struct document_row {
     uint8_t id[ML_DOCUMENT_ID_BYTES];
     uint32_t head_checksum;
 };
+
+/* Seq of the last record that the load is about. */
+static uint64_t last_wanted(const struct ml_load *load)
+{
+    return load->until_seq && load->until_seq < load->head ? load->until_seq : load->head;
+}
 
 static sqlite3_stmt *keyed(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
                            const uint8_t *document)
@@ -77,8 +86,7 @@ static enum ml_err run_plain(struct ml_sqlite_conn *conn, int which, struct ml_d
     return ML_OK;
 }
 
-/* A damaged page belongs to what was asked for; everything else to the connection. */
-static enum ml_err reading_failed(struct ml_sqlite_conn *conn, int rc, struct ml_diag *diag)
+enum ml_err ml_sqlite_reading_failed(struct ml_sqlite_conn *conn, int rc, struct ml_diag *diag)
 {
     return ml_sqlite_fail(conn, (rc & 0xff) == SQLITE_CORRUPT ? ML_EFORMAT : ML_EIO, "reading",
                           diag);
@@ -87,7 +95,7 @@ static enum ml_err reading_failed(struct ml_sqlite_conn *conn, int rc, struct ml
 static enum ml_err find_document(struct ml_sqlite_conn *conn, struct ml_load *load,
                                  struct document_row *row)
 {
-    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_FIND_DOCUMENT);
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, ML_SQL_FIND_DOCUMENT);
     enum ml_err err = ML_OK;
     int rc;
 
@@ -111,7 +119,7 @@ static enum ml_err find_document(struct ml_sqlite_conn *conn, struct ml_load *lo
         else
             memcpy(row->id, id.ptr, ML_DOCUMENT_ID_BYTES);
     } else if (rc != SQLITE_DONE) {
-        err = reading_failed(conn, rc, &load->diag);
+        err = ml_sqlite_reading_failed(conn, rc, &load->diag);
     }
     sqlite3_reset(stmt);
     return err;
@@ -160,16 +168,36 @@ static struct ml_blob *unpack(const struct ml_snapshot_sum *sum)
     return state;
 }
 
+/* until_seq becomes the last record of that time or before; *none_out: there was none yet. */
+static enum ml_err find_moment(struct ml_sqlite_conn *conn, struct ml_load *load,
+                               const struct document_row *row, bool *none_out)
+{
+    sqlite3_stmt *stmt = keyed(conn, ML_SQL_MOMENT, load->org, row->id);
+    int rc;
+
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    sqlite3_bind_int64(stmt, 3, load->until_ms);
+    rc = sqlite3_step(stmt);
+    *none_out = rc == SQLITE_DONE;
+    if (rc == SQLITE_ROW)
+        load->until_seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? ML_OK
+                                                 : ml_sqlite_reading_failed(conn, rc, &load->diag);
+}
+
 static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *load,
                                  const struct document_row *row)
 {
-    uint64_t ceiling = load->max_snapshot_seq < load->head ? load->max_snapshot_seq : load->head;
+    uint64_t last = last_wanted(load);
+    uint64_t ceiling = load->max_snapshot_seq < last ? load->max_snapshot_seq : last;
     sqlite3_stmt *stmt;
     int rc;
 
     if (!ceiling)
         return ML_OK;
-    stmt = keyed(conn, SQL_SNAPSHOTS, load->org, row->id);
+    stmt = keyed(conn, ML_SQL_SNAPSHOTS, load->org, row->id);
     if (!stmt)
         return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
     sqlite3_bind_int64(stmt, 3, (sqlite3_int64)ceiling);
@@ -191,7 +219,7 @@ static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *lo
     /* A damaged page among the snapshots is a damaged snapshot: records alone will do. */
     if (rc == SQLITE_ROW || rc == SQLITE_DONE || (rc & 0xff) == SQLITE_CORRUPT)
         return ML_OK;
-    return reading_failed(conn, rc, &load->diag);
+    return ml_sqlite_reading_failed(conn, rc, &load->diag);
 }
 
 /* --- records --- */
@@ -213,7 +241,7 @@ static enum ml_err start_chain(struct ml_sqlite_conn *conn, struct ml_load *load
         chain->known = true;
         return ML_OK;
     }
-    stmt = keyed(conn, SQL_CHECKSUM, load->org, row->id);
+    stmt = keyed(conn, ML_SQL_CHECKSUM, load->org, row->id);
     if (!stmt)
         return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
     sqlite3_bind_int64(stmt, 3, (sqlite3_int64)chain->seq);
@@ -223,7 +251,8 @@ static enum ml_err start_chain(struct ml_sqlite_conn *conn, struct ml_load *load
         chain->checksum = (uint32_t)sqlite3_column_int64(stmt, 0);
     }
     sqlite3_reset(stmt);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &load->diag);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? ML_OK
+                                                 : ml_sqlite_reading_failed(conn, rc, &load->diag);
 }
 
 /* NULL: the row follows the one before; otherwise what is wrong with it. */
@@ -285,9 +314,10 @@ static enum ml_err take_records(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
     size_t cap = 0, bytes = 0;
     int rc;
 
-    if (load->head > chain->seq) {
-        cap =
-            load->head - chain->seq < RESERVE_MAX ? (size_t)(load->head - chain->seq) : RESERVE_MAX;
+    if (last_wanted(load) > chain->seq) {
+        uint64_t count = last_wanted(load) - chain->seq;
+
+        cap = count < RESERVE_MAX ? (size_t)count : RESERVE_MAX;
         load->records = malloc(cap * sizeof *load->records);
         if (!load->records)
             return ML_ELIMIT;
@@ -311,32 +341,34 @@ static enum ml_err take_records(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
         }
         load->records[load->count++] = (struct ml_stored){seq, blob};
     }
-    return rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &load->diag);
+    return rc == SQLITE_DONE ? ML_OK : ml_sqlite_reading_failed(conn, rc, &load->diag);
 }
 
 static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *load,
                                 const struct document_row *row)
 {
     struct chain chain = {.seq = load->after_seq ? load->after_seq : load->snapshot_seq};
+    uint64_t last = last_wanted(load);
     sqlite3_stmt *stmt;
     enum ml_err err;
 
-    if (chain.seq > load->head)
-        return ML_OK; /* asked for what comes after the head */
+    if (chain.seq > last || (load->until_seq && chain.seq == last))
+        return ML_OK; /* asked for what comes after the head, or everything is in the snapshot */
     err = start_chain(conn, load, row, &chain);
     if (err)
         return err;
-    stmt = keyed(conn, SQL_RECORDS, load->org, row->id);
+    stmt = keyed(conn, ML_SQL_RECORDS, load->org, row->id);
     if (!stmt)
         return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
     sqlite3_bind_int64(stmt, 3, (sqlite3_int64)chain.seq);
+    sqlite3_bind_int64(stmt, 4, load->until_seq ? (sqlite3_int64)last : INT64_MAX);
     err = take_records(conn, stmt, load, row, &chain);
     sqlite3_reset(stmt);
     if (err)
         return err;
-    if (chain.seq != load->head)
-        return damaged(load, chain.seq + 1, chain.seq < load->head ? "missing" : "beyond the head");
-    if (chain.known && chain.checksum != row->head_checksum)
+    if (chain.seq != last)
+        return damaged(load, chain.seq + 1, chain.seq < last ? "missing" : "beyond the head");
+    if (last == load->head && chain.known && chain.checksum != row->head_checksum)
         return damaged(load, chain.seq, "not the one that the head names (chain)");
     return ML_OK;
 }
@@ -344,19 +376,22 @@ static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *loa
 enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load)
 {
     struct document_row row = {0};
+    bool is_too_early = false;
     enum ml_err err;
 
     ML_ASSERT(conn->db);
-    err = run_plain(conn, SQL_BEGIN, &load->diag);
+    err = run_plain(conn, ML_SQL_BEGIN, &load->diag);
     if (err)
         return err;
     err = find_document(conn, load, &row);
-    if (!err && load->exists && !load->after_seq)
+    if (!err && load->exists && load->until_ms)
+        err = find_moment(conn, load, &row, &is_too_early);
+    if (!err && load->exists && !is_too_early && !load->after_seq)
         err = find_snapshot(conn, load, &row);
-    if (!err && load->exists)
+    if (!err && load->exists && !is_too_early)
         err = read_records(conn, load, &row);
     /* The error that came first is the one that counts. */
-    if (run_plain(conn, SQL_END, err ? NULL : &load->diag) && !err)
+    if (run_plain(conn, ML_SQL_END, err ? NULL : &load->diag) && !err)
         err = ML_EIO;
     if (err && err != ML_EFORMAT)
         ml_load_release(load);
@@ -402,7 +437,7 @@ static enum ml_err take_names(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
         };
         ml_write_bytes(&page->names, name);
     }
-    return rc == SQLITE_DONE ? ML_OK : reading_failed(conn, rc, &list->diag);
+    return rc == SQLITE_DONE ? ML_OK : ml_sqlite_reading_failed(conn, rc, &list->diag);
 }
 
 static enum ml_err join_page(struct ml_list_documents *list, const struct page *page)
@@ -430,7 +465,7 @@ static enum ml_err join_page(struct ml_list_documents *list, const struct page *
 enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn, struct ml_list_documents *list)
 {
     bool from_after = ml_slice_compare(list->after, list->prefix) > 0;
-    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, SQL_LIST);
+    sqlite3_stmt *stmt = ml_sqlite_stmt(conn, ML_SQL_LIST);
     struct page page = {.items = calloc(list->limit, sizeof *page.items)};
     enum ml_err err;
 

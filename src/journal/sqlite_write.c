@@ -37,8 +37,9 @@ enum {
     SQL_MOVE_SNAPSHOT,
     SQL_KEPT_SNAPSHOTS,
     SQL_DROP_SNAPSHOTS,
+    SQL_SET_DELETED,
 };
-_Static_assert(SQL_DROP_SNAPSHOTS < ML_SQL_MAX, "room for every statement");
+_Static_assert(SQL_SET_DELETED < ML_SQL_MAX, "room for every statement");
 
 const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -73,6 +74,7 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
                            " AND name IS NULL ORDER BY seq DESC",
     [SQL_DROP_SNAPSHOTS] = "DELETE FROM snapshots WHERE org = ?1 AND document = ?2 AND seq < ?3"
                            " AND pinned = 0 AND name IS NULL",
+    [SQL_SET_DELETED] = "UPDATE documents SET deleted_ms = ?3 WHERE org = ?1 AND document = ?2",
 };
 
 struct document_row {
@@ -299,12 +301,27 @@ static int check_late(struct ml_sqlite_conn *conn, const struct ml_append *appen
     return SQLITE_OK;
 }
 
+/* Is the document that should be new there already, made by somebody else? */
+static int check_creates(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                         const struct document_row *row, bool *is_there_out)
+{
+    *is_there_out = append->creates && row->exists;
+    for (size_t i = 0; *is_there_out && i < append->count; i++) {
+        int rc = find_repeat(conn, append, row, &append->records[i]);
+
+        if (rc != SQLITE_OK)
+            return rc;
+        *is_there_out = !append->records[i].repeated;
+    }
+    return SQLITE_OK;
+}
+
 /* Inside the transaction. SQLITE_OK: append->err and head are decided. */
 static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, struct tally *tally)
 {
     struct tally added = {0};
     struct document_row row;
-    bool late;
+    bool late, is_there;
     int rc;
 
     append->err = ML_OK;
@@ -313,7 +330,15 @@ static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, s
         return rc;
     append->head = row.head;
     if (row.deleted) {
-        ml_request_fail(&append->node, ML_ENOTFOUND, "the document is deleted");
+        ml_request_fail(&append->node, append->creates ? ML_ECONFLICT : ML_ENOTFOUND,
+                        "the document is deleted");
+        return SQLITE_OK;
+    }
+    rc = check_creates(conn, append, &row, &is_there);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (is_there) {
+        ml_request_fail(&append->node, ML_ECONFLICT, "the document is there already");
         return SQLITE_OK;
     }
     rc = check_late(conn, append, &row, &late);
@@ -549,5 +574,57 @@ enum ml_err ml_sqlite_commit_snapshot(struct ml_sqlite_conn *conn, struct ml_sna
     if (!is_fault_of_document(rc))
         return ML_EIO;
     ml_request_fail(&put->node, ML_EFORMAT, diag ? diag->text : NULL);
+    return ML_OK;
+}
+
+/* --- tombstones --- */
+
+/* Inside the transaction. SQLITE_OK: request->err is decided. */
+static int write_deleted(struct ml_sqlite_conn *conn, struct ml_set_deleted *request)
+{
+    struct document_row row;
+    sqlite3_stmt *stmt;
+    int rc;
+
+    request->err = ML_OK;
+    rc = find_document(conn, request->org, request->name, &row);
+    if (rc != SQLITE_OK)
+        return rc;
+    if (!row.exists) {
+        ml_request_fail(&request->node, ML_ENOTFOUND, NULL);
+        return SQLITE_OK;
+    }
+    request->changed = request->deleted != row.deleted;
+    if (!request->changed)
+        return SQLITE_OK;
+    stmt = keyed(conn, SQL_SET_DELETED, request->org, row.id);
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    if (request->deleted)
+        sqlite3_bind_int64(stmt, 3, request->at_ms);
+    else
+        sqlite3_bind_null(stmt, 3);
+    rc = ml_sqlite_run(stmt);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+enum ml_err ml_sqlite_commit_deleted(struct ml_sqlite_conn *conn, struct ml_set_deleted *request,
+                                     struct ml_diag *diag)
+{
+    int rc;
+
+    ML_ASSERT(conn->db);
+    rc = run_plain(conn, SQL_BEGIN);
+    if (rc == SQLITE_OK)
+        rc = write_deleted(conn, request);
+    if (rc == SQLITE_OK)
+        rc = run_plain(conn, SQL_COMMIT);
+    if (rc == SQLITE_OK)
+        return ML_OK;
+    (void)ml_sqlite_fail(conn, ML_EIO, "deleting", diag);
+    roll_back(conn);
+    if (!is_fault_of_document(rc))
+        return ML_EIO;
+    ml_request_fail(&request->node, ML_EFORMAT, diag ? diag->text : NULL);
     return ML_OK;
 }
