@@ -106,11 +106,11 @@ void ml_http_close_all(struct ml_net *net);
 /** The connection whose first request has been awaited for the longest time goes. False: none. */
 bool ml_http_evict(struct ml_net *net);
 
-/* ---- session.c ------------------------------------------------------------------------------- */
+/* ---- session.c, session_*.c ------------------------------------------------------------------ */
 
 extern const struct ml_transport_events ml_session_events;
 
-/** A seat is asked for. What a session keeps of the request. */
+/** y-websocket: a seat is asked for. What a session keeps of the request. */
 struct ml_session_open {
     struct ml_slice org, name;
     const struct ml_identity *identity;

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One seat of a session: what the room asks of it (the port), messages that have to wait, rates.
+ * States and invariants: session.h. A seat belongs to its session's list from the beginning to the
+ * end.
+ */
+#include "net/session.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+#define THROTTLE_MS  2000
+#define SCRATCH_KEEP (1u << 20)
+
+/* A message of the client that has to wait. */
+struct held {
+    struct ml_list node;
+    size_t len;
+    uint8_t bytes[];
+};
+
+static struct ml_seat *seat_of(struct ml_port *port)
+{
+    return (struct ml_seat *)port;
+}
+
+static void set_state(struct ml_seat *seat, enum ml_seat_state state)
+{
+    seat->state = state;
+    seat->since_ms = ml_net_now(seat->session->net);
+    ml_session_mark_dirty(seat->session);
+}
+
+/* ---- the port: what the room asks for ---------------------------------------------------------
+ */
+
+static enum ml_err port_send(struct ml_port *port, struct ml_blob *frame, enum ml_send as)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    return seat->state == ML_SEAT_LEFT ? ML_ECLOSED : ml_session_send(seat->session, frame, as);
+}
+
+static void port_ack(struct ml_port *port, uint64_t message_no)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    if (!seat->session->is_closing)
+        seat->session->dialect->acknowledged(seat, message_no);
+}
+
+static void port_joined(struct ml_port *port, struct ml_member *member, enum ml_close why)
+{
+    struct ml_seat *seat = seat_of(port);
+    struct ml_session *session = seat->session;
+
+    seat->member = member;
+    if (seat->state != ML_SEAT_JOINING)
+        return;
+    set_state(seat, member ? ML_SEAT_OPEN : ML_SEAT_LEFT);
+    if (!session->is_closing)
+        session->dialect->joined(seat, why);
+}
+
+static void port_close(struct ml_port *port, enum ml_close why, struct ml_slice reason)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    if (!seat->session->is_closing && seat->state != ML_SEAT_LEFT)
+        seat->session->dialect->lost(seat, why, reason);
+}
+
+static void port_pause(struct ml_port *port, bool paused)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    seat->is_paused = paused;
+    ml_session_mark_dirty(seat->session);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct ml_seat *ml_seat_new(struct ml_session *session)
+{
+    struct ml_seat *seat = calloc(1, sizeof *seat);
+    uint64_t now = ml_net_now(session->net);
+
+    if (!seat)
+        return NULL;
+    seat->port = (struct ml_port){
+        .dialect = session->dialect->id,
+        .send = port_send,
+        .ack = port_ack,
+        .joined = port_joined,
+        .close = port_close,
+        .pause = port_pause,
+    };
+    seat->session = session;
+    seat->since_ms = now;
+    seat->presence = (struct ml_bucket){session->net->env.limits.presence_per_second, now};
+    ml_list_init(&seat->held);
+    ml_list_init(&seat->echoes);
+    ml_list_append(&session->seats, &seat->node);
+    return seat;
+}
+
+static uint64_t expiry_of(const struct ml_net *net, const struct ml_identity *identity)
+{
+    int64_t left = identity->expires_at_ms - ml_clock_wall_ms();
+
+    if (!identity->expires_at_ms)
+        return 0;
+    return ml_net_now(net) + (left > 0 ? (uint64_t)left : 0);
+}
+
+enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_slice name,
+                         const struct ml_identity *identity, const struct ml_grant *grant)
+{
+    struct ml_session *session = seat->session;
+    struct ml_member *member = NULL;
+    enum ml_err err;
+
+    session->may_write |= ml_grant_allows(grant, ML_MAY_WRITE);
+    seat->expires_ms = expiry_of(session->net, identity);
+    seat->granted_ms = grant->until_ms > 0 ? (uint64_t)grant->until_ms : 0;
+    err = ml_rooms_join(session->net->env.rooms, org, name, identity, grant, &seat->port, &member);
+    /* The room may have answered already, with a seat or without. */
+    if (!err && seat->state == ML_SEAT_JOINING)
+        seat->member = member;
+    return err;
+}
+
+void ml_seat_leave(struct ml_seat *seat)
+{
+    if (seat->state != ML_SEAT_LEFT)
+        set_state(seat, ML_SEAT_LEFT);
+}
+
+static struct held *take_first_held(struct ml_seat *seat)
+{
+    struct ml_list *node = ml_list_take_first(&seat->held);
+    struct held *held;
+
+    if (!node)
+        return NULL;
+    held = ML_CONTAINER(node, struct held, node);
+    seat->held_count--;
+    seat->session->held_count--;
+    seat->session->held_bytes -= held->len;
+    seat->session->net->held_bytes -= held->len;
+    return held;
+}
+
+void ml_seat_release_input(struct ml_seat *seat)
+{
+    struct held *held;
+
+    while ((held = take_first_held(seat)) != NULL)
+        free(held);
+    for (size_t i = 0; i < ML_PRESENCE_SLOTS; i++) {
+        ml_blob_unref(seat->late[i].update);
+        seat->late[i].update = NULL;
+    }
+    seat->session->dialect->release(seat);
+}
+
+void ml_seat_free(struct ml_seat *seat)
+{
+    struct ml_member *member = seat->member;
+
+    seat->member = NULL;
+    seat->state = ML_SEAT_LEFT;
+    ml_seat_release_input(seat);
+    if (member)
+        ml_member_leave(member);
+    ml_list_remove(&seat->node);
+    free(seat);
+}
+
+/* ---- one message after the other --------------------------------------------------------------
+ */
+
+static void hold(struct ml_seat *seat, struct ml_slice bytes, bool at_front)
+{
+    struct held *held = malloc(sizeof *held + bytes.len);
+
+    if (!held) {
+        ml_session_end_text(seat->session, ML_CLOSE_TRY_LATER);
+        return;
+    }
+    held->node = (struct ml_list){0};
+    held->len = bytes.len;
+    memcpy(held->bytes, bytes.ptr, bytes.len);
+    seat->held_count++;
+    seat->session->held_count++;
+    seat->session->held_bytes += bytes.len;
+    seat->session->net->held_bytes += bytes.len;
+    /* Behind the head of the ring is its front, behind the last node its end. */
+    ml_list_append(at_front ? seat->held.next : &seat->held, &held->node);
+    ml_session_mark_dirty(seat->session);
+}
+
+static bool takes_messages(const struct ml_seat *seat)
+{
+    return seat->state == ML_SEAT_OPEN && !seat->is_paused && !seat->session->is_closing;
+}
+
+void ml_seat_hear(struct ml_seat *seat, struct ml_slice bytes)
+{
+    struct ml_slice rest;
+
+    if (seat->state == ML_SEAT_LEFT)
+        return;
+    if (!takes_messages(seat) || seat->held_count)
+        hold(seat, bytes, false);
+    else if (seat->session->dialect->take(seat, bytes, &rest) == ML_WAITS)
+        hold(seat, rest, true);
+}
+
+void ml_seat_take_held(struct ml_seat *seat)
+{
+    while (takes_messages(seat) && seat->held_count) {
+        struct held *held = take_first_held(seat);
+        struct ml_slice rest;
+        enum ml_outcome outcome;
+
+        outcome = seat->session->dialect->take(seat, ml_slice_make(held->bytes, held->len), &rest);
+        if (outcome == ML_WAITS)
+            hold(seat, rest, true);
+        free(held);
+        if (outcome == ML_WAITS)
+            return;
+    }
+}
+
+/* The room is done with the message. */
+static void reset_scratch(struct ml_net *net)
+{
+    if (net->scratch.used_bytes > SCRATCH_KEEP)
+        ml_arena_release(&net->scratch);
+    else
+        ml_arena_reset(&net->scratch);
+}
+
+/* Over the rate a message waits; somebody who never stays under it is sent away (SEC-LM-12). */
+static bool within_rate(struct ml_session *session)
+{
+    const struct ml_net_limits *limits = &session->net->env.limits;
+    uint64_t now = ml_net_now(session->net);
+
+    if (!limits->updates_per_second)
+        return true;
+    if (ml_bucket_take(&session->updates, now, limits->updates_per_second, limits->updates_burst)) {
+        if (session->updates.tokens > limits->updates_burst / 4.0)
+            session->throttled_ms = 0;
+        return true;
+    }
+    if (!session->throttled_ms)
+        session->throttled_ms = now;
+    else if (now - session->throttled_ms > THROTTLE_MS)
+        ml_session_end_text(session, ML_CLOSE_RATE);
+    ml_session_mark_timed(session);
+    return false;
+}
+
+enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is_reply)
+{
+    struct ml_session *session = seat->session;
+    uint64_t message_no = seat->message_no + 1;
+    enum ml_err err;
+
+    if (!within_rate(session))
+        return session->is_closing ? ML_ECLOSED : ML_EBUSY;
+    err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
+    reset_scratch(session->net);
+    if (!err)
+        seat->message_no = message_no;
+    return err;
+}
+
+enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector)
+{
+    struct ml_session *session = seat->session;
+    enum ml_err err;
+
+    if (!within_rate(session))
+        return session->is_closing ? ML_ECLOSED : ML_EBUSY;
+    err = ml_room_sync(seat->member, state_vector, &session->net->scratch);
+    reset_scratch(session->net);
+    /* Our own outbox said no, and the session is closing already. */
+    return err == ML_EBUSY ? ML_ECLOSED : err;
+}
+
+static enum ml_err deliver_presence(struct ml_seat *seat, struct ml_slice update)
+{
+    enum ml_err err = ml_room_presence(seat->member, update, &seat->session->net->scratch);
+
+    reset_scratch(seat->session->net);
+    /* Too large, not allowed, not now: a cursor is not worth a connection. */
+    return err == ML_EFORMAT ? ML_EFORMAT : ML_OK;
+}
+
+/* The client that an awareness update begins with; 0 if it has no entry or is broken. */
+static uint64_t client_of(struct ml_slice update)
+{
+    struct ml_presence_reader reader;
+    struct ml_presence_entry entry;
+    bool more = false;
+
+    if (ml_presence_begin(update, &reader) || ml_presence_next(&reader, &more, &entry) || !more)
+        return 0;
+    return entry.client;
+}
+
+/*
+ * Over the rate the newest of each client waits. y-websocket clients send everybody's awareness
+ * back to us, so the places are kept by client, and the first one for the client's own cursor.
+ */
+static void keep_presence(struct ml_seat *seat, struct ml_slice update)
+{
+    uint64_t client = client_of(update);
+    size_t place = 0;
+
+    if (client != seat->own_client) {
+        for (size_t i = 1; i < ML_PRESENCE_SLOTS; i++)
+            if (!seat->late[i].update || seat->late[i].client == client)
+                place = i;
+        if (!place)
+            return;
+    }
+    ml_blob_unref(seat->late[place].update);
+    seat->late[place].client = client;
+    seat->late[place].update = ml_blob_new(update);
+    ml_session_mark_timed(seat->session);
+}
+
+enum ml_err ml_seat_presence(struct ml_seat *seat, struct ml_slice update)
+{
+    const struct ml_net *net = seat->session->net;
+    double rate = net->env.limits.presence_per_second;
+
+    if (!seat->own_client)
+        seat->own_client = client_of(update);
+    if (ml_bucket_take(&seat->presence, ml_net_now(net), rate, rate))
+        return deliver_presence(seat, update);
+    keep_presence(seat, update);
+    return ML_OK;
+}
+
+bool ml_seat_take_late(struct ml_seat *seat, uint64_t now)
+{
+    double rate = seat->session->net->env.limits.presence_per_second;
+
+    for (size_t i = 0; i < ML_PRESENCE_SLOTS; i++) {
+        struct ml_blob *update = seat->late[i].update;
+        enum ml_err err;
+
+        if (seat->state != ML_SEAT_OPEN || seat->session->is_closing)
+            return true;
+        if (!update)
+            continue;
+        if (!ml_bucket_take(&seat->presence, now, rate, rate))
+            return false;
+        seat->late[i].update = NULL;
+        err = deliver_presence(seat, ml_blob_slice(update));
+        ml_blob_unref(update);
+        if (err)
+            ml_session_end_text(seat->session, ML_CLOSE_MALFORMED);
+    }
+    return true;
+}
+
+enum ml_err ml_seat_query_presence(struct ml_seat *seat)
+{
+    enum ml_err err = ml_room_query_presence(seat->member);
+
+    return err == ML_EBUSY ? ML_ECLOSED : err;
+}
