@@ -342,8 +342,7 @@ static void write_txn_deletes(struct ml_writer *w, const struct ml_doc *doc)
     }
 }
 
-/* What brings a replica from before the transaction to after it. */
-static bool write_record(struct ml_doc *doc, const struct ml_update *u, struct ml_arena *scratch,
+bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml_arena *scratch,
                          struct ml_change *change)
 {
     struct ml_txn *t = &doc->txn;
@@ -361,8 +360,8 @@ static bool write_record(struct ml_doc *doc, const struct ml_update *u, struct m
     write_txn_deletes(w, doc);
     if (w->err) {
         ok = false;
-    } else if (ml_slice_equal(ml_writer_slice(w), u->bytes)) {
-        change->bytes = u->bytes;
+    } else if (ml_slice_equal(ml_writer_slice(w), received)) {
+        change->bytes = received;
         change->is_received = true;
     } else {
         change->bytes = ml_arena_copy(scratch, ml_writer_slice(w));
@@ -402,7 +401,7 @@ static enum ml_err apply_general(const struct call *call)
     ok = call->refused ? integrate_refused(doc, call->update, &plan)
                        : integrate(doc, call->update, &plan);
     if (ok && call->want_record)
-        ok = write_record(doc, call->update, call->scratch, change);
+        ok = ml_txn_write_record(doc, call->update->bytes, call->scratch, change);
     doc->broken = !ok;
     change->client_taken = plan.client_taken;
     change->was_pending = doc->txn.parked;

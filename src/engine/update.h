@@ -78,6 +78,17 @@ void ml_source_advance(struct ml_source *s);
  */
 bool ml_sources_run(struct ml_doc *doc, struct ml_source *sources, uint32_t count, uint32_t *stack);
 
+/* ---- apply.c
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/**
+ * change->bytes: what brings a replica from before the transaction to after it; the same slice as
+ * `received` (may be empty) if those are the bytes. False: out of memory.
+ */
+bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml_arena *scratch,
+                         struct ml_change *change);
+
 /* ---- undo.c
  * ----------------------------------------------------------------------------------------------------
  */
