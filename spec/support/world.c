@@ -518,6 +518,8 @@ void world_step(struct world *world)
 {
     uint64_t dice = world_random(world, 100);
 
+    if (dice % 4 == 0)
+        (void)ml_rooms_flush(world->rooms);
     if (dice < 12)
         world_commit(world);
     else if (dice < 16)
@@ -530,6 +532,7 @@ void world_settle(struct world *world)
 {
     for (bool moved = true; moved;) {
         moved = ml_journal_memory_step(world->journal) > 0;
+        moved |= ml_rooms_flush(world->rooms);
         for (unsigned i = 0; i < world->client_count; i++) {
             struct client *client = &world->clients[i];
 

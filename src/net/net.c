@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #define CLOSE_MS     1500
+#define FLUSH_ROUNDS 4
 #define SCRATCH_MAX  (512u << 20)
 #define FDS_KEPT     64 /* not for sessions: journal, logs, plugins */
 #define SESSIONS_MAX 1000000
@@ -138,7 +139,13 @@ static void on_flush(uv_prepare_t *handle)
 {
     struct ml_net *net = handle->data;
 
-    ml_session_flush_all(net);
+    /* A session may bring what it had to keep, and a room has something to say about that. */
+    (void)ml_rooms_flush(net->env.rooms);
+    for (int rounds = 0; rounds < FLUSH_ROUNDS; rounds++) {
+        ml_session_flush_all(net);
+        if (!ml_rooms_flush(net->env.rooms))
+            break;
+    }
     if (net->is_closing && !net->is_wire_open)
         net->turns++;
 }

@@ -107,17 +107,61 @@ static void acknowledge_authors(struct ml_room *room)
     }
 }
 
+/* The one member that wrote every record of the commit, or NULL. */
+static const struct ml_member *only_author(const struct ml_room *room)
+{
+    const struct ml_member *only = NULL;
+
+    ML_LIST_EACH(node, &room->sent)
+    {
+        const struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+
+        if (!entry->bytes)
+            continue;
+        if (!entry->member || (only && only != entry->member))
+            return NULL;
+        only = entry->member;
+    }
+    return only;
+}
+
+struct telling {
+    struct ml_room *room;
+    const struct ml_member *only_author;
+};
+
+static enum ml_err tell_part(void *to, struct ml_slice part, bool last)
+{
+    const struct telling *t = to;
+
+    (void)last;
+    ml_room_fan_out(t->room, ML_FRAME_UPDATE, part, ML_SEND_UPDATE, t->only_author);
+    return ML_OK;
+}
+
+/* One payload to everybody; one that is too large for a frame in parts. */
+static void tell_update(struct telling *t, struct ml_slice update)
+{
+    struct ml_rooms *rooms = t->room->rooms;
+
+    if (update.len <= rooms->env.limits.frame_bytes ||
+        ml_update_split(update, rooms->env.limits.frame_bytes, rooms->env.limits.engine,
+                        &rooms->scratch, tell_part, t, NULL))
+        (void)tell_part(t, update, true);
+}
+
 /* One frame for all records of the commit; a single record goes out as it is. */
 static void fan_out_records(struct ml_room *room)
 {
+    struct telling t = {room, only_author(room)};
     struct ml_rooms *rooms = room->rooms;
     struct ml_slice *parts;
     struct ml_writer merged;
     enum ml_err err;
 
     if (room->record_count == 1) {
-        ml_room_fan_out(room, ML_FRAME_UPDATE, ml_blob_slice(room->records[0].bytes),
-                        ML_SEND_UPDATE);
+        tell_update(&t, ml_blob_slice(room->records[0].bytes));
+        ml_arena_reset(&rooms->scratch);
         return;
     }
     ml_writer_init(&merged, SIZE_MAX / 4);
@@ -128,13 +172,11 @@ static void fan_out_records(struct ml_room *room)
     if (!err)
         err = ml_updates_merge(parts, room->record_count, rooms->env.limits.engine, &rooms->scratch,
                                &merged, NULL);
-    if (!err && !merged.err) {
-        ml_room_fan_out(room, ML_FRAME_UPDATE, ml_writer_slice(&merged), ML_SEND_UPDATE);
-    } else {
+    if (!err && !merged.err)
+        tell_update(&t, ml_writer_slice(&merged));
+    else
         for (size_t i = 0; i < room->record_count; i++)
-            ml_room_fan_out(room, ML_FRAME_UPDATE, ml_blob_slice(room->records[i].bytes),
-                            ML_SEND_UPDATE);
-    }
+            tell_update(&t, ml_blob_slice(room->records[i].bytes));
     ml_writer_release(&merged);
     ml_arena_reset(&rooms->scratch);
 }
@@ -211,8 +253,7 @@ static void serve_waiting(struct ml_room *room)
         {
             struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
-            if (member->wants_sync && !member->is_closing &&
-                ml_member_send_state(member, room->doc))
+            if (member->wants_sync && !member->is_closing && ml_member_send_state(member, NULL))
                 ml_member_close(member, ML_CLOSE_TRY_LATER, "the state could not be sent");
         }
         if (room->snapshot_due)
@@ -239,6 +280,7 @@ static void hold(struct ml_room *room)
     if (room->state != ML_ROOM_HELD) {
         room->state = ML_ROOM_HELD;
         room->held_since_ms = now;
+        ml_room_hurry(room);
         room->retry_ms = RETRY_FIRST_MS;
         ml_log(ML_LOG_WARN, "room.held", "org=%.*s doc=%s err=%s why=%s", ML_PRINT(room->org),
                ML_LOG_TEXT(room->name), ml_err_name(room->append.err),
@@ -367,5 +409,6 @@ void ml_room_settle(struct ml_room *room)
     ml_room_commit(room);
     ml_room_consider_snapshot(room, false);
     serve_waiting(room);
+    ml_room_weigh(room);
     ml_room_close_if_idle(room);
 }

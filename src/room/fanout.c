@@ -6,8 +6,12 @@
  */
 #include "room/live.h"
 
+/* Who sees its own update come back takes that as the acknowledgement; others have a status. */
+static const bool echo_acknowledges[ML_DIALECT_COUNT] = {[ML_DIALECT_YWEBSOCKET] = true};
+
+/** @param only_author  wrote all of it; NULL: several did, or nobody */
 void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
-                     enum ml_send as)
+                     enum ml_send as, const struct ml_member *only_author)
 {
     struct ml_blob *frames[ML_DIALECT_COUNT] = {0};
 
@@ -16,7 +20,8 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
         struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
         enum ml_dialect dialect = member->port->dialect;
 
-        if (!member->is_seated || member->is_closing)
+        if (!member->is_seated || member->is_closing ||
+            (member == only_author && !echo_acknowledges[dialect]))
             continue;
         if (!frames[dialect])
             frames[dialect] = ml_frame_encode(dialect, kind, payload);
@@ -55,40 +60,106 @@ void ml_member_close(struct ml_member *member, enum ml_close why, const char *re
     member->port->close(member->port, why, ml_slice_str(reason));
 }
 
+/* One answer on its way out: to a member, and into `answer` if it is worth keeping. */
+struct answering {
+    struct ml_member *member;
+    struct ml_answer *answer; /* NULL: not kept */
+};
+
 /* One part of a split state: all but the last are ordinary updates, the last one ends the sync. */
 static enum ml_err send_part(void *to, struct ml_slice part, bool last)
 {
-    struct ml_member *member = to;
+    struct answering *a = to;
+    struct ml_port *port = a->member->port;
+    struct ml_blob *frame =
+        ml_frame_encode(port->dialect, last ? ML_FRAME_STEP2 : ML_FRAME_UPDATE, part);
+    enum ml_err err;
 
-    return ml_member_send(member, last ? ML_FRAME_STEP2 : ML_FRAME_UPDATE, part, ML_SEND_SYNC);
+    if (!frame)
+        return ML_ELIMIT;
+    if (a->answer && !ml_answer_push(a->answer, frame)) {
+        ml_answer_drop(a->answer);
+        a->answer = NULL;
+    }
+    err = port->send(port, frame, ML_SEND_SYNC);
+    ml_blob_unref(frame);
+    a->member->room->rooms->stats.frames_sent++;
+    return err;
 }
 
-/** Answer the Step1 that waits at this member from `doc`, which holds nothing staged. */
-enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
+static enum ml_err send_again(struct ml_member *member, struct ml_answer *answer)
+{
+    struct ml_port *port = member->port;
+    enum ml_err err = ML_OK;
+
+    answer->used_ms = ml_room_now(member->room);
+    for (size_t i = 0; i < answer->count && !err; i++) {
+        err = port->send(port, answer->frames[i], ML_SEND_SYNC);
+        member->room->rooms->stats.frames_sent++;
+    }
+    member->room->rooms->stats.answers_shared++;
+    return err;
+}
+
+static enum ml_err send_parts(struct answering *a, const struct ml_writer *state)
+{
+    struct ml_rooms *rooms = a->member->room->rooms;
+    size_t part_bytes = rooms->env.limits.frame_bytes;
+    enum ml_err err;
+
+    if (state->len <= part_bytes)
+        return send_part(a, ml_writer_slice(state), true);
+    err = ml_update_split(ml_writer_slice(state), part_bytes, rooms->env.limits.engine,
+                          &rooms->scratch, send_part, a, NULL);
+    ml_arena_reset(&rooms->scratch);
+    return err;
+}
+
+/* From `doc`, or (NULL) from what the room has; that is worth keeping for others. */
+static enum ml_err send_state(struct ml_member *member, struct ml_slice vector, struct ml_doc *doc)
 {
     struct ml_room *room = member->room;
-    struct ml_rooms *rooms = room->rooms;
-    const struct ml_engine_limits *limits = rooms->env.limits.engine;
-    struct ml_slice vector =
-        member->sync_vector ? ml_blob_slice(member->sync_vector) : ml_slice_make(NULL, 0);
+    struct answering a = {.member = member};
     struct ml_writer state;
     enum ml_err err;
 
-    ml_writer_init(&state, rooms->env.limits.document_bytes * 2);
-    err = ml_doc_encode_state(doc, vector, &state);
+    if (!doc) {
+        a.answer = ml_room_find_answer(room, member->port->dialect, vector);
+        if (a.answer)
+            return send_again(member, a.answer);
+    }
+    ml_writer_init(&state, room->rooms->env.limits.document_bytes * 2);
+    err =
+        doc ? ml_doc_encode_state(doc, vector, &state) : ml_room_write_state(room, vector, &state);
     if (!err)
         err = state.err;
-    if (!err && state.len <= rooms->env.limits.frame_bytes)
-        err = send_part(member, ml_writer_slice(&state), true);
-    else if (!err)
-        err = ml_update_split(ml_writer_slice(&state), rooms->env.limits.frame_bytes, limits,
-                              &rooms->scratch, send_part, member, NULL);
+    if (!err && !doc) {
+        a.answer = ml_room_add_answer(room, member->port->dialect, vector);
+        if (a.answer)
+            a.answer->used_ms = ml_room_now(room);
+    }
+    if (!err)
+        err = send_parts(&a, &state);
+    if (err && a.answer)
+        ml_answer_drop(a.answer); /* not whole */
     ml_writer_release(&state);
-    ml_arena_reset(&rooms->scratch);
+    return err;
+}
+
+/**
+ * Answer the Step1 that waits at this member.
+ * @param doc  holds nothing staged; NULL: neither does the room, and it answers from what it has
+ */
+enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
+{
+    struct ml_slice vector =
+        member->sync_vector ? ml_blob_slice(member->sync_vector) : ml_slice_make(NULL, 0);
+    enum ml_err err = send_state(member, vector, doc);
+
     ml_blob_unref(member->sync_vector);
     member->sync_vector = NULL;
     if (member->wants_sync)
-        room->sync_waiting--;
+        member->room->sync_waiting--;
     member->wants_sync = false;
     return err;
 }
@@ -96,14 +167,8 @@ enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
 /** Our Step1: asks the client for what the room lacks. */
 enum ml_err ml_member_send_vector(struct ml_member *member)
 {
-    struct ml_writer vector;
-    enum ml_err err;
+    struct ml_slice vector;
+    enum ml_err err = ml_room_state_vector(member->room, &vector);
 
-    ml_writer_init(&vector, member->room->rooms->env.limits.document_bytes);
-    ml_doc_state_vector(member->room->doc, &vector);
-    err = vector.err;
-    if (!err)
-        err = ml_member_send(member, ML_FRAME_STEP1, ml_writer_slice(&vector), ML_SEND_UPDATE);
-    ml_writer_release(&vector);
-    return err;
+    return err ? err : ml_member_send(member, ML_FRAME_STEP1, vector, ML_SEND_UPDATE);
 }

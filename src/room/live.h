@@ -17,8 +17,9 @@
  *                        |                      HELD                           |
  *                        +------------------ on_loaded (failed) ---------------+
  *
- * LOADING   doc is NULL; seats wait in `members` with is_seated false; nothing can be submitted.
- * LIVE      doc holds every record up to `head`, and after it what stands in `staged` and `sent`.
+ * LOADING   no document; seats wait in `members` with is_seated false; nothing can be submitted.
+ * LIVE      doc (or rest, body.c) holds every record up to `head`, and after it what stands in
+ *           `staged` and `sent`.
  * HELD      an append failed: `sent` is tried again with the same keys; nothing of it is
  * acknowledged or told; submits join `staged` up to its bound, then ML_EBUSY; syncs wait. CLOSING
  * no member; memory stays until the last journal request has come back.
@@ -63,10 +64,26 @@ struct ml_presence {
     uint64_t client, clock, seen_ms;
     struct ml_blob *json;    /* NULL: offline */
     struct ml_member *owner; /* NULL: its member is gone */
+    bool is_news;            /* changed since the members were told last */
+};
+
+/* What somebody with this state vector lacks, as the frames of a dialect. */
+#define ML_ANSWERS   4    /* kept at a time in one room */
+#define ML_ANSWER_MS 2000 /* and for so long after they were asked for last */
+struct ml_answer {
+    struct ml_blob *vector;
+    struct ml_blob **frames; /* NULL: free place */
+    size_t count, cap;
+    enum ml_dialect dialect;
+    uint64_t used_ms;
 };
 
 struct ml_room {
-    struct ml_list node; /* rooms->all */
+    struct ml_list node;   /* rooms->all */
+    struct ml_list awake;  /* rooms->awake, while doc is there */
+    struct ml_list empty;  /* rooms->empty, while member_count is 0 */
+    struct ml_list urgent; /* rooms->urgent: wants every tick */
+    struct ml_list noisy;  /* rooms->noisy: some presence is news */
     struct ml_rooms *rooms;
     enum ml_room_state state;
     struct ml_slice key, org, name; /* key = org NUL name, in memory of the room */
@@ -74,7 +91,11 @@ struct ml_room {
     uint32_t member_count;
     uint32_t sync_waiting; /* members with wants_sync */
 
-    struct ml_doc *doc;
+    struct ml_doc *doc;     /* NULL: resting, see body.c */
+    struct ml_blob *rest;   /* V1 bytes, while doc is NULL */
+    struct ml_blob *vector; /* state vector, NULL: not asked for since the last change */
+    struct ml_answer answers[ML_ANSWERS];
+    size_t memory_bytes;  /* as it stands in rooms->memory_bytes */
     uint64_t epoch, head; /* head: last committed seq */
     bool is_read_only;    /* quarantined: a record is corrupt, the good prefix is served */
     bool is_abandoned;    /* memory and journal differ for good: nobody new gets a seat */
@@ -107,8 +128,13 @@ struct ml_room {
 struct ml_rooms {
     struct ml_room_env env;
     struct ml_hashmap by_key;
-    struct ml_list all;
+    struct ml_list all;    /* the one that waited longest for its visit first */
+    struct ml_list awake;  /* least recently changed first */
+    struct ml_list empty;  /* empty for the longest time first */
+    struct ml_list urgent; /* held, or a plugin holds a message */
+    struct ml_list noisy;
     uint32_t count;
+    size_t memory_bytes; /* of all rooms, as far as they were weighed */
     bool is_draining;
     enum ml_close drain_why;
     struct ml_arena scratch; /* for what a timer or a journal answer starts */
@@ -134,7 +160,40 @@ static inline void ml_room_trace(const char *session, uint64_t message_no, const
                (unsigned long long)message_no, step);
 }
 
+/** A change of the document was integrated, or the room was looked at: it is the last to give way.
+ */
+static inline void ml_room_touch(struct ml_room *room)
+{
+    ml_list_remove(&room->awake);
+    if (room->doc)
+        ml_list_append(&room->rooms->awake, &room->awake);
+}
+
+static inline void ml_room_hurry(struct ml_room *room)
+{
+    if (!ml_list_is_linked(&room->urgent))
+        ml_list_append(&room->rooms->urgent, &room->urgent);
+}
+
 /* Each is documented where it is defined. */
+
+/* body.c */
+enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
+                               struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_room_wake(struct ml_room *room) ML_MUST_CHECK;
+void ml_room_rest(struct ml_room *room);
+void ml_room_weigh(struct ml_room *room);
+enum ml_err ml_room_write_state(struct ml_room *room, struct ml_slice vector,
+                                struct ml_writer *out) ML_MUST_CHECK;
+enum ml_err ml_room_state_vector(struct ml_room *room, struct ml_slice *vector_out) ML_MUST_CHECK;
+struct ml_answer *ml_room_find_answer(struct ml_room *room, enum ml_dialect dialect,
+                                      struct ml_slice vector);
+struct ml_answer *ml_room_add_answer(struct ml_room *room, enum ml_dialect dialect,
+                                     struct ml_slice vector);
+bool ml_answer_push(struct ml_answer *answer, struct ml_blob *frame);
+void ml_answer_drop(struct ml_answer *answer);
+void ml_room_forget_answers(struct ml_room *room);
+void ml_room_drop_old_answers(struct ml_room *room, uint64_t now);
 
 /* commit.c */
 enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
@@ -148,7 +207,7 @@ void ml_room_settle(struct ml_room *room);
 
 /* fanout.c */
 void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
-                     enum ml_send as);
+                     enum ml_send as, const struct ml_member *only_author);
 enum ml_err ml_member_send(struct ml_member *member, enum ml_frame_kind kind,
                            struct ml_slice payload, enum ml_send as) ML_MUST_CHECK;
 void ml_member_close(struct ml_member *member, enum ml_close why, const char *reason);
@@ -158,6 +217,7 @@ enum ml_err ml_member_send_vector(struct ml_member *member) ML_MUST_CHECK;
 /* presence.c */
 void ml_room_presence_leave(struct ml_room *room, struct ml_member *member);
 void ml_room_presence_expire(struct ml_room *room);
+void ml_room_presence_tell(struct ml_room *room);
 void ml_room_presence_release(struct ml_room *room);
 
 /* snapshot.c */

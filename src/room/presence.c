@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors and names: never journalled, merged by clock, forwarded at once to everybody in the room.
+ * Cursors and names: never journalled, merged by clock. What is news is told to everybody in the
+ * room once per turn of the loop (ml_rooms_flush): of ten moves of a cursor in one turn only the
+ * last is of interest, and twenty people who move at once make one frame.
  *
  * Source: y-protocols 1.0.7, awareness.js; the server has no state of its own. Where it differs:
  *  - an entry belongs to the member that sent it; others of another identity cannot change it, and
@@ -97,8 +99,15 @@ static bool may_change(const struct ml_presence *known, const struct ml_member *
     return !offline && strcmp(known->owner->identity.user, from->identity.user) == 0;
 }
 
+static void make_news(struct ml_room *room, struct ml_presence *entry)
+{
+    entry->is_news = true;
+    if (!ml_list_is_linked(&room->noisy))
+        ml_list_append(&room->rooms->noisy, &room->noisy);
+}
+
 /* Take one entry if it is news: the clock decides before anything else is looked at. */
-static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry *in, bool *news_out)
+static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry *in)
 {
     struct ml_room *room = from->room;
     const struct ml_room_limits *limits = &room->rooms->env.limits;
@@ -106,7 +115,6 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     uint64_t clock = known ? known->clock : 0;
     struct ml_blob *json = NULL;
 
-    *news_out = false;
     if (!(in->clock > clock || (in->clock == clock && in->offline && known && known->json)))
         return ML_OK;
     if (!may_change(known, from, in->offline))
@@ -132,7 +140,7 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     known->clock = in->clock;
     known->seen_ms = ml_room_now(room);
     known->owner = from;
-    *news_out = true;
+    make_news(room, known);
     return ML_OK;
 }
 
@@ -142,39 +150,63 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
     struct ml_room *room = from->room;
     struct ml_presence_reader reader;
     struct ml_presence_entry entry;
-    struct ml_writer news, out;
-    size_t count = 0;
     bool more;
     enum ml_err err;
 
     (void)scratch;
     if (!ml_grant_allows(&from->grant, ML_MAY_PRESENCE))
         return ML_OK;
-    ml_writer_init(&news, SIZE_MAX / 4);
     err = ml_presence_begin(update, &reader);
     while (!err) {
-        bool is_news = false;
-
         err = ml_presence_next(&reader, &more, &entry);
         if (err || !more)
             break;
         /* One entry over a limit is dropped; the others of the message are fine. */
-        if (merge(from, &entry, &is_news) == ML_ELIMIT)
+        if (merge(from, &entry) == ML_ELIMIT)
             room->rooms->stats.presence_dropped++;
-        if (is_news) {
-            ml_presence_write(&news, &entry);
-            count++;
-        }
     }
-    if (count && !news.err) {
-        begin(&out, count);
-        ml_write_bytes(&out, ml_writer_slice(&news));
-        if (!out.err)
-            ml_room_fan_out(room, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE);
-        ml_writer_release(&out);
-    }
-    ml_writer_release(&news);
     return err;
+}
+
+/* The member all of the news is about, or NULL. */
+static const struct ml_member *only_owner(const struct ml_room *room)
+{
+    const struct ml_member *only = NULL;
+
+    for (size_t i = 0; i < room->presence_count; i++) {
+        const struct ml_presence *p = &room->presence[i];
+
+        if (!p->is_news)
+            continue;
+        if (!p->owner || (only && only != p->owner))
+            return NULL;
+        only = p->owner;
+    }
+    return only;
+}
+
+/** Tell everybody what is news, in one frame. */
+void ml_room_presence_tell(struct ml_room *room)
+{
+    const struct ml_member *only = only_owner(room);
+    struct ml_writer out;
+    size_t count = 0;
+
+    ml_list_remove(&room->noisy);
+    for (size_t i = 0; i < room->presence_count; i++)
+        count += room->presence[i].is_news;
+    if (!count)
+        return;
+    begin(&out, count);
+    for (size_t i = 0; i < room->presence_count; i++) {
+        if (room->presence[i].is_news)
+            write_entry(&out, &room->presence[i]);
+        room->presence[i].is_news = false;
+    }
+    /* Without memory for a frame cursors stand still; the next renewal moves them. */
+    if (!out.err)
+        ml_room_fan_out(room, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE, only);
+    ml_writer_release(&out);
 }
 
 enum ml_err ml_room_query_presence(struct ml_member *member)
@@ -199,14 +231,10 @@ enum ml_err ml_room_query_presence(struct ml_member *member)
     return err;
 }
 
-/* Everybody online for whom `gone` holds goes offline (same clock, null), in one message. */
+/* Everybody online for whom `gone` holds goes offline: same clock, null. */
 static void take_offline(struct ml_room *room,
                          bool (*gone)(const struct ml_presence *, const void *), const void *arg)
 {
-    struct ml_writer body, out;
-    size_t count = 0;
-
-    ml_writer_init(&body, SIZE_MAX / 4);
     for (size_t i = 0; i < room->presence_count; i++) {
         struct ml_presence *p = &room->presence[i];
 
@@ -215,17 +243,8 @@ static void take_offline(struct ml_room *room,
         ml_blob_unref(p->json);
         p->json = NULL;
         p->owner = NULL;
-        write_entry(&body, p);
-        count++;
+        make_news(room, p);
     }
-    if (count && !body.err) {
-        begin(&out, count);
-        ml_write_bytes(&out, ml_writer_slice(&body));
-        if (!out.err)
-            ml_room_fan_out(room, ML_FRAME_AWARENESS, ml_writer_slice(&out), ML_SEND_PRESENCE);
-        ml_writer_release(&out);
-    }
-    ml_writer_release(&body);
 }
 
 static bool belongs_to(const struct ml_presence *entry, const void *member)

@@ -62,6 +62,8 @@ struct ml_room_limits {
     uint32_t members;            /* 1 000 in one room */
     uint32_t rooms;              /* 100 000 */
     uint32_t grace_ms;           /* 30 000: an empty room stays so long */
+    uint32_t rest_ms;            /* 60 000: nobody wrote for so long: only bytes are kept */
+    size_t rooms_bytes;          /* 1 GiB: memory of all rooms; then the idle ones give way */
     uint32_t presence_ms;        /* 30 000: a cursor that is not renewed goes */
     size_t document_bytes;       /* 64 MiB: encoded size, hard */
 };
@@ -81,8 +83,13 @@ struct ml_room_env {
 struct ml_rooms *ml_rooms_new(const struct ml_room_env *env);
 /** No room may be left (ml_rooms_is_empty). */
 void ml_rooms_free(struct ml_rooms *rooms);
-/** Expiry, cadence, retries, unloading. Call every 100 ms or so with the time moving. */
+/** Expiry, cadence, retries, unloading. Call every 50 ms or so with the time moving. */
 void ml_rooms_tick(struct ml_rooms *rooms);
+/**
+ * Presence that became news since the last call leaves. Call once per turn of the loop, before
+ * outboxes are written. False: there was none.
+ */
+bool ml_rooms_flush(struct ml_rooms *rooms);
 /**
  * No new joins; every member is closed with `why`; rooms commit what is staged, take their last
  * snapshot and go. Finished when ml_rooms_is_empty.
@@ -100,7 +107,8 @@ void ml_rooms_crash(struct ml_rooms *rooms);
  * @param org, name  valid (ml_org_is_valid, ml_document_name_is_valid)
  * @param grant      allows at least reading
  * @param member_out the seat; usable after port->joined, but it may be left before that
- * @retval ML_EBUSY  draining, or too many rooms or members: port->joined will not be called
+ * @retval ML_EBUSY  draining, too many rooms or members, or no memory for another room:
+ *                   port->joined will not be called
  */
 enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
                           const struct ml_identity *identity, const struct ml_grant *grant,
@@ -138,7 +146,12 @@ enum ml_err ml_room_query_presence(struct ml_member *member) ML_MUST_CHECK;
 
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;
+    uint64_t memory_bytes, resting_rooms;
     uint64_t updates, refused, commits, frames_sent, presence_dropped, snapshots, snapshot_errors;
+    uint64_t loads, closed, evicted; /* rooms: loaded, gone, gone before their time */
+    uint64_t wakes, rests;           /* documents built from bytes, and back */
+    uint64_t answers_shared;         /* first syncs that cost no encode */
+    uint64_t joins_refused;          /* full, draining, no memory */
 };
 void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out);
 

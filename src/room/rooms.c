@@ -12,6 +12,10 @@
 
 #define SCRATCH_BYTES (256u * 1024 * 1024)
 #define HELD_JOIN_MS  10000
+/* A room is looked at about once a second, if it is not in a hurry. */
+#define TICKS_A_VISIT 20
+/* Documents that become bytes in one piece of work: each costs an encode. */
+#define RESTS_AT_A_TIME 16
 
 static void set_default_size(size_t *field, size_t value)
 {
@@ -36,6 +40,8 @@ static void set_defaults(struct ml_room_limits *limits)
     set_default_count(&limits->rooms, 100000);
     set_default_count(&limits->grace_ms, 30000);
     set_default_count(&limits->presence_ms, 30000);
+    set_default_count(&limits->rest_ms, 60000);
+    set_default_size(&limits->rooms_bytes, (size_t)1 << 30);
 }
 
 struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
@@ -48,6 +54,10 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     set_defaults(&rooms->env.limits);
     ml_hashmap_init(&rooms->by_key);
     ml_list_init(&rooms->all);
+    ml_list_init(&rooms->awake);
+    ml_list_init(&rooms->empty);
+    ml_list_init(&rooms->urgent);
+    ml_list_init(&rooms->noisy);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
     return rooms;
 }
@@ -91,6 +101,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
         return NULL;
     }
     ml_list_append(&rooms->all, &room->node);
+    ml_list_append(&rooms->empty, &room->empty);
     rooms->count++;
     return room;
 }
@@ -102,12 +113,40 @@ void ml_room_free(struct ml_room *room)
               !room->is_reading);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
     ml_list_remove(&room->node);
+    ml_list_remove(&room->awake);
+    ml_list_remove(&room->empty);
+    ml_list_remove(&room->urgent);
+    ml_list_remove(&room->noisy);
     room->rooms->count--;
+    room->rooms->memory_bytes -= room->memory_bytes;
+    room->rooms->stats.closed++;
     ml_room_drop_staged(room);
     ml_room_presence_release(room);
+    ml_room_forget_answers(room);
     ml_doc_free(room->doc);
+    ml_blob_unref(room->rest);
     free(room->records);
     free(room);
+}
+
+/* Nobody needs it and nothing is under way: can it go at this moment? */
+static bool may_close(const struct ml_room *room)
+{
+    if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
+        return false;
+    if (room->member_count || room->is_appending || room->is_putting || room->is_reading)
+        return false;
+    return room->is_abandoned || !ml_room_is_staging(room);
+}
+
+static void close_room(struct ml_room *room)
+{
+    if (room->is_abandoned)
+        ml_room_drop_staged(room);
+    ml_room_consider_snapshot(room, true);
+    room->state = ML_ROOM_CLOSING;
+    if (!room->is_putting)
+        ml_room_free(room);
 }
 
 /** An empty room goes after its grace, with a last snapshot if its policy wants one. */
@@ -115,20 +154,9 @@ void ml_room_close_if_idle(struct ml_room *room)
 {
     bool at_once = room->rooms->is_draining || room->is_abandoned;
 
-    if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
-        return;
-    if (room->member_count || room->is_appending || room->is_putting || room->is_reading)
-        return;
-    if (room->is_abandoned)
-        ml_room_drop_staged(room);
-    else if (ml_room_is_staging(room))
-        return;
-    if (!at_once && ml_room_now(room) - room->empty_since_ms < room->rooms->env.limits.grace_ms)
-        return;
-    ml_room_consider_snapshot(room, true);
-    room->state = ML_ROOM_CLOSING;
-    if (!room->is_putting)
-        ml_room_free(room);
+    if (may_close(room) &&
+        (at_once || ml_room_now(room) - room->empty_since_ms >= room->rooms->env.limits.grace_ms))
+        close_room(room);
 }
 
 void ml_rooms_crash(struct ml_rooms *rooms)
@@ -185,7 +213,7 @@ static void seat(struct ml_member *member)
     err = ml_member_send_vector(member);
     if (!err)
         err = ml_room_query_presence(member);
-    if (err && err != ML_EBUSY)
+    if (err && err != ML_EBUSY && err != ML_ECLOSED)
         ml_member_close(member, ML_CLOSE_TRY_LATER, "out of memory");
     if (member->room->rooms->is_draining)
         ml_member_close(member, member->room->rooms->drain_why, "the server is restarting");
@@ -273,6 +301,9 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     struct ml_rooms *rooms = room->rooms;
 
     room->state = ML_ROOM_LIVE;
+    rooms->stats.loads++;
+    ml_room_touch(room);
+    ml_room_weigh(room);
     room->epoch = load->exists ? load->epoch : 1;
     room->head = load->head;
     room->is_read_only = load->err == ML_EFORMAT;
@@ -304,7 +335,9 @@ static void on_loaded(struct ml_load *load)
     enum ml_err err = load->err;
 
     if (!err || err == ML_EFORMAT) {
-        enum ml_err built = ml_room_build(room, load, &diag, &room->doc);
+        /* What is damaged is built, as far as it goes; the rest of us is happy with bytes. */
+        enum ml_err built = err ? ml_room_build(room, load, &diag, &room->doc)
+                                : ml_room_take_bytes(room, load, &diag);
 
         if (built && load->snapshot) {
             uint64_t below = load->snapshot_seq - 1;
@@ -345,6 +378,39 @@ static void on_loaded(struct ml_load *load)
 /* ---- Members ----------------------------------------------------------------------------------
  */
 
+/*
+ * Memory is short: answers that are kept for others go, then the documents that were not written in
+ * for the longest time become bytes, then empty rooms go before their grace is over. A bounded
+ * piece of work at a time.
+ */
+static void give_way(struct ml_rooms *rooms)
+{
+    size_t ceiling = rooms->env.limits.rooms_bytes;
+    int rests_left = RESTS_AT_A_TIME;
+
+    ML_LIST_EACH(node, &rooms->awake)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, awake);
+
+        if (rooms->memory_bytes <= ceiling || rests_left-- == 0)
+            break;
+        ml_room_forget_answers(room);
+        ml_room_rest(room);
+        ml_room_weigh(room);
+    }
+    ML_LIST_EACH(node, &rooms->empty)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, empty);
+
+        if (rooms->memory_bytes <= ceiling)
+            break;
+        if (may_close(room)) {
+            rooms->stats.evicted++;
+            close_room(room);
+        }
+    }
+}
+
 static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
                                     struct ml_slice name)
 {
@@ -357,8 +423,13 @@ static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
     bytes[org.len] = 0;
     memcpy(bytes + org.len + 1, name.ptr, name.len);
     room = ml_hashmap_get(&rooms->by_key, key);
-    if (room || rooms->count >= rooms->env.limits.rooms)
+    if (room)
         return room;
+    if (rooms->memory_bytes > rooms->env.limits.rooms_bytes)
+        give_way(rooms);
+    if (rooms->count >= rooms->env.limits.rooms ||
+        rooms->memory_bytes > rooms->env.limits.rooms_bytes)
+        return NULL;
     room = new_room(rooms, key, org.len);
     if (room)
         start_load(room, ML_SEQ_ANY, on_loaded);
@@ -372,12 +443,12 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     struct ml_member *member;
     struct ml_room *room;
 
-    if (rooms->is_draining)
-        return ML_EBUSY;
-    room = find_or_load(rooms, org, name);
+    room = rooms->is_draining ? NULL : find_or_load(rooms, org, name);
     /* An abandoned room is gone in a moment: the client comes again. */
-    if (!room || room->is_abandoned || room->member_count >= rooms->env.limits.members)
+    if (!room || room->is_abandoned || room->member_count >= rooms->env.limits.members) {
+        rooms->stats.joins_refused++;
         return ML_EBUSY;
+    }
     member = calloc(1, sizeof *member);
     if (!member)
         return ML_EBUSY;
@@ -387,6 +458,7 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     member->grant = *grant;
     ml_list_append(&room->members, &member->node);
     room->member_count++;
+    ml_list_remove(&room->empty);
     *member_out = member;
     if (room->state == ML_ROOM_CLOSING)
         room->state = ML_ROOM_LIVE; /* only its last snapshot is on the way */
@@ -398,6 +470,7 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
 void ml_member_leave(struct ml_member *member)
 {
     struct ml_room *room = member->room;
+    struct ml_rooms *rooms = room->rooms;
 
     ml_list_remove(&member->node);
     room->member_count--;
@@ -407,17 +480,21 @@ void ml_member_leave(struct ml_member *member)
     ml_room_presence_leave(room, member);
     ml_blob_unref(member->sync_vector);
     free(member);
-    if (!room->member_count)
+    if (!room->member_count) {
         room->empty_since_ms = ml_room_now(room);
+        ml_list_append(&rooms->empty, &room->empty);
+    }
     ml_room_close_if_idle(room);
 }
 
 /* ---- Time and the end -------------------------------------------------------------------------
  */
 
-static void tick_members(struct ml_room *room, uint64_t now)
+/* True: a plugin holds somebody's message. */
+static bool tick_members(struct ml_room *room, uint64_t now)
 {
     bool is_stuck = room->state == ML_ROOM_HELD && now - room->held_since_ms > HELD_JOIN_MS;
+    bool is_holding = false;
 
     ML_LIST_EACH(node, &room->members)
     {
@@ -430,23 +507,62 @@ static void tick_members(struct ml_room *room, uint64_t now)
             member->is_paused = false;
             member->port->pause(member->port, false);
         }
+        is_holding |= member->retry_at_ms != 0;
     }
+    return is_holding;
+}
+
+/* Held rooms look at the clock at every tick; most have nothing to do with it. */
+static void tick_urgent(struct ml_rooms *rooms, uint64_t now)
+{
+    ML_LIST_EACH(node, &rooms->urgent)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, urgent);
+        bool is_holding = tick_members(room, now);
+
+        ml_room_retry(room);
+        if (!is_holding && room->state != ML_ROOM_HELD)
+            ml_list_remove(&room->urgent);
+    }
+}
+
+/* About once a second for every room. */
+static void visit(struct ml_room *room, uint64_t now)
+{
+    const struct ml_room_limits *limits = &room->rooms->env.limits;
+
+    ml_room_presence_expire(room);
+    ml_room_drop_old_answers(room, now);
+    ml_room_consider_snapshot(room, false);
+    if (room->doc && now - room->changed_at_ms >= limits->rest_ms)
+        ml_room_rest(room);
+    ml_room_close_if_idle(room);
 }
 
 void ml_rooms_tick(struct ml_rooms *rooms)
 {
     uint64_t now = rooms->env.mono_ms(rooms->env.arg);
+    uint32_t count = rooms->count / TICKS_A_VISIT + 1;
 
-    ML_LIST_EACH(node, &rooms->all)
-    {
-        struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
+    tick_urgent(rooms, now);
+    for (uint32_t i = 0; i < count && !ml_list_is_empty(&rooms->all); i++) {
+        struct ml_list *node = ml_list_take_first(&rooms->all);
 
-        tick_members(room, now);
-        ml_room_presence_expire(room);
-        ml_room_retry(room);
-        ml_room_consider_snapshot(room, false);
-        ml_room_close_if_idle(room);
+        ml_list_append(&rooms->all, node);
+        visit(ML_CONTAINER(node, struct ml_room, node), now);
     }
+    if (rooms->memory_bytes > rooms->env.limits.rooms_bytes)
+        give_way(rooms);
+    (void)ml_rooms_flush(rooms);
+}
+
+bool ml_rooms_flush(struct ml_rooms *rooms)
+{
+    bool is_any = !ml_list_is_empty(&rooms->noisy);
+
+    ML_LIST_EACH(node, &rooms->noisy)
+    ml_room_presence_tell(ML_CONTAINER(node, struct ml_room, noisy));
+    return is_any;
 }
 
 void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
@@ -472,13 +588,15 @@ void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
 {
     *out = rooms->stats;
     out->rooms = rooms->count;
-    out->members = out->held_rooms = out->staged_bytes = 0;
+    out->memory_bytes = rooms->memory_bytes;
+    out->members = out->held_rooms = out->staged_bytes = out->resting_rooms = 0;
     ML_LIST_EACH(node, &rooms->all)
     {
         const struct ml_room *room = ML_CONTAINER(node, struct ml_room, node);
 
         out->members += room->member_count;
         out->held_rooms += room->state == ML_ROOM_HELD;
+        out->resting_rooms += room->rest != NULL;
         out->staged_bytes += room->staged_bytes;
     }
 }

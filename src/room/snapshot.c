@@ -79,6 +79,11 @@ void ml_room_take_snapshot(struct ml_room *room)
 
     room->snapshot_due = false;
     room->snapshot_at_ms = ml_room_now(room); /* also after a failure: the next try has its gap */
+    err = ml_room_wake(room);
+    if (err) {
+        room->rooms->stats.snapshot_errors++;
+        return;
+    }
     ml_writer_init(&state, max_bytes);
     ml_writer_init(&vector, max_bytes);
     err = ml_doc_encode_state(room->doc, ml_slice_make(NULL, 0), &state);

@@ -44,6 +44,7 @@ static enum ml_err hold(struct ml_member *member)
         member->retry_ms *= 2;
     }
     member->retry_at_ms = now + member->retry_ms;
+    ml_room_hurry(member->room);
     return wait_for_room(member);
 }
 
@@ -123,6 +124,13 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     if (err)
         return err;
     ml_room_trace(from->identity.session, message_no, "decode");
+    if (ml_update_is_empty(update))
+        return ml_room_stage(room, from, message_no, NULL);
+    err = ml_room_wake(room);
+    if (err == ML_EFORMAT)
+        ml_room_abandon(room); /* what is stored cannot be integrated */
+    if (err)
+        return err == ML_EFORMAT ? ML_ECLOSED : err;
 
     if (!ml_grant_allows(&from->grant, ML_MAY_WRITE) || room->is_read_only) {
         /* A reader's Step2 that brings nothing is no write. */
@@ -146,6 +154,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     /* The update is part of the document now: it can be committed or held, not refused. */
     room->rooms->stats.updates++;
+    ml_room_forget_answers(room);
+    ml_room_touch(room);
     if (change->client_taken)
         ml_doc_set_client(room->doc, env->random(env->arg) & ML_VARUINT_MAX);
     ml_room_trace(from->identity.session, message_no, "apply");
@@ -190,7 +200,7 @@ enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
         member->room->sync_waiting++;
     member->wants_sync = true;
     if (!ml_room_is_staging(member->room))
-        return ml_member_send_state(member, member->room->doc);
+        return ml_member_send_state(member, NULL);
     if (member->room->state == ML_ROOM_HELD)
         ml_room_read_back(member->room);
     return ML_OK;
