@@ -10,7 +10,7 @@ add_library(moonloom_engine_library STATIC ${engine_sources} ${base_sources})
 set_target_properties(moonloom_engine_library PROPERTIES
   OUTPUT_NAME moonloom-engine INTERPROCEDURAL_OPTIMIZATION OFF)
 target_include_directories(moonloom_engine_library PUBLIC ${CMAKE_SOURCE_DIR}/src)
-target_compile_definitions(moonloom_engine_library PRIVATE _GNU_SOURCE)
+target_compile_definitions(moonloom_engine_library PRIVATE _GNU_SOURCE NDEBUG)
 target_compile_options(moonloom_engine_library PRIVATE
   -O2 -fno-profile-arcs -fno-test-coverage -fno-omit-frame-pointer -fstack-protector-strong)
 target_link_libraries(moonloom_engine_library PUBLIC m)
