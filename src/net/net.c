@@ -5,7 +5,7 @@
  *   open    listener, wire, tick, flush
  *   close   listener and HTTP connections at once; sessions hear 1001 and have CLOSE_MS;
  *           then the wire (which drops who is left); then, some turns later and when the journal
- * has answered its last list, our handles; the last one's close callback frees everything and calls
+ * has answered the last request of the API, our handles; the last one's close callback frees everything and calls
  * `done`
  *
  * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
@@ -57,8 +57,15 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode)
     DEFAULT(keepalive_ms, 20000);
     DEFAULT(fragments, 1024);
     DEFAULT(presence_per_second, 20);
-    DEFAULT(updates_per_second, 120);
-    DEFAULT(updates_burst, 600);
+    DEFAULT(controls_per_second, 20);
+    if (limits->updates_per_second || !open_mode) {
+        DEFAULT(updates_per_second, 120);
+        DEFAULT(updates_burst, 5 * limits->updates_per_second);
+    }
+    if (limits->update_bytes_per_second || !open_mode) {
+        DEFAULT(update_bytes_per_second, 512u << 10);
+        DEFAULT(update_bytes_burst, 8 * limits->update_bytes_per_second);
+    }
     DEFAULT(handshakes, 256);
     DEFAULT(accepts_per_second, 500);
     DEFAULT(address_handshakes, 64);
@@ -66,8 +73,6 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode)
 #undef DEFAULT
     if (limits->reply_bytes < limits->message_bytes)
         limits->reply_bytes = limits->message_bytes;
-    if (open_mode)
-        limits->updates_per_second = 0;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -111,7 +116,7 @@ static void go_on_closing(struct ml_net *net)
         ml_transport_stop(net->wire);
         ML_ASSERT(net->session_count == 0);
     }
-    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->lists_waiting ||
+    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->calls ||
         uv_is_closing((uv_handle_t *)&net->tick))
         return;
     ml_transport_free(net->wire);

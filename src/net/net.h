@@ -43,9 +43,11 @@ struct ml_net_limits {
     uint32_t keepalive_ms;        /* 20 000: an application frame on a silent connection */
     uint32_t fragments;           /* 1 024 per message */
     uint32_t presence_per_second; /* 20 */
-    uint32_t updates_per_second, updates_burst; /* 120, 600; not in open mode */
-    uint32_t handshakes;                        /* 256: connections whose request is not read yet */
-    uint32_t accepts_per_second;                /* 500, not counting loopback */
+    uint32_t controls_per_second; /* 20 pongs that nobody asked for */
+    uint32_t updates_per_second, updates_burst; /* 120, 600; in open mode only if they are given */
+    size_t update_bytes_per_second, update_bytes_burst; /* 512 KiB, 4 MiB; likewise */
+    uint32_t handshakes;         /* 256: connections whose request is not read yet */
+    uint32_t accepts_per_second; /* 500, not counting loopback */
     uint32_t address_handshakes,
         address_sessions; /* 64, 4 096 per address; not loopback, not open */
 };

@@ -244,16 +244,38 @@ static void reset_scratch(struct ml_net *net)
         ml_arena_reset(&net->scratch);
 }
 
-/* Over the rate a message waits; somebody who never stays under it is sent away (SEC-LM-12). */
-static bool within_rate(struct ml_session *session)
+/* One more update of so many bytes: is that within both rates? What is refused costs nothing. */
+static bool pay(struct ml_session *session, size_t bytes, uint64_t now)
 {
     const struct ml_net_limits *limits = &session->net->env.limits;
+
+    if (limits->update_bytes_per_second &&
+        !ml_bucket_pay(&session->update_bytes, now, (double)limits->update_bytes_per_second,
+                       (double)limits->update_bytes_burst, (double)bytes))
+        return false;
+    if (!limits->updates_per_second ||
+        ml_bucket_take(&session->updates, now, limits->updates_per_second, limits->updates_burst))
+        return true;
+    session->update_bytes.tokens += (double)bytes; /* at most full again at the next look */
+    return false;
+}
+
+/* Both buckets are a quarter full again: whoever was slowed down has learnt. */
+static bool has_recovered(const struct ml_session *session)
+{
+    const struct ml_net_limits *limits = &session->net->env.limits;
+
+    return session->updates.tokens >= limits->updates_burst / 4.0 &&
+           session->update_bytes.tokens >= (double)limits->update_bytes_burst / 4;
+}
+
+/* Over the rate a message waits; somebody who never stays under it is sent away (SEC-LM-12). */
+static bool within_rate(struct ml_session *session, size_t bytes)
+{
     uint64_t now = ml_net_now(session->net);
 
-    if (!limits->updates_per_second)
-        return true;
-    if (ml_bucket_take(&session->updates, now, limits->updates_per_second, limits->updates_burst)) {
-        if (session->updates.tokens > limits->updates_burst / 4.0)
+    if (pay(session, bytes, now)) {
+        if (has_recovered(session))
             session->throttled_ms = 0;
         return true;
     }
@@ -271,7 +293,7 @@ enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is
     uint64_t message_no = seat->message_no + 1;
     enum ml_err err;
 
-    if (!within_rate(session))
+    if (!within_rate(session, update.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
     reset_scratch(session->net);
@@ -285,7 +307,7 @@ enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector)
     struct ml_session *session = seat->session;
     enum ml_err err;
 
-    if (!within_rate(session))
+    if (!within_rate(session, state_vector.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     err = ml_room_sync(seat->member, state_vector, &session->net->scratch);
     reset_scratch(session->net);

@@ -23,8 +23,7 @@
 
 #include <stdlib.h>
 
-#define CLOSE_MS         5000
-#define CONTROL_A_SECOND 20
+#define CLOSE_MS 5000
 
 void ml_session_mark_dirty(struct ml_session *session)
 {
@@ -40,13 +39,22 @@ void ml_session_mark_timed(struct ml_session *session)
 
 bool ml_bucket_take(struct ml_bucket *bucket, uint64_t now, double per_second, double burst)
 {
+    return ml_bucket_pay(bucket, now, per_second, burst, 1);
+}
+
+bool ml_bucket_pay(struct ml_bucket *bucket, uint64_t now, double per_second, double burst,
+                   double price)
+{
     bucket->tokens += (double)(now - bucket->at_ms) * per_second / 1000;
     if (bucket->tokens > burst)
         bucket->tokens = burst;
     bucket->at_ms = now;
-    if (bucket->tokens < 1)
+    /* What costs more than the bucket holds (an offline week in one Step2) empties it. */
+    if (price > burst)
+        price = burst;
+    if (bucket->tokens < price)
         return false;
-    bucket->tokens -= 1;
+    bucket->tokens -= price;
     return true;
 }
 
@@ -219,7 +227,7 @@ static void on_pong(void *arg)
         session->controls_ms = now;
         session->controls = 0;
     }
-    if (++session->controls > CONTROL_A_SECOND)
+    if (++session->controls > session->net->env.limits.controls_per_second)
         ml_session_end_text(session, ML_CLOSE_CONTROL_FRAMES);
 }
 
@@ -254,6 +262,7 @@ struct ml_session *ml_session_new(struct ml_net *net, const struct ml_session_di
     session->is_reading = true;
     session->heard_ms = session->said_ms = session->progress_ms = now;
     session->updates = (struct ml_bucket){limits->updates_burst, now};
+    session->update_bytes = (struct ml_bucket){(double)limits->update_bytes_burst, now};
     ml_ws_message_init(&session->message);
     ml_list_init(&session->seats);
     ml_outbox_init(&session->outbox, limits->outbox_soft_bytes, limits->outbox_hard_bytes);

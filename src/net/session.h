@@ -83,7 +83,7 @@ struct ml_session {
     uint32_t controls; /* control frames since controls_ms */
     struct ml_ws_message message;
     size_t held_bytes, held_count; /* of all seats */
-    struct ml_bucket updates;
+    struct ml_bucket updates, update_bytes;
     struct ml_outbox outbox;
 };
 
@@ -134,6 +134,9 @@ void ml_session_mark_dirty(struct ml_session *session);
 /** Something waits for its rate. */
 void ml_session_mark_timed(struct ml_session *session);
 bool ml_bucket_take(struct ml_bucket *bucket, uint64_t now, double per_second, double burst);
+/** The same for something that costs more than one. */
+bool ml_bucket_pay(struct ml_bucket *bucket, uint64_t now, double per_second, double burst,
+                   double price);
 
 /* ---- seat.c ---------------------------------------------------------------------------------- */
 

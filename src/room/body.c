@@ -138,6 +138,43 @@ void ml_room_weigh(struct ml_room *room)
     rooms->memory_bytes += room->memory_bytes;
 }
 
+/** What a holder of `vector` lacks (an empty slice: everything). */
+enum ml_err ml_room_write_state(struct ml_room *room, struct ml_slice vector, struct ml_writer *out)
+{
+    struct ml_rooms *rooms = room->rooms;
+    enum ml_err err;
+
+    if (room->doc) {
+        err = ml_doc_encode_state(room->doc, vector, out);
+    } else if (vector.len <= 1) {
+        ml_write_bytes(out, ml_blob_slice(room->rest)); /* nobody lacks more than everything */
+        err = ML_OK;
+    } else {
+        err = ml_update_diff(ml_blob_slice(room->rest), vector, rooms->env.limits.engine,
+                             &rooms->scratch, out, NULL);
+        ml_arena_reset(&rooms->scratch);
+    }
+    return err ? err : out->err;
+}
+
+/**
+ * Would `more` bytes make the document too large (SEC-LM-11)? The size is measured anew when the
+ * sum of what came since the last time says so.
+ */
+bool ml_room_is_full(struct ml_room *room, size_t more)
+{
+    size_t most = room->rooms->env.limits.document_bytes;
+    struct ml_writer state;
+
+    if (room->state_bytes + more <= most)
+        return false;
+    ml_writer_init(&state, most * 2);
+    if (!ml_room_write_state(room, ml_slice_make(NULL, 0), &state))
+        room->state_bytes = state.len;
+    ml_writer_release(&state);
+    return room->state_bytes + more > most;
+}
+
 /** The room takes what was loaded, as bytes; nothing of it is integrated yet. */
 enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
                                struct ml_diag *diag)
@@ -155,6 +192,7 @@ enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
                                &checked);
         if (!err)
             room->rest = ml_blob_ref(load->snapshot);
+        room->state_bytes = load->snapshot->len;
         ml_arena_reset(&rooms->scratch);
         return err;
     }
@@ -174,6 +212,7 @@ enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
         err = merged.err;
     if (!err) {
         room->rest = ml_blob_new(ml_writer_slice(&merged));
+        room->state_bytes = merged.len;
         err = room->rest ? ML_OK : ML_ELIMIT;
     }
     ml_writer_release(&merged);
@@ -234,30 +273,12 @@ void ml_room_rest(struct ml_room *room)
     ml_writer_release(&state);
     if (!room->rest)
         return;
+    room->state_bytes = room->rest->len;
     ml_doc_free(room->doc);
     room->doc = NULL;
     room->rooms->stats.rests++;
     ml_room_touch(room);
     ml_room_weigh(room);
-}
-
-/** What a holder of `vector` lacks (an empty slice: everything). */
-enum ml_err ml_room_write_state(struct ml_room *room, struct ml_slice vector, struct ml_writer *out)
-{
-    struct ml_rooms *rooms = room->rooms;
-    enum ml_err err;
-
-    if (room->doc) {
-        err = ml_doc_encode_state(room->doc, vector, out);
-    } else if (vector.len <= 1) {
-        ml_write_bytes(out, ml_blob_slice(room->rest)); /* nobody lacks more than everything */
-        err = ML_OK;
-    } else {
-        err = ml_update_diff(ml_blob_slice(room->rest), vector, rooms->env.limits.engine,
-                             &rooms->scratch, out, NULL);
-        ml_arena_reset(&rooms->scratch);
-    }
-    return err ? err : out->err;
 }
 
 /** Made once per version of the document. Borrowed until it changes. */

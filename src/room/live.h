@@ -95,6 +95,7 @@ struct ml_room {
     struct ml_blob *rest;   /* V1 bytes, while doc is NULL */
     struct ml_blob *vector; /* state vector, NULL: not asked for since the last change */
     struct ml_answer answers[ML_ANSWERS];
+    size_t state_bytes;   /* encoded size: never less than what it is now */
     size_t memory_bytes;  /* as it stands in rooms->memory_bytes */
     uint64_t epoch, head; /* head: last committed seq */
     bool is_read_only;    /* quarantined: a record is corrupt, the good prefix is served */
@@ -183,6 +184,7 @@ enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
 enum ml_err ml_room_wake(struct ml_room *room) ML_MUST_CHECK;
 void ml_room_rest(struct ml_room *room);
 void ml_room_weigh(struct ml_room *room);
+bool ml_room_is_full(struct ml_room *room, size_t more);
 enum ml_err ml_room_write_state(struct ml_room *room, struct ml_slice vector,
                                 struct ml_writer *out) ML_MUST_CHECK;
 enum ml_err ml_room_state_vector(struct ml_room *room, struct ml_slice *vector_out) ML_MUST_CHECK;

@@ -95,6 +95,8 @@ static enum ml_err ask_policy(struct ml_member *from, const struct ml_update *up
     if (err != ML_EDENIED)
         return err;
     room->rooms->stats.refused++;
+    if (from->port->refused)
+        from->port->refused(from->port, &denial);
     if (denial.fence || !may_undo(from)) {
         from->grant.may &= ~(unsigned)ML_MAY_WRITE;
         return ML_EDENIED;
@@ -139,6 +141,11 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         return ml_room_stage(room, from, message_no, NULL);
     }
 
+    /* What only deletes is welcome at any size. */
+    if (ml_update_facts(update)->structs && ml_room_is_full(room, bytes.len) &&
+        !ml_doc_contains(room->doc, update))
+        return ML_ELIMIT;
+
     err = ask_policy(from, update, is_reply, scratch, &verdict.undo_all);
     if (err)
         return err;
@@ -154,6 +161,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     /* The update is part of the document now: it can be committed or held, not refused. */
     room->rooms->stats.updates++;
+    room->state_bytes += change->bytes.len;
     ml_room_forget_answers(room);
     ml_room_touch(room);
     if (change->client_taken)

@@ -8,11 +8,13 @@
 #include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define CONFIG_BYTES (4u << 20)
+#define LOOPS_MAX    64
 
 struct loading {
     struct ml_config *config;
@@ -43,6 +45,31 @@ static void complain(struct loading *l, const char *key, const char *format, ...
 static char *copy_text(struct ml_config *config, const char *text)
 {
     return (char *)(uintptr_t)ml_arena_copy(&config->arena, ml_slice_str(text)).ptr;
+}
+
+static unsigned edit_distance(const char *a, const char *b)
+{
+    unsigned row[64];
+    size_t n = strlen(b);
+
+    if (n >= 63 || strlen(a) >= 63)
+        return 99;
+    for (unsigned j = 0; j <= n; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            unsigned change = diagonal + (a[i - 1] != b[j - 1]), least = row[j] + 1;
+
+            diagonal = row[j];
+            if (row[j - 1] + 1 < least)
+                least = row[j - 1] + 1;
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[n];
 }
 
 /* ---- One function per key ---------------------------------------------------------------------
@@ -170,6 +197,140 @@ static void set_auth(struct loading *l, const char *key, const cJSON *value)
                  mode->valuestring);
 }
 
+/* Values that a number may have are whole, so a double holds them exactly. */
+static bool is_whole(const cJSON *value, double least, double most)
+{
+    double v = value->valuedouble;
+
+    return cJSON_IsNumber(value) && v >= least && v <= most && v == (double)(uint64_t)v;
+}
+
+static void set_loops(struct loading *l, const char *key, const cJSON *value)
+{
+    if (is_whole(value, 1, LOOPS_MAX))
+        l->config->loops = (unsigned)value->valuedouble;
+    else
+        complain(l, key, "loops: not a whole number from 1 to %d", LOOPS_MAX);
+}
+
+/* Security 6. A row: where the number goes, and what it may be. */
+#define LIMIT(part, field, least, most)                                                            \
+    {                                                                                              \
+#field, offsetof(struct ml_limits, part.field),                                            \
+            sizeof(((struct ml_limits *)0)->part.field), least, most                               \
+    }
+#define GIB ((double)(1u << 30))
+static const struct limit {
+    const char *name;
+    size_t offset, size;
+    double least, most;
+} limits[] = {
+    LIMIT(net, head_ms, 100, 600000),
+    LIMIT(net, auth_ms, 100, 600000),
+    LIMIT(net, message_bytes, 64, GIB),
+    LIMIT(net, reply_bytes, 64, GIB),
+    LIMIT(net, message_pool_bytes, 0x10000, 64 * GIB),
+    LIMIT(net, sync_pool_bytes, 0x10000, 64 * GIB),
+    LIMIT(net, fragments, 1, 1000000),
+    LIMIT(net, controls_per_second, 1, 1000000),
+    LIMIT(net, updates_per_second, 1, 1000000),
+    LIMIT(net, updates_burst, 1, 10000000),
+    LIMIT(net, update_bytes_per_second, 1024, GIB),
+    LIMIT(net, update_bytes_burst, 1024, GIB),
+    LIMIT(net, presence_per_second, 1, 1000000),
+    LIMIT(net, outbox_soft_bytes, 0x1000, GIB),
+    LIMIT(net, outbox_hard_bytes, 0x1000, GIB),
+    LIMIT(net, outbox_ms, 100, 3600000),
+    LIMIT(net, ping_ms, 100, 3600000),
+    LIMIT(net, dead_ms, 200, 3600000),
+    LIMIT(net, keepalive_ms, 100, 3600000),
+    LIMIT(net, sessions, 1, 1000000),
+    LIMIT(net, handshakes, 1, 1000000),
+    LIMIT(net, accepts_per_second, 1, 1000000),
+    LIMIT(net, address_handshakes, 1, 1000000),
+    LIMIT(net, address_sessions, 1, 1000000),
+    LIMIT(room, members, 1, 1000000),
+    LIMIT(room, rooms, 1, 10000000),
+    LIMIT(room, rooms_bytes, 0x10000, 1024 * GIB),
+    LIMIT(room, staged_bytes, 0x1000, GIB),
+    LIMIT(room, frame_bytes, 0x400, GIB),
+    LIMIT(room, document_bytes, 0x400, GIB),
+    LIMIT(room, presence_state_bytes, 16, 1 << 20),
+    LIMIT(room, presence_clients, 1, 10000),
+    LIMIT(room, presence_ms, 1000, 3600000),
+    LIMIT(room, grace_ms, 1, 86400000),
+    LIMIT(room, rest_ms, 1, 86400000),
+    LIMIT(engine, update_bytes, 64, GIB),
+    LIMIT(engine, doc_bytes, 0x1000, 64 * GIB),
+    LIMIT(engine, pending_bytes, 64, GIB),
+    LIMIT(engine, pending_structs, 1, 10000000),
+    LIMIT(engine, type_depth, 1, 1000),
+    LIMIT(engine, any_depth, 1, 1000),
+    LIMIT(engine, key_bytes, 1, 1 << 20),
+    LIMIT(engine, clients, 1, 10000000),
+};
+#undef LIMIT
+#define LIMIT_COUNT (sizeof limits / sizeof *limits)
+
+static void complain_unknown_limit(struct loading *l, const char *key, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = 5;
+
+    for (size_t i = 0; i < LIMIT_COUNT; i++) {
+        unsigned d = edit_distance(name, limits[i].name);
+
+        if (d < best) {
+            best = d;
+            nearest = limits[i].name;
+        }
+    }
+    complain(l, key, "limits: unknown limit \"%s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
+             nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static void set_limit(struct loading *l, const char *key, const cJSON *item)
+{
+    uint8_t *at;
+
+    for (size_t i = 0; i < LIMIT_COUNT; i++) {
+        if (strcmp(limits[i].name, item->string) != 0)
+            continue;
+        if (!is_whole(item, limits[i].least, limits[i].most)) {
+            complain(l, key, "limits: %s is not a whole number from %.0f to %.0f", item->string,
+                     limits[i].least, limits[i].most);
+            return;
+        }
+        at = (uint8_t *)&l->config->limits + limits[i].offset;
+        if (limits[i].size == sizeof(uint32_t))
+            *(uint32_t *)(void *)at = (uint32_t)item->valuedouble;
+        else
+            *(size_t *)(void *)at = (size_t)item->valuedouble;
+        return;
+    }
+    complain_unknown_limit(l, key, item->string);
+}
+
+static void set_limits(struct loading *l, const char *key, const cJSON *value)
+{
+    const struct ml_net_limits *net = &l->config->limits.net;
+    const cJSON *item;
+
+    if (!cJSON_IsObject(value)) {
+        complain(l, key, "limits: not a table of name = number");
+        return;
+    }
+    cJSON_ArrayForEach(item, value)
+    {
+        set_limit(l, key, item);
+    }
+    if (net->outbox_soft_bytes && net->outbox_hard_bytes &&
+        net->outbox_soft_bytes > net->outbox_hard_bytes)
+        complain(l, key, "limits: outbox_soft_bytes is above outbox_hard_bytes");
+    if (net->ping_ms && net->dead_ms && net->ping_ms >= net->dead_ms)
+        complain(l, key, "limits: ping_ms is not below dead_ms");
+}
+
 static void set_plugins(struct loading *l, const char *key, const cJSON *value)
 {
     struct ml_config *config = l->config;
@@ -227,33 +388,10 @@ static const struct key {
     {"origins", NULL, NULL, NULL, set_origins},
     {"auth", NULL, NULL, NULL, set_auth},
     {"plugins", NULL, NULL, NULL, set_plugins},
+    {"loops", NULL, NULL, NULL, set_loops},
+    {"limits", NULL, NULL, NULL, set_limits},
 };
 #define KEY_COUNT (sizeof keys / sizeof *keys)
-
-static unsigned edit_distance(const char *a, const char *b)
-{
-    unsigned row[64];
-    size_t n = strlen(b);
-
-    if (n >= 63 || strlen(a) >= 63)
-        return 99;
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (unsigned i = 1; a[i - 1]; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]), least = row[j] + 1;
-
-            diagonal = row[j];
-            if (row[j - 1] + 1 < least)
-                least = row[j - 1] + 1;
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[n];
-}
 
 static void complain_unknown(struct loading *l, const char *name)
 {

@@ -6,9 +6,18 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "net/net.h"
+#include "room/room.h"
 #include "script/script.h"
 
 enum ml_auth_mode { ML_AUTH_OPEN, ML_AUTH_PLUGINS };
+
+/** Every ceiling that can be configured, where it is used. */
+struct ml_limits {
+    struct ml_net_limits net;
+    struct ml_room_limits room; /* .engine is not set here */
+    struct ml_engine_limits engine;
+};
 
 struct ml_config {
     struct ml_arena arena; /* all text below */
@@ -26,6 +35,8 @@ struct ml_config {
     struct ml_script_plugin *plugins;
     size_t plugin_count;
     enum ml_log_level log_level;
+    unsigned loops;          /* 0: one per core */
+    struct ml_limits limits; /* zero fields: the defaults of their folders */
 };
 
 /** One complaint about a configuration. */

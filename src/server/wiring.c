@@ -44,6 +44,7 @@ struct server {
     struct ml_journal *journal;
     struct ml_script *script;
     struct ml_rooms *rooms;
+    struct ml_engine_limits engine_limits; /* of all documents */
     struct ml_net *net;
     uv_timer_t tick;
     uv_signal_t signals[3];
@@ -218,7 +219,7 @@ static enum ml_err open_script(const struct ml_config *config, struct server *s,
     return config->plugin_count ? ml_script_new(&options, diag, &s->script) : ML_OK;
 }
 
-static enum ml_err open_rooms(struct server *s)
+static enum ml_err open_rooms(const struct ml_config *config, struct server *s)
 {
     struct ml_room_env env = {
         .journal = s->journal,
@@ -232,8 +233,11 @@ static enum ml_err open_rooms(struct server *s)
                      .min_gap_ms = SNAPSHOT_GAP_MS,
                      .on_unload = true,
                      .on_shutdown = true},
+        .limits = config->limits.room,
     };
 
+    s->engine_limits = config->limits.engine;
+    env.limits.engine = &s->engine_limits;
     s->rooms = ml_rooms_new(&env);
     return s->rooms ? ML_OK : ML_ELIMIT;
 }
@@ -251,6 +255,7 @@ static enum ml_err open_net(const struct ml_config *config, struct server *s, ui
         .asset_count = ml_asset_count,
         .origins = config->origins,
         .origin_count = config->origin_count,
+        .limits = config->limits.net,
     };
 
     return ml_net_open(&env, config->host, config->port, diag, &s->net, port);
@@ -305,7 +310,7 @@ int ml_serve(const struct ml_config *config)
         (void)fail("plugins", err, &diag);
         goto fail_journal;
     }
-    err = open_rooms(&s);
+    err = open_rooms(config, &s);
     if (err) {
         (void)fail("rooms", err, &diag);
         goto fail_script;
