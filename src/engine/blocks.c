@@ -9,7 +9,7 @@
  * branches chunk   [    .    |    .    |   .   ]
  *                |
  *                v
- *   clock   [ 0 3 4 17 ... 90 | INT32_MAX ... ]   then count the entries <= key: one pass, no
+ *   clock   [ 0 3 4 17 ... 90 | INT32_MAX ... ]   then count the entries <= key of a quarter: no
  * branches item    [ 7 8 2 31 ... 12 |               ]
  *
  * A split moves at most 64 entries. 64 was the best of 16 to 512 for loading and typing. A client
@@ -57,18 +57,36 @@ static uint32_t find_chunk(const struct ml_client *c, int32_t key)
     return lo;
 }
 
+/* Of four entries from `clock` on, as a vector of 0 and -1. */
+typedef int32_t v4 __attribute__((vector_size(16)));
+
+static inline v4 four_up_to(const int32_t *clock, v4 keys)
+{
+    v4 c;
+
+    memcpy(&c, clock, sizeof c);
+    return c <= keys;
+}
+
+/* The quarter of the chunk first, by three entries, then all of it: no branch, few lines touched.
+ */
 static uint32_t count_up_to(const struct ml_chunk *k, int32_t key)
 {
-    uint32_t n = 0;
+    const int32_t *clock = k->clock;
+    const v4 keys = {key, key, key, key};
+    uint32_t from = 0;
+    v4 n;
 
-    if (k->cap == ML_CHUNK_MAX) { /* a constant count of rounds: the compiler makes vectors of it */
-        for (int i = 0; i < ML_CHUNK_MAX; i++)
-            n += k->clock[i] <= key;
-        return n;
+    if (k->cap == 4) {
+        n = four_up_to(clock, keys);
+    } else {
+        if (k->cap == ML_CHUNK_MAX)
+            from = 16 * (uint32_t)((clock[16] <= key) + (clock[32] <= key) + (clock[48] <= key));
+        clock += from;
+        n = four_up_to(clock, keys) + four_up_to(clock + 4, keys) +
+            (four_up_to(clock + 8, keys) + four_up_to(clock + 12, keys));
     }
-    for (uint32_t i = 0; i < k->cap; i++)
-        n += k->clock[i] <= key;
-    return n;
+    return from - (uint32_t)(n[0] + n[1] + n[2] + n[3]);
 }
 
 static struct place find_place(const struct ml_client *c, uint32_t clock)

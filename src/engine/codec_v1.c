@@ -47,26 +47,35 @@ static enum ml_err fail(const struct ml_wire_reader *r, enum ml_err err, const c
 }
 
 /* Most ids name the author of the section: eight bytes are compared before five are decoded. */
-static inline bool read_client(struct ml_wire_reader *r, ml_client_id *out)
+ML_ALWAYS_INLINE bool read_client(const struct ml_wire_reader *r, struct ml_reader *in,
+                                  ml_client_id *out)
 {
     uint64_t word;
 
-    if (r->own_len && ml_reader_left(&r->in) >= sizeof word) {
-        memcpy(&word, r->in.pos, sizeof word);
+    if (r->own_len && ml_reader_left(in) >= sizeof word) {
+        memcpy(&word, in->pos, sizeof word);
         if ((word & r->own_mask) == r->own_bytes) {
-            r->in.pos += r->own_len;
+            in->pos += r->own_len;
             *out = r->client;
             return true;
         }
     }
-    return ml_wire_varuint(&r->in, out);
+    return ml_wire_varuint_word(in, out);
 }
 
-static enum ml_err read_id(struct ml_wire_reader *r, struct ml_id *out)
+/* An own unit can only refer to units before it. */
+ML_ALWAYS_INLINE bool read_id(const struct ml_wire_reader *r, struct ml_reader *in,
+                              struct ml_id *out)
 {
-    if (!read_client(r, &out->client) || !ml_wire_varuint(&r->in, &out->clock))
-        return fail(r, ML_EFORMAT, "broken id");
-    return ML_OK;
+    return read_client(r, in, &out->client) && ml_wire_varuint_word(in, &out->clock) &&
+           (out->client != r->client || out->clock < r->clock);
+}
+
+static enum ml_err fail_at(struct ml_wire_reader *r, const uint8_t *pos, enum ml_err err,
+                           const char *what)
+{
+    r->in.pos = pos;
+    return fail(r, err, what);
 }
 
 /* A name that a document keeps: root, map key, format key, node name. */
@@ -92,13 +101,6 @@ static enum ml_err read_json(struct ml_wire_reader *r, struct ml_slice *out)
 }
 
 /* ---- Contents, one function per kind --------------------------------------------------------- */
-
-static enum ml_err read_len(struct ml_wire_reader *r, struct ml_wire *s)
-{
-    if (!ml_wire_varuint(&r->in, &s->len))
-        return fail(r, ML_EFORMAT, "broken length");
-    return ML_OK;
-}
 
 static enum ml_err read_json_elements(struct ml_wire_reader *r, struct ml_wire *s)
 {
@@ -134,14 +136,27 @@ static enum ml_err read_binary(struct ml_wire_reader *r, struct ml_wire *s)
     return ML_OK;
 }
 
-static enum ml_err read_string(struct ml_wire_reader *r, struct ml_wire *s)
+/* Short ASCII texts are the rule: two words that overlap. */
+static inline bool check_text(struct ml_slice text, size_t *units_out)
 {
-    size_t units;
+    uint64_t a, b;
 
-    if (ml_read_varstring(&r->in, &s->content, &units))
-        return fail(r, ML_EFORMAT, "broken string");
-    s->len = units;
-    return ML_OK;
+    if (text.len >= 8 && text.len <= 16) {
+        memcpy(&a, text.ptr, 8);
+        memcpy(&b, text.ptr + text.len - 8, 8);
+        *units_out = text.len;
+        if (!((a | b) & 0x8080808080808080ull))
+            return true;
+    } else if (text.len < 4) {
+        uint8_t bits = 0;
+
+        for (size_t i = 0; i < text.len; i++)
+            bits |= text.ptr[i];
+        *units_out = text.len;
+        if (bits < 0x80)
+            return true;
+    }
+    return ml_utf8_check(text, units_out);
 }
 
 static enum ml_err read_embed(struct ml_wire_reader *r, struct ml_wire *s)
@@ -219,49 +234,23 @@ static enum ml_err read_doc(struct ml_wire_reader *r, struct ml_wire *s)
 
 static enum ml_err (*const content_readers[ML_WIRE_KINDS])(struct ml_wire_reader *,
                                                            struct ml_wire *) = {
-    [ML_WIRE_GC] = read_len,
-    [ML_WIRE_DELETED] = read_len,
     [ML_WIRE_JSON] = read_json_elements,
     [ML_WIRE_BINARY] = read_binary,
-    [ML_WIRE_STRING] = read_string,
     [ML_WIRE_EMBED] = read_embed,
     [ML_WIRE_FORMAT] = read_format,
     [ML_WIRE_TYPE] = read_type,
     [ML_WIRE_ANY] = read_any_elements,
     [ML_WIRE_DOC] = read_doc,
-    [ML_WIRE_SKIP] = read_len,
 };
 
 /* ---- Structs --------------------------------------------------------------------------------- */
 
-/* An own unit can only refer to units before it. */
-static bool is_own_future(const struct ml_wire *s, const struct ml_id *id)
+/* The parent of an item that names no neighbour, and its key. */
+static enum ml_err read_parent(struct ml_wire_reader *r, struct ml_wire *s)
 {
-    return id->client == s->client && id->clock >= s->clock;
-}
-
-/* What stands between info and body of an item. */
-static enum ml_err read_place(struct ml_wire_reader *r, struct ml_wire *s)
-{
-    enum ml_err err;
     uint64_t parent_info;
+    enum ml_err err = ML_OK;
 
-    if (s->info & ML_INFO_ORIGIN) {
-        err = read_id(r, &s->origin);
-        if (err)
-            return err;
-        if (is_own_future(s, &s->origin))
-            return fail(r, ML_EFORMAT, "origin in the own future");
-    }
-    if (s->info & ML_INFO_RIGHT_ORIGIN) {
-        err = read_id(r, &s->right_origin);
-        if (err)
-            return err;
-        if (is_own_future(s, &s->right_origin))
-            return fail(r, ML_EFORMAT, "right origin in the own future");
-    }
-    if (s->info & (ML_INFO_ORIGIN | ML_INFO_RIGHT_ORIGIN))
-        return ML_OK;
     if (!ml_wire_varuint(&r->in, &parent_info))
         return fail(r, ML_EFORMAT, "broken parent");
     if (parent_info == 1) {
@@ -269,56 +258,96 @@ static enum ml_err read_place(struct ml_wire_reader *r, struct ml_wire *s)
         err = read_key(r, &s->root);
     } else {
         s->parent = ML_PARENT_ID;
-        err = read_id(r, &s->parent_id);
-        if (!err && is_own_future(s, &s->parent_id))
-            err = fail(r, ML_EFORMAT, "parent in the own future");
+        if (!read_id(r, &r->in, &s->parent_id))
+            return fail(r, ML_EFORMAT, "broken parent, or one in the own future");
     }
     if (!err && (s->info & ML_INFO_KEY))
         err = read_key(r, &s->key);
     return err;
 }
 
-/* Field by field: an initializer becomes a string instruction, which took a quarter of the time. */
-static void begin_wire(struct ml_wire *s, const struct ml_wire_reader *r, uint8_t info)
+/* The two kinds that nearly all structs have, without a call. */
+ML_ALWAYS_INLINE enum ml_err read_content(struct ml_wire_reader *r, struct ml_reader *in,
+                                          struct ml_wire *s)
 {
-    const struct ml_slice none = {NULL, 0};
+    uint64_t bytes;
+    size_t units;
+    enum ml_err err;
 
+    if (s->kind == ML_WIRE_STRING) {
+        if (!ml_wire_varuint(in, &bytes) || bytes > ml_reader_left(in))
+            return fail_at(r, in->pos, ML_EFORMAT, "broken string");
+        s->content = ml_slice_make(in->pos, (size_t)bytes);
+        if (!check_text(s->content, &units))
+            return fail_at(r, in->pos, ML_EFORMAT, "broken string");
+        s->len = units;
+        in->pos += bytes;
+        return ML_OK;
+    }
+    if (s->kind == ML_WIRE_DELETED || s->kind == ML_WIRE_GC || s->kind == ML_WIRE_SKIP)
+        return ml_wire_varuint(in, &s->len) ? ML_OK
+                                            : fail_at(r, in->pos, ML_EFORMAT, "broken length");
+    r->in.pos = in->pos;
+    err = content_readers[s->kind](r, s);
+    in->pos = r->in.pos;
+    return err;
+}
+
+/* Field by field: an initializer becomes a string instruction, which took a quarter of the time. */
+static inline void begin_wire(struct ml_wire *s, const struct ml_wire_reader *r, uint8_t info)
+{
     s->client = r->client;
     s->clock = r->clock;
-    s->len = 0;
     s->kind = info & 31;
     s->info = info;
     s->parent = ML_PARENT_NONE;
     s->type_ref = 0;
     s->half = false;
-    s->origin = s->right_origin = s->parent_id = (struct ml_id){0, 0};
-    s->root = s->key = s->content = s->body = s->name = none;
+    s->origin = (struct ml_id){0, 0};
+    s->right_origin = (struct ml_id){0, 0};
+    s->parent_id = (struct ml_id){0, 0};
+    s->root = (struct ml_slice){NULL, 0};
+    s->key = (struct ml_slice){NULL, 0};
+    s->content = (struct ml_slice){NULL, 0};
+    s->name = (struct ml_slice){NULL, 0};
 }
 
 static enum ml_err read_struct(struct ml_wire_reader *r, struct ml_wire *s)
 {
+    struct ml_reader in;
     const uint8_t *body;
     uint8_t info;
     enum ml_err err;
 
-    if (ml_read_u8(&r->in, &info))
+    in.start = r->in.start; /* as a whole it would be loaded wider than it was stored, and wait */
+    in.pos = r->in.pos;
+    in.end = r->in.end;
+    if (ml_read_u8(&in, &info))
         return fail(r, ML_EFORMAT, "no struct where one was announced");
     begin_wire(s, r, info);
     if (s->kind >= ML_WIRE_KINDS)
-        return fail(r, ML_EFORMAT, "unknown kind of struct");
+        return fail_at(r, in.pos, ML_EFORMAT, "unknown kind of struct");
     if (s->kind == ML_WIRE_GC || s->kind == ML_WIRE_SKIP) {
         if (info & ~31)
-            return fail(r, ML_EFORMAT, "flags on a struct that has no place");
+            return fail_at(r, in.pos, ML_EFORMAT, "flags on a struct that has no place");
+    } else if (info & (ML_INFO_ORIGIN | ML_INFO_RIGHT_ORIGIN)) {
+        if ((info & ML_INFO_ORIGIN) && !read_id(r, &in, &s->origin))
+            return fail_at(r, in.pos, ML_EFORMAT, "broken origin, or one in the own future");
+        if ((info & ML_INFO_RIGHT_ORIGIN) && !read_id(r, &in, &s->right_origin))
+            return fail_at(r, in.pos, ML_EFORMAT, "broken right origin, or one in the own future");
     } else {
-        err = read_place(r, s);
+        r->in.pos = in.pos;
+        err = read_parent(r, s);
         if (err)
             return err;
+        in.pos = r->in.pos;
     }
-    body = r->in.pos;
-    err = content_readers[s->kind](r, s);
+    body = in.pos;
+    err = read_content(r, &in, s);
     if (err)
         return err;
-    s->body = ml_slice_make(body, (size_t)(r->in.pos - body));
+    r->in.pos = in.pos;
+    s->body = ml_slice_make(body, (size_t)(in.pos - body));
     if (s->len > ML_VARUINT_MAX - s->clock)
         return fail(r, ML_EFORMAT, "clock beyond 2^53");
     if (s->kind == ML_WIRE_SKIP)

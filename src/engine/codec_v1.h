@@ -52,43 +52,38 @@ enum ml_type_ref {
     ML_TYPE_REFS
 };
 
+/* Where a reader must stay in registers: with its address given away it lives in memory. */
+#define ML_ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ML_ALWAYS_INLINE bool ml_wire_varuint_slow(struct ml_reader *r, uint64_t *out)
+{
+    struct ml_reader copy = *r;
+    enum ml_err err = ml_read_varuint_long(&copy, out);
+
+    r->pos = copy.pos;
+    return !err;
+}
+
 /*
- * A varuint with eight bytes to look at: find the last byte, then push the groups of seven
- * together, 8 x 7 -> 4 x 14 -> 2 x 28 -> 56 bits. Client ids take five bytes; a loop over them was
- * the largest part of reading a key.
+ * A varuint with eight bytes to look at, without a branch on its length: find the last byte, then
+ * push the groups of seven together, 8 x 7 -> 4 x 14 -> 2 x 28 -> 56 bits. For clients and clocks,
+ * whose lengths no predictor learns.
  */
-static inline bool ml_wire_varuint(struct ml_reader *r, uint64_t *out)
+ML_ALWAYS_INLINE bool ml_wire_varuint_word(struct ml_reader *r, uint64_t *out)
 {
     uint64_t word, ends;
     unsigned bits;
 
-    if (r->pos < r->end && *r->pos < 0x80) {
-        *out = *r->pos++;
-        return true;
-    }
-    if (ml_reader_left(r) < 3)
-        return !ml_read_varuint_long(r, out);
-    if (r->pos[1] < 0x80) { /* two and three bytes: the clocks of a document of some size */
-        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)r->pos[1] << 7;
-        r->pos += 2;
-        return true;
-    }
-    if (r->pos[2] < 0x80) {
-        *out = (uint64_t)(r->pos[0] & 0x7f) | (uint64_t)(r->pos[1] & 0x7f) << 7 |
-               (uint64_t)r->pos[2] << 14;
-        r->pos += 3;
-        return true;
-    }
     if (ml_reader_left(r) < sizeof word)
-        return !ml_read_varuint_long(r, out);
+        return ml_wire_varuint_slow(r, out);
     memcpy(&word, r->pos, sizeof word);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = __builtin_bswap64(word);
 #endif
     ends = ~word & 0x8080808080808080ull;
     if (!ends)
-        return !ml_read_varuint_long(r, out);
-    bits = (unsigned)__builtin_ctzll(ends) + 1; /* 16 .. 64 */
+        return ml_wire_varuint_slow(r, out);
+    bits = (unsigned)__builtin_ctzll(ends) + 1; /* 8 .. 64 */
     word &= UINT64_MAX >> (64 - bits);
     word = (word & 0x007f007f007f007full) | (word & 0x7f007f007f007f00ull) >> 1;
     word = (word & 0x00003fff00003fffull) | (word & 0x3fff00003fff0000ull) >> 2;
@@ -98,6 +93,16 @@ static inline bool ml_wire_varuint(struct ml_reader *r, uint64_t *out)
     r->pos += bits / 8;
     *out = word;
     return true;
+}
+
+/** Any varuint; one byte is the rule for lengths and counts. */
+ML_ALWAYS_INLINE bool ml_wire_varuint(struct ml_reader *r, uint64_t *out)
+{
+    if (r->pos < r->end && *r->pos < 0x80) {
+        *out = *r->pos++;
+        return true;
+    }
+    return ml_wire_varuint_word(r, out);
 }
 
 struct ml_id {

@@ -161,13 +161,13 @@ static enum ml_err read_ranges(struct ml_wire_reader *r, struct ml_update *u)
 #define CLOCK_NEAR (1ull << 52) /* far enough from 2^53 that nothing overflows */
 
 /* A number in its shortest form. */
-static inline bool take_number(struct ml_reader *in, uint64_t *out)
+ML_ALWAYS_INLINE bool take_number(struct ml_reader *in, uint64_t *out)
 {
     return ml_wire_varuint(in, out) && (in->pos[-1] != 0 || *out == 0);
 }
 
 /* The same bytes as those at `first`: the client once more. */
-static inline bool take_same(struct ml_reader *in, const uint8_t *first, size_t len)
+ML_ALWAYS_INLINE bool take_same(struct ml_reader *in, const uint8_t *first, size_t len)
 {
     if (ml_reader_left(in) < len || memcmp(in->pos, first, len) != 0)
         return false;
