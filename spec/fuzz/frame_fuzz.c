@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_round_trip(const struct ml_frame *frame)
 {
-    struct ml_blob *blob = ml_frame_encode(ML_DIALECT_YWEBSOCKET, frame->kind, frame->payload);
+    struct ml_blob *blob =
+        ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0), frame->kind, frame->payload);
     struct ml_frame again;
     struct ml_reader r;
 

@@ -60,7 +60,7 @@ static bool is_called(const struct ml_room *room, const char *name)
 static void send_message(struct ml_port *port, enum ml_frame_kind kind, struct ml_slice payload,
                          enum ml_send as)
 {
-    struct ml_blob *frame = ml_frame_encode(port->dialect, kind, payload);
+    struct ml_blob *frame = ml_frame_encode(port->dialect, port->address, kind, payload);
 
     ML_ASSERT(frame);
     (void)!port->send(port, frame, as);
@@ -70,17 +70,13 @@ static void send_message(struct ml_port *port, enum ml_frame_kind kind, struct m
 static void tell_all(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
                      enum ml_send as)
 {
-    struct ml_blob *frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, kind, payload);
-
-    ML_ASSERT(frame);
     ML_LIST_EACH(node, &room->members)
     {
         struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
         if (member->is_joined)
-            (void)!member->port->send(member->port, frame, as);
+            send_message(member->port, kind, payload, as);
     }
-    ml_blob_unref(frame);
 }
 
 static void seat(struct ml_member *member)

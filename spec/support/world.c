@@ -562,8 +562,14 @@ void world_crash(struct world *world)
 
 void world_open(struct world *world, uint64_t seed, unsigned clients)
 {
-    static const struct ml_port port = {ML_DIALECT_YWEBSOCKET, port_send,  port_ack,
-                                        port_joined,           port_close, port_pause};
+    static const struct ml_port port = {
+        .dialect = ML_DIALECT_YWEBSOCKET,
+        .send = port_send,
+        .ack = port_ack,
+        .joined = port_joined,
+        .close = port_close,
+        .pause = port_pause,
+    };
     struct ml_doc_options options = {0};
 
     *world = (struct world){

@@ -165,8 +165,9 @@ static enum ml_err make_parts(struct ml_net *net)
 
     net->join_buffer = malloc(ML_JOIN_BUFFER);
     net->ping = ml_blob_new(ml_slice_make(ping, sizeof ping));
-    net->keepalive = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_AWARENESS,
-                                     ml_slice_make(no_entries, sizeof no_entries));
+    net->keepalive =
+        ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0), ML_FRAME_AWARENESS,
+                        ml_slice_make(no_entries, sizeof no_entries));
     if (!net->join_buffer || !net->ping || !net->keepalive)
         return ML_ELIMIT;
     if (!ml_assets_init(&net->assets, net->env.assets, net->env.asset_count))

@@ -186,6 +186,7 @@ static void on_piece(void *arg, const struct ml_ws_piece *piece)
     struct ml_net *net = session->net;
     const struct ml_net_limits *limits = &net->env.limits;
     const struct ml_ws_limits ws_limits = {
+        .dialect = session->dialect->id,
         .message_bytes = limits->message_bytes,
         .reply_bytes = session->may_write ? limits->reply_bytes : limits->message_bytes,
         .fragments = limits->fragments,

@@ -28,7 +28,8 @@ static struct ml_seat *seat_of(const struct ml_session *session)
 static void send_message(struct ml_session *session, enum ml_frame_kind kind,
                          struct ml_slice payload)
 {
-    struct ml_blob *frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, kind, payload);
+    struct ml_blob *frame =
+        ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0), kind, payload);
 
     if (!frame) {
         ml_session_end_text(session, ML_CLOSE_TRY_LATER);
@@ -109,8 +110,8 @@ static enum ml_outcome take_query(struct ml_seat *seat, const struct ml_frame *f
 /* The same bytes go back when everything that was sent before them is durable. */
 static enum ml_outcome take_status(struct ml_seat *seat, const struct ml_frame *frame)
 {
-    struct ml_blob *blob =
-        ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_SYNC_STATUS, frame->payload);
+    struct ml_blob *blob = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0),
+                                           ML_FRAME_SYNC_STATUS, frame->payload);
     struct echo *echo;
 
     if (!blob)
@@ -149,7 +150,7 @@ static enum ml_outcome (*const takers[])(struct ml_seat *seat, const struct ml_f
     [ML_FRAME_QUERY_AWARENESS] = take_query,
     [ML_FRAME_DENIED] = ignore, /* the server's word, from a client nobody's */
     [ML_FRAME_SYNC_STATUS] = take_status,
-    [ML_FRAME_UNKNOWN] = ignore,
+    [ML_FRAME_UNKNOWN] = ignore, /* and what lies between is never decoded in this dialect */
 };
 
 /* Several messages may be joined. *rest_out begins with the one that the room did not take. */

@@ -7,19 +7,19 @@
  *   piece   first ---- more ---- more ---- final, nothing left
  *   memory  none      collected             handed out, then freed by ml_ws_message_done
  *
- * A Step2 (it begins 00 01) may be as large as a document, since it brings what somebody wrote
+ * A Step2 may be as large as a document, since it brings what somebody wrote
  * offline; what goes over the ordinary limit is taken from a pool of the whole node.
  */
 #include "net/ws.h"
 
 #include "base/assert.h"
 
-static bool is_step2(const struct ml_ws_message *message, struct ml_slice piece)
+/* A beginning that came in crumbs is not put together for this: then the message is just large. */
+static bool is_step2(const struct ml_ws_message *message, struct ml_slice piece,
+                     enum ml_dialect dialect)
 {
-    const uint8_t *begin = message->bytes.len >= 2 ? message->bytes.ptr : piece.ptr;
-    size_t len = message->bytes.len >= 2 ? message->bytes.len : piece.len;
-
-    return len >= 2 && begin[0] == 0 && begin[1] == 1;
+    return ml_frame_is_reply(dialect,
+                             message->bytes.len ? ml_writer_slice(&message->bytes) : piece);
 }
 
 void ml_ws_message_init(struct ml_ws_message *message)
@@ -49,7 +49,7 @@ static enum ml_ws_result admit(struct ml_ws_message *message, size_t total, stru
 
     if (total <= limits->message_bytes)
         return ML_WS_MORE;
-    if (total > limits->reply_bytes || !is_step2(message, piece))
+    if (total > limits->reply_bytes || !is_step2(message, piece, limits->dialect))
         return ML_WS_TOO_BIG;
     over = total - limits->message_bytes;
     if (over <= message->pooled_bytes)

@@ -6,6 +6,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "proto/proto.h"
 
 /** What the transport hands over: a part of one frame of one message. */
 struct ml_ws_piece {
@@ -17,6 +18,7 @@ struct ml_ws_piece {
 };
 
 struct ml_ws_limits {
+    enum ml_dialect dialect;
     size_t message_bytes;
     size_t reply_bytes; /* of a Step2 from somebody who may write; >= message_bytes */
     uint32_t fragments;

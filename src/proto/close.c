@@ -3,7 +3,8 @@
  * Why a connection ends, as its client hears it. The bands are a promise to clients:
  *
  *   1001, 1011, 1013, 45xx   try again later
- *   44xx                     final: the application has to act first
+ *   44xx                     final: the application has to act first (Hocuspocus providers 3 and
+ *                            later take every code for a reason to come back)
  *   1002, 1008, 1009         the client broke the protocol or a limit
  */
 #include "proto/proto.h"
@@ -28,6 +29,10 @@ static const struct row {
     [ML_CLOSE_TOO_SLOW] = {1013, "connection too slow"},
     [ML_CLOSE_FRAGMENTS] = {1002, "too many fragments"},
     [ML_CLOSE_CONTROL_FRAMES] = {1008, "too many control frames"},
+    /* In Hocuspocus's own words: its providers show them. */
+    [ML_CLOSE_RESET] = {4205, "Reset Connection"},
+    [ML_CLOSE_UNREADABLE] = {4401, "Unauthorized"},
+    [ML_CLOSE_NO_TOKEN] = {4408, "Connection Timeout"},
 };
 
 uint16_t ml_close_code(enum ml_close why)

@@ -15,7 +15,7 @@
 
 #include "base/assert.h"
 #include "base/utf8.h"
-#include "proto/ywebsocket.h"
+#include "proto/dialect.h"
 
 #define BINARY           0x82
 #define CLOSE            0x88
@@ -26,9 +26,14 @@
 
 static const struct dialect {
     enum ml_err (*decode)(struct ml_reader *r, struct ml_frame *frame_out);
-    void (*head)(enum ml_frame_kind kind, size_t payload_len, struct ml_message_head *out);
+    void (*head)(struct ml_slice address, enum ml_frame_kind kind, size_t payload_len,
+                 struct ml_message_head *out);
+    bool (*is_reply)(struct ml_slice begin);
+    bool echoes, speaks_first;
 } dialects[ML_DIALECT_COUNT] = {
-    [ML_DIALECT_YWEBSOCKET] = {ml_ywebsocket_decode, ml_ywebsocket_head},
+    [ML_DIALECT_YWEBSOCKET] = {ml_ywebsocket_decode, ml_ywebsocket_head, ml_ywebsocket_is_reply,
+                               .echoes = true, .speaks_first = true},
+    [ML_DIALECT_HOCUSPOCUS] = {ml_hocuspocus_decode, ml_hocuspocus_head, ml_hocuspocus_is_reply},
 };
 
 static uint8_t *put_header(uint8_t *p, uint8_t first, size_t len)
@@ -93,14 +98,32 @@ enum ml_err ml_frame_decode(enum ml_dialect dialect, struct ml_reader *r,
     return dialects[dialect].decode(r, frame_out);
 }
 
-struct ml_blob *ml_frame_encode(enum ml_dialect dialect, enum ml_frame_kind kind,
-                                struct ml_slice payload)
+struct ml_blob *ml_frame_encode(enum ml_dialect dialect, struct ml_slice address,
+                                enum ml_frame_kind kind, struct ml_slice payload)
 {
     struct ml_message_head head;
 
-    ML_ASSERT(dialect < ML_DIALECT_COUNT);
-    dialects[dialect].head(kind, payload.len, &head);
+    ML_ASSERT(dialect < ML_DIALECT_COUNT && address.len <= ML_ADDRESS_MAX);
+    dialects[dialect].head(address, kind, payload.len, &head);
     return make_frame(BINARY, ml_slice_make(head.bytes, head.len), payload);
+}
+
+bool ml_dialect_echoes(enum ml_dialect dialect)
+{
+    ML_ASSERT(dialect < ML_DIALECT_COUNT);
+    return dialects[dialect].echoes;
+}
+
+bool ml_dialect_speaks_first(enum ml_dialect dialect)
+{
+    ML_ASSERT(dialect < ML_DIALECT_COUNT);
+    return dialects[dialect].speaks_first;
+}
+
+bool ml_frame_is_reply(enum ml_dialect dialect, struct ml_slice begin)
+{
+    ML_ASSERT(dialect < ML_DIALECT_COUNT);
+    return dialects[dialect].is_reply(begin);
 }
 
 struct ml_slice ml_frame_message(const struct ml_blob *frame)

@@ -16,18 +16,19 @@
  *
  * Source: y-websocket 3.1.0, y-protocols 1.0.7 (sync.js, auth.js), @y-sweet/client 0.9.1.
  */
-#include "proto/ywebsocket.h"
+#include "proto/dialect.h"
 
 #include "base/assert.h"
 
 #define NO_SUBTYPE (-1)
+#define KINDS      (ML_FRAME_SYNC_STATUS + 1) /* this dialect has the first of the list */
 
 enum body { BODY_NONE, BODY_BYTES, BODY_TEXT };
 
 static const struct row {
     int type, subtype;
     enum body body;
-} rows[ML_FRAME_UNKNOWN] = {
+} rows[KINDS] = {
     [ML_FRAME_STEP1] = {0, 0, BODY_BYTES},
     [ML_FRAME_STEP2] = {0, 1, BODY_BYTES},
     [ML_FRAME_UPDATE] = {0, 2, BODY_BYTES},
@@ -44,7 +45,7 @@ static bool has_subtype(uint64_t type)
 
 static enum ml_frame_kind kind_of(uint64_t type, uint64_t subtype)
 {
-    for (size_t kind = 0; kind < ML_FRAME_UNKNOWN; kind++) {
+    for (size_t kind = 0; kind < KINDS; kind++) {
         const struct row *row = &rows[kind];
 
         if (type != (uint64_t)row->type)
@@ -85,12 +86,13 @@ enum ml_err ml_ywebsocket_decode(struct ml_reader *r, struct ml_frame *frame_out
     return ML_EFORMAT;
 }
 
-void ml_ywebsocket_head(enum ml_frame_kind kind, size_t payload_len, struct ml_message_head *out)
+void ml_ywebsocket_head(struct ml_slice address, enum ml_frame_kind kind, size_t payload_len,
+                        struct ml_message_head *out)
 {
     const struct row *row;
     uint8_t *p = out->bytes;
 
-    ML_ASSERT(kind < ML_FRAME_UNKNOWN);
+    ML_ASSERT(kind < KINDS && !address.len);
     row = &rows[kind];
     p = ml_put_varuint(p, (uint64_t)row->type);
     if (row->subtype != NO_SUBTYPE)
@@ -98,4 +100,9 @@ void ml_ywebsocket_head(enum ml_frame_kind kind, size_t payload_len, struct ml_m
     if (row->body != BODY_NONE)
         p = ml_put_varuint(p, payload_len);
     out->len = (size_t)(p - out->bytes);
+}
+
+bool ml_ywebsocket_is_reply(struct ml_slice begin)
+{
+    return begin.len >= 2 && begin.ptr[0] == 0 && begin.ptr[1] == 1;
 }

@@ -61,9 +61,10 @@ void ml_room_forget_author(struct ml_room *room, const struct ml_member *member)
 /**
  * Step 9: queue an integrated record (the room takes the reference), or with NULL a mark. What is
  * known already is acknowledged at once if nothing is staged, else together with what is.
+ * @param is_changed  the record is not what the author sent
  */
 enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
-                          struct ml_blob *bytes)
+                          struct ml_blob *bytes, bool is_changed)
 {
     struct ml_staged *entry;
 
@@ -77,6 +78,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
         return ML_ELIMIT;
     entry->bytes = bytes;
     entry->member = from;
+    entry->is_changed = is_changed;
     entry->message_no = message_no;
     entry->at_ms = room->rooms->env.wall_ms(room->rooms->env.arg);
     (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
@@ -118,7 +120,7 @@ static const struct ml_member *only_author(const struct ml_room *room)
 
         if (!entry->bytes)
             continue;
-        if (!entry->member || (only && only != entry->member))
+        if (!entry->member || entry->is_changed || (only && only != entry->member))
             return NULL;
         only = entry->member;
     }

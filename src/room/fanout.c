@@ -2,12 +2,26 @@
 /*
  * One payload, one frame per dialect, one reference per member. The frame is made when the first
  * member of its dialect is met: a room of a thousand members costs one encode and a thousand
- * counts.
+ * counts. Only a member whose address is more than the document's name has frames of its own.
  */
 #include "room/live.h"
 
-/* Who sees its own update come back takes that as the acknowledgement; others have a status. */
-static const bool echo_acknowledges[ML_DIALECT_COUNT] = {[ML_DIALECT_YWEBSOCKET] = true};
+static bool has_own_frames(const struct ml_room *room, const struct ml_port *port)
+{
+    return port->address.len > room->name.len;
+}
+
+/* A reference for the caller; NULL: out of memory. */
+static struct ml_blob *frame_for(const struct ml_room *room, const struct ml_port *port,
+                                 enum ml_frame_kind kind, struct ml_slice payload,
+                                 struct ml_blob **shared)
+{
+    if (has_own_frames(room, port))
+        return ml_frame_encode(port->dialect, port->address, kind, payload);
+    if (!shared[port->dialect])
+        shared[port->dialect] = ml_frame_encode(port->dialect, port->address, kind, payload);
+    return shared[port->dialect] ? ml_blob_ref(shared[port->dialect]) : NULL;
+}
 
 /** @param only_author  wrote all of it; NULL: several did, or nobody */
 void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,
@@ -18,20 +32,20 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
     ML_LIST_EACH(node, &room->members)
     {
         struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
-        enum ml_dialect dialect = member->port->dialect;
+        struct ml_blob *frame;
 
         if (!member->is_seated || member->is_closing ||
-            (member == only_author && !echo_acknowledges[dialect]))
+            (member == only_author && !ml_dialect_echoes(member->port->dialect)))
             continue;
-        if (!frames[dialect])
-            frames[dialect] = ml_frame_encode(dialect, kind, payload);
-        if (!frames[dialect]) {
+        frame = frame_for(room, member->port, kind, payload, frames);
+        if (!frame) {
             /* No memory for what everybody has to know: who missed it must sync again. */
             ml_member_close(member, ML_CLOSE_TRY_LATER, "out of memory");
             continue;
         }
         /* A full outbox is this member's affair: its port closes itself. */
-        (void)!member->port->send(member->port, frames[dialect], as);
+        (void)!member->port->send(member->port, frame, as);
+        ml_blob_unref(frame);
         room->rooms->stats.frames_sent++;
     }
     for (int i = 0; i < ML_DIALECT_COUNT; i++)
@@ -41,7 +55,8 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
 enum ml_err ml_member_send(struct ml_member *member, enum ml_frame_kind kind,
                            struct ml_slice payload, enum ml_send as)
 {
-    struct ml_blob *frame = ml_frame_encode(member->port->dialect, kind, payload);
+    struct ml_blob *frame =
+        ml_frame_encode(member->port->dialect, member->port->address, kind, payload);
     enum ml_err err;
 
     if (!frame)
@@ -71,8 +86,8 @@ static enum ml_err send_part(void *to, struct ml_slice part, bool last)
 {
     struct answering *a = to;
     struct ml_port *port = a->member->port;
-    struct ml_blob *frame =
-        ml_frame_encode(port->dialect, last ? ML_FRAME_STEP2 : ML_FRAME_UPDATE, part);
+    struct ml_blob *frame = ml_frame_encode(port->dialect, port->address,
+                                            last ? ML_FRAME_STEP2 : ML_FRAME_UPDATE, part);
     enum ml_err err;
 
     if (!frame)
@@ -120,10 +135,11 @@ static enum ml_err send_state(struct ml_member *member, struct ml_slice vector, 
 {
     struct ml_room *room = member->room;
     struct answering a = {.member = member};
+    bool is_shared = !doc && !has_own_frames(room, member->port);
     struct ml_writer state;
     enum ml_err err;
 
-    if (!doc) {
+    if (is_shared) {
         a.answer = ml_room_find_answer(room, member->port->dialect, vector);
         if (a.answer)
             return send_again(member, a.answer);
@@ -133,7 +149,7 @@ static enum ml_err send_state(struct ml_member *member, struct ml_slice vector, 
         doc ? ml_doc_encode_state(doc, vector, &state) : ml_room_write_state(room, vector, &state);
     if (!err)
         err = state.err;
-    if (!err && !doc) {
+    if (!err && is_shared) {
         a.answer = ml_room_add_answer(room, member->port->dialect, vector);
         if (a.answer)
             a.answer->used_ms = ml_room_now(room);
@@ -154,8 +170,12 @@ enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
 {
     struct ml_slice vector =
         member->sync_vector ? ml_blob_slice(member->sync_vector) : ml_slice_make(NULL, 0);
-    enum ml_err err = send_state(member, vector, doc);
+    enum ml_err err = ML_OK;
 
+    if (!ml_dialect_speaks_first(member->port->dialect))
+        err = ml_member_send_vector(member);
+    if (!err)
+        err = send_state(member, vector, doc);
     ml_blob_unref(member->sync_vector);
     member->sync_vector = NULL;
     if (member->wants_sync)

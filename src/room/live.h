@@ -34,6 +34,7 @@ struct ml_staged {
     struct ml_list node; /* room->staged or room->sent */
     struct ml_blob *bytes;
     struct ml_member *member; /* NULL: gone, or the server itself */
+    bool is_changed;          /* not what the member sent: it has to be told like everybody */
     uint64_t message_no;
     int64_t at_ms;
     char user[sizeof((struct ml_identity *)0)->user];
@@ -199,7 +200,7 @@ void ml_room_drop_old_answers(struct ml_room *room, uint64_t now);
 
 /* commit.c */
 enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
-                          struct ml_blob *bytes) ML_MUST_CHECK;
+                          struct ml_blob *bytes, bool is_changed) ML_MUST_CHECK;
 void ml_room_commit(struct ml_room *room);
 void ml_room_retry(struct ml_room *room);
 void ml_room_abandon(struct ml_room *room);

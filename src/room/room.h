@@ -51,6 +51,11 @@ struct ml_port {
     void (*close)(struct ml_port *port, enum ml_close why, struct ml_slice reason);
     /** Reading from this client pauses or goes on (back-pressure). Never calls back. */
     void (*pause)(struct ml_port *port, bool paused);
+    /**
+     * What its frames begin with: the document's name, perhaps with more behind it. Empty in
+     * dialects without addresses. Lives as long as the port.
+     */
+    struct ml_slice address;
 };
 
 struct ml_room_limits {
@@ -101,8 +106,8 @@ void ml_rooms_crash(struct ml_rooms *rooms);
 
 /**
  * Take a seat. The document is loaded once, whoever waits for it shares the load; nobody is sent a
- * half-loaded document. Answers through port->joined. On success the port is then sent Step1 and
- * the awareness of everybody who is online, as y-websocket wants it.
+ * half-loaded document. Answers through port->joined. On success the port is then sent the
+ * awareness of everybody who is online, and before it Step1 where the dialect speaks first.
  *
  * @param org, name  valid (ml_org_is_valid, ml_document_name_is_valid)
  * @param grant      allows at least reading

@@ -210,7 +210,7 @@ static void seat(struct ml_member *member)
 
     member->is_seated = true;
     port->joined(port, member, ML_CLOSE_SHUTDOWN);
-    err = ml_member_send_vector(member);
+    err = ml_dialect_speaks_first(port->dialect) ? ml_member_send_vector(member) : ML_OK;
     if (!err)
         err = ml_room_query_presence(member);
     if (err && err != ML_EBUSY && err != ML_ECLOSED)

@@ -127,7 +127,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         return err;
     ml_room_trace(from->identity.session, message_no, "decode");
     if (ml_update_is_empty(update))
-        return ml_room_stage(room, from, message_no, NULL);
+        return ml_room_stage(room, from, message_no, NULL, false);
     err = ml_room_wake(room);
     if (err == ML_EFORMAT)
         ml_room_abandon(room); /* what is stored cannot be integrated */
@@ -138,7 +138,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         /* A reader's Step2 that brings nothing is no write. */
         if (!is_reply || !ml_doc_contains(room->doc, update))
             return ML_EDENIED;
-        return ml_room_stage(room, from, message_no, NULL);
+        return ml_room_stage(room, from, message_no, NULL, false);
     }
 
     /* What only deletes is welcome at any size. */
@@ -169,20 +169,20 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     ml_room_trace(from->identity.session, message_no, "apply");
     waits = change->was_pending || change->pending_dropped;
     if (!change->bytes.len && !waits)
-        return ml_room_stage(room, from, message_no, NULL);
+        return ml_room_stage(room, from, message_no, NULL, false);
 
     /* What waits for others is not in the change, but must survive with it: record what came. */
     record = ml_blob_new(waits ? bytes : change->bytes);
-    err = record ? ml_room_stage(room, from, message_no, record) : ML_ELIMIT;
+    err = record ? ml_room_stage(room, from, message_no, record, verdict.undo_all) : ML_ELIMIT;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);
         ml_room_abandon(room);
         return err;
     }
-    if (waits)
-        err = ml_member_send_vector(from);
-    return err;
+    if (waits && ml_member_send_vector(from))
+        ml_member_close(from, ML_CLOSE_TRY_LATER, "out of memory");
+    return ML_OK;
 }
 
 void ml_room_confirm(struct ml_member *member, uint64_t message_no)

@@ -16,7 +16,8 @@ static struct ml_blob *update(uint8_t tag, size_t len)
     struct ml_blob *frame;
 
     bytes[0] = tag;
-    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_UPDATE, ml_slice_make(bytes, len));
+    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0), ML_FRAME_UPDATE,
+                            ml_slice_make(bytes, len));
     assert_non_null(frame);
     free(bytes);
     return frame;
@@ -32,7 +33,8 @@ static struct ml_blob *presence(uint64_t client, uint64_t clock)
     ml_writer_init(&out, 1000);
     ml_write_varuint(&out, 1);
     ml_presence_write(&out, &entry);
-    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_AWARENESS, ml_writer_slice(&out));
+    frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0), ML_FRAME_AWARENESS,
+                            ml_writer_slice(&out));
     ml_writer_release(&out);
     return frame;
 }
@@ -262,8 +264,8 @@ static void any_sequence_keeps_its_order(void **state)
                 struct ml_blob *frame;
 
                 memcpy(tag, &next, 4);
-                frame =
-                    ml_frame_encode(ML_DIALECT_YWEBSOCKET, ML_FRAME_UPDATE, ml_slice_make(tag, 4));
+                frame = ml_frame_encode(ML_DIALECT_YWEBSOCKET, ml_slice_make(NULL, 0),
+                                        ML_FRAME_UPDATE, ml_slice_make(tag, 4));
                 assert_int_equal(
                     push(&outbox, frame, seed >> 18 & 7 ? ML_SEND_UPDATE : ML_SEND_SYNC), ML_OK);
                 sent[sent_count++] = next++;
