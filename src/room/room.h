@@ -56,6 +56,10 @@ struct ml_port {
      * dialects without addresses. Lives as long as the port.
      */
     struct ml_slice address;
+    /* The rest may be NULL. */
+    /** A policy has just refused a message: it becomes deleted content. Borrowed; never calls back.
+     */
+    void (*refused)(struct ml_port *port, const struct ml_denial *denial);
 };
 
 struct ml_room_limits {
