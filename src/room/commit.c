@@ -91,18 +91,24 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     return ML_OK;
 }
 
+/* The records stand in the order of the entries that have bytes. */
 static void acknowledge_authors(struct ml_room *room)
 {
+    size_t next = 0;
+
     ML_LIST_EACH(node, &room->sent)
     {
         struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
         struct ml_member *member = entry->member;
+        uint64_t seq = entry->bytes ? room->records[next++].seq : room->head;
 
         if (!member)
             continue;
         ML_ASSERT(member->staged_count > 0);
         ml_room_trace(entry->session, entry->message_no, "acknowledge");
         member->staged_count--;
+        if (!member->is_closing && member->port->recorded)
+            member->port->recorded(member->port, entry->message_no, seq);
         if (!member->is_closing)
             member->port->ack(member->port,
                               member->staged_count ? entry->message_no : member->last_no);

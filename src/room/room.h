@@ -56,10 +56,13 @@ struct ml_port {
      * dialects without addresses. Lives as long as the port.
      */
     struct ml_slice address;
-    /* The rest may be NULL. */
+    /* The rest may be NULL, or false. */
+    /** Just before `ack`: that message is record `seq`. Never calls back. */
+    void (*recorded)(struct ml_port *port, uint64_t message_no, uint64_t seq);
     /** A policy has just refused a message: it becomes deleted content. Borrowed; never calls back.
      */
     void (*refused)(struct ml_port *port, const struct ml_denial *denial);
+    bool is_hidden; /* nobody is there: not counted among the sessions */
 };
 
 struct ml_room_limits {
@@ -152,6 +155,36 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
                              struct ml_arena *scratch) ML_MUST_CHECK;
 /** Answer QueryAwareness. */
 enum ml_err ml_room_query_presence(struct ml_member *member) ML_MUST_CHECK;
+
+/* ---- From outside: without a seat (outside.c) ------------------------------------------------ */
+
+/**
+ * The journal has changed behind the room's back (deleted, made): everybody is sent away with
+ * `why`, what is staged and not on its way is dropped, and the next to come loads it anew.
+ * False: the document is not live here.
+ */
+bool ml_rooms_dismiss(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
+                      enum ml_close why, const char *reason);
+
+struct ml_room_session {
+    const struct ml_identity *identity;
+    const struct ml_grant *grant;
+    enum ml_dialect dialect;
+};
+/** Who is here. Nothing that `each` calls may change the room. */
+void ml_rooms_each_session(const struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
+                           void (*each)(void *arg, const struct ml_room_session *session),
+                           void *arg);
+/** Send one away (4403). False: nobody of that session id is here. */
+bool ml_rooms_remove_session(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
+                             struct ml_slice session);
+/**
+ * Is the document at this seq, with nothing staged after it? UINT64_MAX: at any. What is submitted
+ * at once becomes the very next record then.
+ */
+bool ml_member_is_at(const struct ml_member *member, uint64_t seq);
+/** Seq of the last committed record. */
+uint64_t ml_member_seq(const struct ml_member *member);
 
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;

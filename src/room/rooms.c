@@ -349,6 +349,11 @@ static void on_loaded(struct ml_load *load)
             start_load(room, below, on_loaded);
             return;
         }
+        if (!built && room->is_abandoned) { /* dismissed meanwhile: what was read may be old */
+            ml_load_release(load);
+            refuse_seats(room, ML_CLOSE_TRY_LATER);
+            return;
+        }
         if (!built) {
             if (err)
                 ml_log(ML_LOG_ERROR, "journal.corrupt", "org=%.*s doc=%s why=%s",
