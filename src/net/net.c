@@ -116,7 +116,7 @@ static void go_on_closing(struct ml_net *net)
         ml_transport_stop(net->wire);
         ML_ASSERT(net->session_count == 0);
     }
-    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->calls ||
+    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->lists_waiting ||
         uv_is_closing((uv_handle_t *)&net->tick))
         return;
     ml_transport_free(net->wire);
