@@ -14,6 +14,13 @@ function json.is_list(t)
   return getmetatable(t) == list_mt
 end
 
+-- The keys of every decoded object, in the order of the text.
+local orders = setmetatable({}, { __mode = "k" })
+
+function json.keys(t)
+  return orders[t]
+end
+
 local char, byte, sub, find = string.char, string.byte, string.sub, string.find
 
 local function utf8(c)
@@ -84,7 +91,8 @@ local function parse_list(text, pos)
 end
 
 local function parse_object(text, pos)
-  local out = {}
+  local out, order = {}, {}
+  orders[out] = order
   pos = skip(text, pos)
   if sub(text, pos, pos) == "}" then return out, pos + 1 end
   while true do
@@ -94,6 +102,7 @@ local function parse_object(text, pos)
     key, pos = parse_string(text, pos + 1)
     pos = skip(text, pos)
     if sub(text, pos, pos) ~= ":" then fail(text, pos, "no colon") end
+    if out[key] == nil then order[#order + 1] = key end
     out[key], pos = parse_value(text, pos + 1)
     pos = skip(text, pos)
     local c = sub(text, pos, pos)

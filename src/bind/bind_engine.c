@@ -10,26 +10,18 @@
  *   local doc = engine.new { client = 7, gc = true, limits = { pending_structs = 10 } }
  *   local emitted, change = doc:apply(bytes)
  */
-#include <lauxlib.h>
-#include <lua.h>
-
-#include "engine/engine.h"
+#include "bind/bind_engine.h"
 
 #define DOC        "moonloom.engine.doc"
 #define OUT_MAX    ((size_t)1 << 30)
 #define SCRATCH    ((size_t)1 << 30)
 #define MODULE_API __attribute__((visibility("default")))
 
-struct handle {
-    struct ml_doc *doc;
-    struct ml_engine_limits limits;
-};
-
 MODULE_API int luaopen_moonloom_engine(lua_State *L);
 
 /* ---- Arguments and results ------------------------------------------------------------------- */
 
-static struct ml_slice check_bytes(lua_State *L, int index)
+struct ml_slice ml_lua_check_bytes(lua_State *L, int index)
 {
     size_t len;
     const char *text = luaL_checklstring(L, index, &len);
@@ -39,10 +31,10 @@ static struct ml_slice check_bytes(lua_State *L, int index)
 
 static struct ml_slice opt_bytes(lua_State *L, int index)
 {
-    return lua_isnoneornil(L, index) ? ml_slice_make(NULL, 0) : check_bytes(L, index);
+    return lua_isnoneornil(L, index) ? ml_slice_make(NULL, 0) : ml_lua_check_bytes(L, index);
 }
 
-static int push_error(lua_State *L, enum ml_err err, const struct ml_diag *diag)
+int ml_lua_push_error(lua_State *L, enum ml_err err, const struct ml_diag *diag)
 {
     lua_pushnil(L);
     lua_pushstring(L, ml_err_name(err));
@@ -52,13 +44,13 @@ static int push_error(lua_State *L, enum ml_err err, const struct ml_diag *diag)
 }
 
 /* Bytes of `out` or the error; `out` is released. */
-static int push_result(lua_State *L, enum ml_err err, struct ml_writer *out,
+int ml_lua_push_result(lua_State *L, enum ml_err err, struct ml_writer *out,
                        const struct ml_diag *diag)
 {
     if (!err)
         lua_pushlstring(L, (const char *)out->ptr, out->len);
     ml_writer_release(out);
-    return err ? push_error(L, err, diag) : 1;
+    return err ? ml_lua_push_error(L, err, diag) : 1;
 }
 
 static lua_Number number_field(lua_State *L, int index, const char *name)
@@ -127,20 +119,20 @@ static int engine_merge(lua_State *L)
         lua_rawgeti(L, 1, (int)i + 1);
         if (lua_type(L, -1) != LUA_TSTRING)
             return luaL_argerror(L, 1, "a list of strings");
-        list[i] = check_bytes(L, -1); /* the table keeps the string alive */
+        list[i] = ml_lua_check_bytes(L, -1); /* the table keeps the string alive */
         lua_pop(L, 1);
     }
     ml_arena_init(&scratch, SCRATCH);
     ml_writer_init(&out, OUT_MAX);
     err = ml_updates_merge(list, count, &limits, &scratch, &out, &diag);
     ml_arena_release(&scratch);
-    return push_result(L, err, &out, &diag);
+    return ml_lua_push_result(L, err, &out, &diag);
 }
 
 /* engine.diff(update, state_vector [, limits]) -> update | nil, kind, text, offset */
 static int engine_diff(lua_State *L)
 {
-    struct ml_slice update = check_bytes(L, 1), state_vector = check_bytes(L, 2);
+    struct ml_slice update = ml_lua_check_bytes(L, 1), state_vector = ml_lua_check_bytes(L, 2);
     struct ml_engine_limits limits = opt_limits(L, 3);
     struct ml_diag diag = {0};
     struct ml_arena scratch;
@@ -151,26 +143,26 @@ static int engine_diff(lua_State *L)
     ml_writer_init(&out, OUT_MAX);
     err = ml_update_diff(update, state_vector, &limits, &scratch, &out, &diag);
     ml_arena_release(&scratch);
-    return push_result(L, err, &out, &diag);
+    return ml_lua_push_result(L, err, &out, &diag);
 }
 
 /* engine.sv(update [, limits]) -> state vector | nil, kind, text, offset */
 static int engine_sv(lua_State *L)
 {
-    struct ml_slice update = check_bytes(L, 1);
+    struct ml_slice update = ml_lua_check_bytes(L, 1);
     struct ml_engine_limits limits = opt_limits(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
-    return push_result(L, ml_update_state_vector(update, &limits, &out, &diag), &out, &diag);
+    return ml_lua_push_result(L, ml_update_state_vector(update, &limits, &out, &diag), &out, &diag);
 }
 
 /* engine.convert(update, "v1"|"v2" [, limits]) -> update in the other format | nil, kind, … */
 static int engine_convert(lua_State *L)
 {
     static const char *const formats[] = {"v1", "v2", NULL};
-    struct ml_slice update = check_bytes(L, 1);
+    struct ml_slice update = ml_lua_check_bytes(L, 1);
     int from = luaL_checkoption(L, 2, NULL, formats);
     struct ml_engine_limits limits = opt_limits(L, 3);
     struct ml_diag diag = {0};
@@ -183,32 +175,32 @@ static int engine_convert(lua_State *L)
     err = ml_update_convert(update, from ? ML_UPDATE_V2 : ML_UPDATE_V1, &limits, &scratch, &out,
                             &diag);
     ml_arena_release(&scratch);
-    return push_result(L, err, &out, &diag);
+    return ml_lua_push_result(L, err, &out, &diag);
 }
 
 /* engine.state_v2(state [, limits]) -> the state as V2 | nil, kind, text, offset */
 static int engine_state_v2(lua_State *L)
 {
-    struct ml_slice state = check_bytes(L, 1);
+    struct ml_slice state = ml_lua_check_bytes(L, 1);
     struct ml_engine_limits limits = opt_limits(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
-    return push_result(L, ml_state_to_v2(state, &limits, &out, &diag), &out, &diag);
+    return ml_lua_push_result(L, ml_state_to_v2(state, &limits, &out, &diag), &out, &diag);
 }
 
 /* engine.show(update [, json [, limits]]) -> lines | nil, kind, text, offset */
 static int engine_show(lua_State *L)
 {
-    struct ml_slice update = check_bytes(L, 1);
+    struct ml_slice update = ml_lua_check_bytes(L, 1);
     bool json = lua_toboolean(L, 2);
     struct ml_engine_limits limits = opt_limits(L, 3);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
-    return push_result(L, ml_update_show(update, json, &limits, &out, &diag), &out, &diag);
+    return ml_lua_push_result(L, ml_update_show(update, json, &limits, &out, &diag), &out, &diag);
 }
 
 /* Where the parts of a split end, one behind the other. */
@@ -233,7 +225,7 @@ static enum ml_err on_part(void *to, struct ml_slice part, bool last)
 /* engine.split(update, part_bytes [, limits]) -> {update, …} | nil, kind, text, offset */
 static int engine_split(lua_State *L)
 {
-    struct ml_slice update = check_bytes(L, 1);
+    struct ml_slice update = ml_lua_check_bytes(L, 1);
     lua_Number part_bytes = luaL_checknumber(L, 2);
     struct ml_engine_limits limits = opt_limits(L, 3);
     struct parts parts = {.cap = update.len + 1};
@@ -250,7 +242,7 @@ static int engine_split(lua_State *L)
     ml_arena_release(&scratch);
     if (err) {
         ml_writer_release(&parts.bytes);
-        return push_error(L, err, &diag);
+        return ml_lua_push_error(L, err, &diag);
     }
     lua_newtable(L);
     for (size_t i = 0; i < parts.count; i++) {
@@ -272,10 +264,10 @@ static int engine_split(lua_State *L)
 static int engine_sv_check(lua_State *L)
 {
     struct ml_diag diag = {0};
-    enum ml_err err = ml_state_vector_check(check_bytes(L, 1), &diag);
+    enum ml_err err = ml_state_vector_check(ml_lua_check_bytes(L, 1), &diag);
 
     if (err)
-        return push_error(L, err, &diag);
+        return ml_lua_push_error(L, err, &diag);
     lua_pushboolean(L, true);
     return 1;
 }
@@ -315,7 +307,7 @@ static void push_facts(lua_State *L, const struct ml_update_facts *facts)
 /* engine.edits(update [, limits]) -> {edit, …}, facts | nil, kind, text, offset */
 static int engine_edits(lua_State *L)
 {
-    struct ml_slice bytes = check_bytes(L, 1);
+    struct ml_slice bytes = ml_lua_check_bytes(L, 1);
     struct ml_engine_limits limits = opt_limits(L, 2);
     const struct ml_update *update;
     struct ml_edit_cursor cursor = {0};
@@ -329,7 +321,7 @@ static int engine_edits(lua_State *L)
     err = ml_update_decode(&arena, bytes, &limits, &diag, &update);
     if (err) {
         ml_arena_release(&arena);
-        return push_error(L, err, &diag);
+        return ml_lua_push_error(L, err, &diag);
     }
     lua_newtable(L);
     while (ml_update_next_edit(update, &cursor, &edit)) {
@@ -343,9 +335,9 @@ static int engine_edits(lua_State *L)
 
 /* ---- Documents ------------------------------------------------------------------------------- */
 
-static struct handle *check_doc(lua_State *L)
+struct ml_lua_doc *ml_lua_check_doc(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, DOC);
+    struct ml_lua_doc *handle = luaL_checkudata(L, 1, DOC);
 
     if (!handle->doc)
         luaL_error(L, "this document was closed");
@@ -357,7 +349,7 @@ static int engine_new(lua_State *L)
 {
     struct ml_doc_options options = {0};
     struct ml_engine_limits limits = {0};
-    struct handle *handle;
+    struct ml_lua_doc *handle;
 
     if (!lua_isnoneornil(L, 1)) {
         luaL_checktype(L, 1, LUA_TTABLE);
@@ -369,7 +361,7 @@ static int engine_new(lua_State *L)
         lua_pop(L, 2);
     }
     handle = lua_newuserdata(L, sizeof *handle);
-    *handle = (struct handle){.limits = limits};
+    *handle = (struct ml_lua_doc){.limits = limits};
     luaL_getmetatable(L, DOC);
     lua_setmetatable(L, -2);
     options.limits = &handle->limits;
@@ -382,14 +374,14 @@ static int engine_new(lua_State *L)
 /* doc:close()   [also __gc] */
 static int doc_close(lua_State *L)
 {
-    struct handle *handle = luaL_checkudata(L, 1, DOC);
+    struct ml_lua_doc *handle = luaL_checkudata(L, 1, DOC);
 
     ml_doc_free(handle->doc);
     handle->doc = NULL;
     return 0;
 }
 
-static void push_change(lua_State *L, const struct ml_change *change)
+void ml_lua_push_change(lua_State *L, const struct ml_change *change)
 {
     lua_pushlstring(L, (const char *)change->bytes.ptr, change->bytes.len);
     lua_newtable(L);
@@ -406,8 +398,8 @@ static void push_change(lua_State *L, const struct ml_change *change)
 /* doc:apply(update [, undo_all]) -> emitted, change | nil, kind, text, offset */
 static int doc_apply(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
-    struct ml_slice bytes = check_bytes(L, 2);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
+    struct ml_slice bytes = ml_lua_check_bytes(L, 2);
     struct ml_verdict verdict = {.undo_all = lua_toboolean(L, 3)};
     const struct ml_update *update;
     const struct ml_change *change;
@@ -421,16 +413,16 @@ static int doc_apply(lua_State *L)
         err =
             ml_doc_apply(handle->doc, update, verdict.undo_all ? &verdict : NULL, &arena, &change);
     if (!err)
-        push_change(L, change);
+        ml_lua_push_change(L, change);
     ml_arena_release(&arena);
-    return err ? push_error(L, err, &diag) : 2;
+    return err ? ml_lua_push_error(L, err, &diag) : 2;
 }
 
 /* doc:contains(update) -> boolean | nil, kind, text, offset */
 static int doc_contains(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
-    struct ml_slice bytes = check_bytes(L, 2);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
+    struct ml_slice bytes = ml_lua_check_bytes(L, 2);
     const struct ml_update *update;
     struct ml_diag diag = {0};
     struct ml_arena arena;
@@ -441,31 +433,31 @@ static int doc_contains(lua_State *L)
     if (!err)
         lua_pushboolean(L, ml_doc_contains(handle->doc, update));
     ml_arena_release(&arena);
-    return err ? push_error(L, err, &diag) : 1;
+    return err ? ml_lua_push_error(L, err, &diag) : 1;
 }
 
 /* doc:state([state_vector]) -> update | nil, kind, text */
 static int doc_state(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
     struct ml_slice state_vector = opt_bytes(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
-    return push_result(L, ml_doc_encode_state(handle->doc, state_vector, &out), &out, &diag);
+    return ml_lua_push_result(L, ml_doc_encode_state(handle->doc, state_vector, &out), &out, &diag);
 }
 
 /* doc:sv() -> state vector */
 static int doc_sv(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
     ml_doc_state_vector(handle->doc, &out);
-    return push_result(L, out.err, &out, &diag);
+    return ml_lua_push_result(L, out.err, &out, &diag);
 }
 
 /* doc:read(root, "text"|"delta"|"json"|"xml") -> text | nil, kind, text */
@@ -478,20 +470,21 @@ static int doc_read(lua_State *L)
         [ML_VIEW_XML] = "xml",
         NULL,
     };
-    struct handle *handle = check_doc(L);
-    struct ml_slice root = check_bytes(L, 2);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
+    struct ml_slice root = ml_lua_check_bytes(L, 2);
     int view = luaL_checkoption(L, 3, "json", views);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
     ml_writer_init(&out, OUT_MAX);
-    return push_result(L, ml_doc_read(handle->doc, root, (enum ml_view)view, &out), &out, &diag);
+    return ml_lua_push_result(L, ml_doc_read(handle->doc, root, (enum ml_view)view, &out), &out,
+                              &diag);
 }
 
 /* doc:roots() -> {name, …} */
 static int doc_roots(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
     struct ml_slice name;
     uint32_t cursor = 0;
     int n = 0;
@@ -507,12 +500,12 @@ static int doc_roots(lua_State *L)
 /* doc:check() -> true | nil, kind, text */
 static int doc_check(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
     struct ml_diag diag = {0};
     enum ml_err err = ml_doc_check(handle->doc, &diag);
 
     if (err)
-        return push_error(L, err, &diag);
+        return ml_lua_push_error(L, err, &diag);
     lua_pushboolean(L, true);
     return 1;
 }
@@ -520,7 +513,7 @@ static int doc_check(lua_State *L)
 /* doc:stats() -> table */
 static int doc_stats(lua_State *L)
 {
-    struct handle *handle = check_doc(L);
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
     struct ml_doc_stats stats;
 
     ml_doc_stats(handle->doc, &stats);
@@ -564,10 +557,12 @@ int luaopen_moonloom_engine(lua_State *L)
 {
     luaL_newmetatable(L, DOC);
     luaL_register(L, NULL, methods);
+    luaL_register(L, NULL, ml_lua_write_methods);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    luaL_register(L, NULL, ml_lua_write_functions);
     return 1;
 }

@@ -13,6 +13,7 @@
  * Every ceiling is looked at before the first link changes: then the answer is ML_ELIMIT and the
  * document is as before. If the heap refuses later, the document is broken (item.h).
  */
+#include "engine/position.h"
 #include "engine/update.h"
 
 #include <stdlib.h>
@@ -109,6 +110,7 @@ static bool append_text(struct ml_doc *doc, struct ml_client *c, const struct ml
     tail->len += (uint32_t)t->units;
     c->next += (uint32_t)t->units;
     ml_branch_at(doc, tail->parent)->length += (uint32_t)t->units;
+    ml_position_count(doc, c->tail, (int64_t)t->units, 0);
     return true;
 }
 
@@ -138,12 +140,15 @@ static uint32_t find_delete(struct ml_doc *doc, const struct ml_wire_range *r)
 static bool delete_in_run(struct ml_doc *doc, uint32_t index, uint32_t clock, uint32_t end)
 {
     struct ml_item *i = ml_item_at(doc, index);
-    uint32_t slot = ml_item_slot(i);
+    uint32_t slot = ml_item_slot(i), units = 0;
 
     if (ml_wire_is_countable(ml_item_kind(i)))
-        ml_branch_at(doc, i->parent)->length -= end - clock;
-    if (ml_run_give(doc, index, clock, end))
+        units = end - clock;
+    ml_branch_at(doc, i->parent)->length -= units;
+    if (ml_run_give(doc, index, clock, end)) {
+        ml_position_count(doc, index, -(int64_t)units, 0);
         return true;
+    }
     doc->txn.merges.count = 0;
     if (i->clock < clock) {
         index = ml_run_split(doc, index, clock - i->clock);
@@ -157,6 +162,7 @@ static bool delete_in_run(struct ml_doc *doc, uint32_t index, uint32_t clock, ui
     ml_item_set_kind(i, ML_WIRE_DELETED);
     i->cl |= ML_ITEM_DELETED;
     i->off = i->blen = i->aux = 0;
+    ml_position_count(doc, index, -(int64_t)units, units ? 0 : -1);
     doc->clients[slot].deleted_runs++;
     return ml_runs_join_around(doc, slot, clock, end);
 }
@@ -452,6 +458,7 @@ static enum ml_err apply(const struct call *call)
 {
     const struct ml_update *u = call->update;
 
+    ML_ASSERT(!call->doc->is_writing);
     if (call->doc->broken)
         return ML_ELIMIT;
     if (call->refused)

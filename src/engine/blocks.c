@@ -21,6 +21,7 @@
 
 #include "base/utf8.h"
 #include "engine/any.h"
+#include "engine/position.h"
 
 static const uint8_t replacement[3] = {0xef, 0xbf, 0xbd};
 
@@ -299,6 +300,25 @@ bool ml_run_append(struct ml_doc *doc, uint32_t item)
     return true;
 }
 
+void ml_run_drop_tail(struct ml_doc *doc, uint32_t slot)
+{
+    struct ml_client *c = &doc->clients[slot];
+    struct ml_item *i = ml_item_at(doc, c->tail);
+    uint32_t tail = c->tail, last;
+
+    c->runs--;
+    c->deleted_runs -= ml_item_is_deleted(i);
+    c->next = i->clock;
+    c->tail = NIL;
+    if (c->chunk_count)
+        remove_entry(doc, c, find_place(c, i->clock));
+    if (c->chunk_count) {
+        last = c->chunk_count - 1;
+        c->tail = ml_chunk_items(c->chunk[last])[c->chunk[last]->count - 1];
+    }
+    ml_item_free(doc, tail);
+}
+
 /* ---- Split
  * ------------------------------------------------------------------------------------------ */
 
@@ -386,6 +406,15 @@ static uint32_t content_offset(const struct ml_doc *doc, const struct ml_item *i
     return (uint32_t)ml_utf8_offset(ml_item_content(doc, i), units, inside_pair);
 }
 
+bool ml_item_is_inside_pair(const struct ml_doc *doc, const struct ml_item *i, uint32_t units)
+{
+    bool inside_pair = false;
+
+    if (units && units < i->len && ml_item_kind(i) == ML_WIRE_STRING)
+        (void)content_offset(doc, i, units, &inside_pair);
+    return inside_pair;
+}
+
 static bool split_content(struct ml_doc *doc, struct ml_item *left, struct ml_item *right,
                           uint32_t units)
 {
@@ -428,6 +457,7 @@ uint32_t ml_run_split(struct ml_doc *doc, uint32_t item, uint32_t units)
     c->deleted_runs += ml_item_is_deleted(i);
     if (!ml_runs_add(doc, &doc->txn.merges, ml_item_slot(r), r->clock, r->clock))
         return NIL;
+    ml_position_cut(doc, item, index);
     struct place p = find_place(c, i->clock);
     c->hint = p.chunk;
     p.at++;
@@ -521,6 +551,7 @@ bool ml_runs_join(struct ml_doc *doc, uint32_t a_index, uint32_t b_index)
 
     if (!join_content(doc, a, b))
         return false;
+    ml_position_gone(doc, b_index, a_index);
     if (!ml_item_is_gc(a)) {
         a->right = b->right;
         if (a->right != NIL)

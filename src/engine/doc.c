@@ -23,6 +23,8 @@ void ml_doc_free(struct ml_doc *doc)
 {
     if (!doc)
         return;
+    doc->is_writing = false;
+    ml_writing_release(doc);
     ml_pending_release(doc);
     ml_txn_release(doc);
     ml_store_release(doc);

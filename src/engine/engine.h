@@ -384,7 +384,7 @@ enum ml_err ml_type_length(struct ml_doc *doc, struct ml_type type,
 /** @param attrs  NULL: as the text around it */
 enum ml_err ml_text_insert(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
                            struct ml_slice inserted, const struct ml_attrs *attrs) ML_MUST_CHECK;
-/** An embed (a plain value) or a new type in a text. */
+/** An embed (a plain value) or a new type in a text. @param attrs  NULL: none, as in Yjs */
 enum ml_err ml_text_embed(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
                           const struct ml_value *embed, const struct ml_attrs *attrs) ML_MUST_CHECK;
 enum ml_err ml_text_delete(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,

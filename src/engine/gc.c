@@ -10,7 +10,7 @@
  *
  * Source: Yjs 13.6, Item.gc and ContentType.gc.
  */
-#include "engine/item.h"
+#include "engine/position.h"
 
 static bool become_gc(struct ml_doc *doc, uint32_t index)
 {
@@ -19,6 +19,7 @@ static bool become_gc(struct ml_doc *doc, uint32_t index)
 
     if (ml_item_kind(i) == ML_WIRE_TYPE && !ml_txn_push(doc, i->off))
         return false;
+    ml_position_gone(doc, index, NIL);
     ml_content_drop(doc, i->off, ml_item_held(i));
     *i = (struct ml_item){
         .clock = i->clock,

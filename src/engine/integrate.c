@@ -23,7 +23,7 @@
  *    (schedule.c);
  *  - types nested deeper than the ceiling are deleted as soon as they are there, on all replicas.
  */
-#include "engine/item.h"
+#include "engine/position.h"
 
 #define SCAN_NEAR 32
 
@@ -340,6 +340,7 @@ bool ml_item_link(struct ml_doc *doc, uint32_t index, uint32_t left)
         if (!keyed)
             b->length += i->len;
     }
+    ml_position_linked(doc, index);
     if (!ml_run_append(doc, index))
         return false;
     if (replaced && !ml_item_delete(doc, left))

@@ -299,6 +299,7 @@ struct ml_doc {
     ml_client_id own_client;
     bool keep_deleted;
     bool broken; /* the heap refused in the middle of a change */
+    bool is_writing; /* between ml_doc_begin and its end */
 
     struct ml_slabs items, branches;
 
@@ -330,6 +331,8 @@ struct ml_doc {
     struct ml_txn txn;
     struct ml_writer record; /* scratch: the bytes of a change before they go to the arena */
     struct ml_pending pending;
+    struct ml_writing *writing;     /* write.h; NULL: nothing was written yet */
+    struct ml_positions *positions; /* position.h; NULL: nobody edits by index */
     uint64_t version; /* counts changes */
     uint64_t memory_bytes;
     uint64_t fast_append, fast_delete, general;
@@ -405,6 +408,9 @@ bool ml_branch_set_entry(struct ml_doc *doc, uint32_t branch, uint32_t key, uint
 /** Walk the entries: `*cursor` starts at 0; false at the end. In no order. */
 bool ml_branch_next_entry(const struct ml_branch *b, uint32_t *cursor, struct ml_key_entry *out);
 
+/** Make `item` the last of the key's chain; NIL: the key was never there. Takes no memory. */
+void ml_branch_reset_entry(struct ml_doc *doc, uint32_t branch, uint32_t key, uint32_t item);
+
 /** `bytes` copied into the pages with room for `held` >= bytes.len; NIL: out of memory. */
 uint32_t ml_content_put(struct ml_doc *doc, struct ml_slice bytes, uint32_t held);
 /** These bytes are not used any more; empty pages go back. */
@@ -419,6 +425,11 @@ uint32_t ml_name_intern(struct ml_doc *doc, struct ml_slice text);
 uint32_t ml_name_find(const struct ml_doc *doc, struct ml_slice text);
 /** The root of that name, made if new; NIL: out of memory. */
 uint32_t ml_root_get(struct ml_doc *doc, struct ml_slice name);
+
+/** Forget an empty root. */
+void ml_root_free(struct ml_doc *doc, uint32_t branch);
+/** Forget the names from `count` on, which nothing uses. */
+void ml_names_truncate(struct ml_doc *doc, uint32_t count);
 
 /* The general case of ml_slot_find. */
 uint32_t ml_slot_search(const struct ml_doc *doc, ml_client_id id);
@@ -446,6 +457,9 @@ uint32_t ml_run_find(struct ml_doc *doc, uint32_t slot, uint32_t clock);
 /** Put the item behind the last run of its client (item->clock == next). False: out of memory. */
 bool ml_run_append(struct ml_doc *doc, uint32_t item);
 
+/** Take the last run of a client, which is in no list, out of the index and free it. */
+void ml_run_drop_tail(struct ml_doc *doc, uint32_t slot);
+
 /** Walks the runs of one client in clock order; no run may come or go meanwhile. */
 struct ml_run_walk {
     const struct ml_client *client;
@@ -471,6 +485,8 @@ static inline uint32_t ml_run_walk_next(struct ml_run_walk *w)
  * reserve of items). NIL: out of memory. Not for GC.
  */
 uint32_t ml_run_split(struct ml_doc *doc, uint32_t item, uint32_t units);
+/** Would a cut behind the first `units` units fall inside a character of two units? */
+bool ml_item_is_inside_pair(const struct ml_doc *doc, const struct ml_item *i, uint32_t units);
 /** The item whose last unit (first unit) is the given one, split off where needed; GC stays whole.
  */
 uint32_t ml_item_ending_at(struct ml_doc *doc, uint32_t slot, uint32_t clock);
@@ -575,6 +591,21 @@ bool ml_own_has_room(const struct ml_doc *doc, uint64_t units);
  * The transaction is told that the own client writes. Answers the item; NIL: out of memory.
  */
 uint32_t ml_own_insert(struct ml_doc *doc, const struct ml_spot *at, const struct ml_payload *what);
+
+/* ---- types.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** The branch of a handle; *out NIL: a root that is not there. ML_ENOTFOUND: it is deleted. */
+enum ml_err ml_type_branch(struct ml_doc *doc, struct ml_type type, uint32_t *out) ML_MUST_CHECK;
+enum ml_err ml_branch_type(const struct ml_doc *doc, uint32_t branch, struct ml_type *out);
+
+/* ---- write_txn.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** Give back what writing keeps: its scratch memory, the index of positions. */
+void ml_writing_release(struct ml_doc *doc);
 
 /* ---- state.c
  * ----------------------------------------------------------------------------------------------------

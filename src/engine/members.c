@@ -50,8 +50,7 @@ static struct ml_slice key_of(const uint8_t *keys, const struct ml_member *membe
     return ml_slice_make(p, (size_t)len);
 }
 
-/* A canonical array index (0 … 2^32-2) as itself, every other key as 2^32. */
-static uint64_t rank_of(struct ml_slice key)
+uint64_t ml_js_key_rank(struct ml_slice key)
 {
     uint64_t value = 0;
 
@@ -76,7 +75,7 @@ static int by_key(const void *a, const void *b, void *keys)
 static int by_place(const void *a, const void *b, void *keys)
 {
     const struct ml_member *x = a, *y = b;
-    uint64_t p = rank_of(key_of(keys, x)), q = rank_of(key_of(keys, y));
+    uint64_t p = ml_js_key_rank(key_of(keys, x)), q = ml_js_key_rank(key_of(keys, y));
 
     if (p != q)
         return p < q ? -1 : 1;
@@ -91,7 +90,7 @@ static bool in_order(const struct ml_member *item, size_t n, const uint8_t *keys
         return false;
     for (size_t i = 0; i < n; i++) {
         struct ml_slice key = key_of(keys, &item[i]);
-        uint64_t rank = rank_of(key);
+        uint64_t rank = ml_js_key_rank(key);
 
         if (rank < last)
             return false;

@@ -24,6 +24,9 @@ struct ml_members {
     size_t count, cap;
 };
 
+/** A canonical array index (0 … 2^32-2) as itself, every other key as 2^32. */
+uint64_t ml_js_key_rank(struct ml_slice key);
+
 void ml_members_release(struct ml_members *members);
 
 /** The next member of the innermost object: its segment begins at `start`. ML_ELIMIT */

@@ -412,6 +412,7 @@ enum ml_err ml_doc_encode_state(struct ml_doc *doc, struct ml_slice state_vector
     uint32_t *from = NULL;
     enum ml_err err = ML_OK;
 
+    ML_ASSERT(!doc->is_writing);
     if (doc->broken)
         return ML_ELIMIT;
     if (state_vector.len) {

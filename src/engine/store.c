@@ -273,6 +273,39 @@ bool ml_branch_set_entry(struct ml_doc *doc, uint32_t branch, uint32_t key, uint
     return true;
 }
 
+/* An entry goes; those that were pushed behind it move up, so that find_key meets no hole. */
+static void remove_key(struct ml_keys *k, uint32_t at)
+{
+    bool linear = k->cap <= ML_KEYS_LINEAR;
+    uint32_t next = at;
+
+    k->count--;
+    for (;;) {
+        uint32_t home;
+
+        next = (next + 1) & (k->cap - 1);
+        if (k->entries[next].key == NIL)
+            break;
+        home = linear ? 0 : key_slot(k->entries[next].key, k->cap);
+        if (((next - home) & (k->cap - 1)) < ((next - at) & (k->cap - 1)))
+            continue;
+        k->entries[at] = k->entries[next];
+        at = next;
+    }
+    k->entries[at] = (struct ml_key_entry){NIL, NIL};
+}
+
+void ml_branch_reset_entry(struct ml_doc *doc, uint32_t branch, uint32_t key, uint32_t item)
+{
+    struct ml_keys *k = ml_branch_at(doc, branch)->keys;
+    uint32_t at = find_key(k, key);
+
+    if (item == NIL)
+        remove_key(k, at);
+    else
+        k->entries[at].item = item;
+}
+
 bool ml_branch_next_entry(const struct ml_branch *b, uint32_t *cursor, struct ml_key_entry *out)
 {
     while (b->keys && *cursor < b->keys->cap) {
@@ -508,6 +541,25 @@ uint32_t ml_root_get(struct ml_doc *doc, struct ml_slice text)
     ml_branch_at(doc, branch)->is_root = true;
     doc->names[name].root = branch;
     return branch;
+}
+
+void ml_root_free(struct ml_doc *doc, uint32_t branch)
+{
+    doc->names[ml_branch_at(doc, branch)->name].root = NIL;
+    ml_branch_free(doc, branch);
+}
+
+/* The last name in is the last one on its way in the table, so its slot can be emptied. */
+void ml_names_truncate(struct ml_doc *doc, uint32_t count)
+{
+    while (doc->name_count > count) {
+        const struct ml_name *name = &doc->names[doc->name_count - 1];
+
+        doc->name_table[find_name_slot(doc, ml_name_text(doc, doc->name_count - 1), name->hash)] =
+            NIL;
+        ml_content_drop(doc, name->off, name->len);
+        doc->name_count--;
+    }
 }
 
 /* ---- Clients

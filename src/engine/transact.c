@@ -9,7 +9,7 @@
  *
  * Source: Yjs 13.6, Transaction.js (cleanupTransactions), Item.delete, DeleteSet.js.
  */
-#include "engine/item.h"
+#include "engine/position.h"
 
 #include <stdlib.h>
 
@@ -129,6 +129,8 @@ static bool mark_deleted(struct ml_doc *doc, uint32_t index)
             ml_branch_at(doc, i->parent)->length -= i->len;
         doc->txn.deleted_units += i->len;
     }
+    ml_position_count(doc, index, ml_item_is_visible(i) ? -(int64_t)i->len : 0,
+                      ml_item_kind(i) == ML_WIRE_FORMAT ? -1 : 0);
     i->cl |= ML_ITEM_DELETED;
     doc->clients[ml_item_slot(i)].deleted_runs++;
     if (!ml_runs_add(doc, &doc->txn.deleted, ml_item_slot(i), i->clock, ml_item_end(i)))

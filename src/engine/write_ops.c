@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations as data, for whoever gets them from outside: the HTTP API, plugins, specs.
+ *
+ *   ops     a list of operations
+ *   op      ["text.insert", path, 0, "Hi", {"bold": true}]                   arguments in order, or
+ *           {"op": "text.insert", "path": path, "index": 0, "text": "Hi"}    by name
+ *   path    "meta/tasks/7" or ["meta", "tasks", 7]: root, then keys and indexes. In the text form
+ *           `/` in a key is ~1, `~` is ~0; digits mean a key if there is one, else an index
+ *   value   any value; {"$new": "map" | "array" | "text" | "xmltext" | "xmlelement" |
+ *           "xmlfragment" | "xmlhook", ...} makes a type, with entries, values, text, name, attrs,
+ *           children; {"$new": "doc", "guid": ..., "opts": {...}} a subdocument
+ *
+ * What an operation needs is checked by the calls it makes; this file only reads. Everything
+ * borrows from the bytes given.
+ */
+#include "engine/any.h"
+#include "engine/view.h"
+#include "engine/write.h"
+
+enum tag {
+    TAG_ARRAY = 0x75,
+    TAG_OBJECT = 0x76,
+    TAG_STRING = 0x77,
+    TAG_FLOAT64 = 0x7b,
+    TAG_FLOAT32 = 0x7c,
+    TAG_INTEGER = 0x7d,
+    TAG_NULL = 0x7e,
+    TAG_UNDEFINED = 0x7f
+};
+
+#define PATH_MAX_STEPS 256
+
+/* ---- Reading Any -----------------------------------------------------------------------------
+ */
+
+static uint8_t tag_of(struct ml_slice any)
+{
+    return any.len ? any.ptr[0] : TAG_UNDEFINED;
+}
+
+/* Walks the elements of a list or the members of an object, which were checked. */
+struct any_walk {
+    struct ml_reader in;
+    uint64_t left;
+    bool is_object;
+};
+
+static struct any_walk walk_any(struct ml_slice any)
+{
+    struct any_walk w = {.is_object = tag_of(any) == TAG_OBJECT};
+
+    if (!w.is_object && tag_of(any) != TAG_ARRAY)
+        return w;
+    w.in = ml_reader_make(ml_slice_make(any.ptr + 1, any.len - 1));
+    if (ml_read_varuint(&w.in, &w.left))
+        w.left = 0;
+    return w;
+}
+
+static bool next_any(struct any_walk *w, struct ml_slice *key, struct ml_slice *value)
+{
+    const uint8_t *began;
+    enum ml_err err = ML_OK;
+
+    if (!w->left)
+        return false;
+    w->left--;
+    if (w->is_object)
+        err = ml_read_varbytes(&w->in, key);
+    began = w->in.pos;
+    if (!err)
+        err = ml_any_skip(&w->in, UINT32_MAX);
+    ML_ASSERT(!err);
+    *value = ml_slice_make(began, (size_t)(w->in.pos - began));
+    return true;
+}
+
+/* A member of an object; empty: not there. The last one counts. */
+static struct ml_slice member(struct ml_slice any, struct ml_slice name)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_slice key = {0}, value, found = {0};
+
+    while (w.is_object && next_any(&w, &key, &value))
+        if (ml_slice_equal(key, name))
+            found = value;
+    return found;
+}
+
+static bool read_string(struct ml_slice any, struct ml_slice *out)
+{
+    struct ml_reader in;
+
+    if (tag_of(any) != TAG_STRING)
+        return false;
+    in = ml_reader_make(ml_slice_make(any.ptr + 1, any.len - 1));
+    return ml_read_varbytes(&in, out) == ML_OK;
+}
+
+/* A whole number from 0 to 2^32-1; numbers beyond 2^31 stand as floats. */
+static bool read_index(struct ml_slice any, uint32_t *out)
+{
+    struct ml_reader in = ml_reader_make(any);
+    struct ml_writer text;
+    uint64_t value = 0;
+    bool ok;
+
+    if (tag_of(any) != TAG_INTEGER && tag_of(any) != TAG_FLOAT32 && tag_of(any) != TAG_FLOAT64)
+        return false;
+    ml_writer_init(&text, 64);
+    ok = !ml_any_to_text(&in, &text) && text.len > 0 && text.len <= 10;
+    for (size_t i = 0; ok && i < text.len; i++) {
+        ok = text.ptr[i] >= '0' && text.ptr[i] <= '9';
+        value = value * 10 + (text.ptr[i] - '0');
+    }
+    ml_writer_release(&text);
+    *out = (uint32_t)value;
+    return ok && value <= UINT32_MAX;
+}
+
+/* ---- Values ----------------------------------------------------------------------------------
+ */
+
+/* ML_SLICE in a table of constants. */
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        (const uint8_t *)("" text), sizeof(text) - 1                                               \
+    }
+
+static const struct {
+    struct ml_slice name;
+    enum ml_value_kind kind;
+} new_kinds[] = {
+    {NAME("map"), ML_VALUE_MAP},
+    {NAME("array"), ML_VALUE_ARRAY},
+    {NAME("text"), ML_VALUE_TEXT},
+    {NAME("xmltext"), ML_VALUE_XML_TEXT},
+    {NAME("xmlelement"), ML_VALUE_XML_ELEMENT},
+    {NAME("xmlfragment"), ML_VALUE_XML_FRAGMENT},
+    {NAME("xmlhook"), ML_VALUE_XML_HOOK},
+    {NAME("doc"), ML_VALUE_DOC},
+};
+
+#define NEW_KINDS (sizeof new_kinds / sizeof *new_kinds)
+
+/* Reads descriptions into the arena of one op. */
+struct op_reader {
+    struct ml_doc *doc;
+    struct ml_arena *arena;
+};
+
+static enum ml_err read_value(const struct op_reader *r, struct ml_slice any, uint32_t depth,
+                              struct ml_value *out);
+
+static enum ml_err no_memory(const struct op_reader *r)
+{
+    return ml_write_fail(r->doc, ML_ELIMIT, "out of memory");
+}
+
+static enum ml_err read_values(const struct op_reader *r, struct ml_slice any, uint32_t depth,
+                               const struct ml_value **out, size_t *count)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_slice key, value;
+    struct ml_value *values;
+    enum ml_err err = ML_OK;
+
+    *count = (size_t)w.left;
+    if (w.is_object || (any.len && tag_of(any) != TAG_ARRAY && tag_of(any) != TAG_UNDEFINED))
+        return ml_write_fail(r->doc, ML_EFORMAT, "a list of values is wanted");
+    values = ml_arena_array(r->arena, *count + 1, sizeof *values);
+    if (!values)
+        return no_memory(r);
+    *out = values;
+    while (!err && next_any(&w, &key, &value))
+        err = read_value(r, value, depth, values++);
+    return err;
+}
+
+static enum ml_err read_entries(const struct op_reader *r, struct ml_slice any, uint32_t depth,
+                                struct ml_value *out)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_entry *entries;
+    struct ml_slice value;
+    enum ml_err err = ML_OK;
+
+    out->entry_count = (size_t)w.left;
+    if (any.len && tag_of(any) != TAG_OBJECT && tag_of(any) != TAG_UNDEFINED)
+        return ml_write_fail(r->doc, ML_EFORMAT, "an object is wanted");
+    entries = ml_arena_array(r->arena, out->entry_count + 1, sizeof *entries);
+    if (!entries)
+        return no_memory(r);
+    out->entries = entries;
+    for (; !err && next_any(&w, &entries->key, &value); entries++)
+        err = read_value(r, value, depth, &entries->value);
+    return err;
+}
+
+/* What Yjs keeps of the options of a subdocument: gc if it is off, autoLoad if on, meta. */
+static enum ml_err read_doc_options(const struct op_reader *r, struct ml_slice given,
+                                    struct ml_slice *out)
+{
+    static const struct ml_slice names[] = {NAME("gc"), NAME("autoLoad"), NAME("meta")};
+    struct ml_slice kept[3];
+    struct ml_writer w;
+    uint64_t count = 0;
+
+    for (int i = 0; i < 3; i++) {
+        uint8_t tag;
+
+        kept[i] = member(given, names[i]);
+        tag = tag_of(kept[i]);
+        if ((i == 0 && tag != 0x79) || (i == 1 && tag != 0x78) || tag == TAG_NULL ||
+            tag == TAG_UNDEFINED)
+            kept[i].len = 0;
+        count += kept[i].len > 0;
+    }
+    ml_writer_init(&w, given.len + 64);
+    ml_write_u8(&w, TAG_OBJECT);
+    ml_write_varuint(&w, count);
+    for (int i = 0; i < 3; i++) {
+        if (!kept[i].len)
+            continue;
+        ml_write_varbytes(&w, names[i]);
+        ml_write_bytes(&w, kept[i]);
+    }
+    *out = ml_arena_copy(r->arena, ml_writer_slice(&w));
+    ml_writer_release(&w);
+    return out->ptr ? ML_OK : no_memory(r);
+}
+
+static enum ml_err read_new(const struct op_reader *r, struct ml_slice any, struct ml_slice kind,
+                            uint32_t depth, struct ml_value *out)
+{
+    size_t k = 0;
+    enum ml_err err;
+
+    while (k < NEW_KINDS && !ml_slice_equal(new_kinds[k].name, kind))
+        k++;
+    if (k == NEW_KINDS)
+        return ml_write_fail(r->doc, ML_EFORMAT, "no such kind of type");
+    if (depth >= ML_VIEW_DEPTH_MAX)
+        return ml_write_fail(r->doc, ML_ELIMIT, "types nested too deep");
+    *out = (struct ml_value){.kind = new_kinds[k].kind, .text = ML_SLICE("")};
+    switch (out->kind) {
+    case ML_VALUE_DOC:
+        if (!read_string(member(any, ML_SLICE("guid")), &out->text))
+            return ml_write_fail(r->doc, ML_EFORMAT, "a subdocument without guid");
+        return read_doc_options(r, member(any, ML_SLICE("opts")), &out->any);
+    case ML_VALUE_TEXT:
+    case ML_VALUE_XML_TEXT:
+        (void)read_string(member(any, ML_SLICE("text")), &out->text);
+        return ML_OK;
+    case ML_VALUE_ARRAY:
+        return read_values(r, member(any, ML_SLICE("values")), depth + 1, &out->values,
+                           &out->value_count);
+    case ML_VALUE_XML_FRAGMENT:
+        return read_values(r, member(any, ML_SLICE("children")), depth + 1, &out->values,
+                           &out->value_count);
+    case ML_VALUE_XML_ELEMENT:
+        if (!read_string(member(any, ML_SLICE("name")), &out->text))
+            return ml_write_fail(r->doc, ML_EFORMAT, "an element without name");
+        err = read_values(r, member(any, ML_SLICE("children")), depth + 1, &out->values,
+                          &out->value_count);
+        return err ? err : read_entries(r, member(any, ML_SLICE("attrs")), depth + 1, out);
+    case ML_VALUE_XML_HOOK:
+        if (!read_string(member(any, ML_SLICE("name")), &out->text))
+            return ml_write_fail(r->doc, ML_EFORMAT, "a hook without name");
+        return read_entries(r, member(any, ML_SLICE("entries")), depth + 1, out);
+    default:
+        return read_entries(r, member(any, ML_SLICE("entries")), depth + 1, out);
+    }
+}
+
+/* Recursion: at most ML_VIEW_DEPTH_MAX types deep. */
+static enum ml_err read_value(const struct op_reader *r, struct ml_slice any, uint32_t depth,
+                              struct ml_value *out)
+{
+    struct ml_slice kind;
+
+    if (read_string(member(any, ML_SLICE("$new")), &kind))
+        return read_new(r, any, kind, depth, out);
+    *out = (struct ml_value){.kind = ML_VALUE_ANY, .any = any};
+    return any.len ? ML_OK : ml_write_fail(r->doc, ML_EFORMAT, "no value");
+}
+
+/* Formats; *out NULL: none were given. */
+static enum ml_err read_attrs(const struct op_reader *r, struct ml_slice any,
+                              const struct ml_attrs **out)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_attrs *attrs;
+    struct ml_attr *list;
+
+    *out = NULL;
+    if (tag_of(any) == TAG_UNDEFINED || tag_of(any) == TAG_NULL)
+        return ML_OK;
+    if (!w.is_object)
+        return ml_write_fail(r->doc, ML_EFORMAT, "attributes are no object");
+    attrs = ml_arena_alloc(r->arena, sizeof *attrs);
+    list = ml_arena_array(r->arena, w.left + 1, sizeof *list);
+    if (!attrs || !list)
+        return no_memory(r);
+    attrs->at = list;
+    for (; next_any(&w, &list->key, &list->any); list++)
+        attrs->count++;
+    *out = attrs;
+    return ML_OK;
+}
+
+static enum ml_err read_delta_op(const struct op_reader *r, struct ml_slice any,
+                                 struct ml_delta_op *out)
+{
+    struct ml_slice insert = member(any, ML_SLICE("insert"));
+    struct ml_slice retain = member(any, ML_SLICE("retain"));
+    struct ml_value *embed;
+    enum ml_err err = read_attrs(r, member(any, ML_SLICE("attributes")), &out->attrs);
+
+    if (err)
+        return err;
+    if (insert.len) {
+        if (read_string(insert, &out->text)) {
+            out->kind = ML_DELTA_INSERT;
+            return ML_OK;
+        }
+        out->kind = ML_DELTA_EMBED;
+        embed = ml_arena_alloc(r->arena, sizeof *embed);
+        out->embed = embed;
+        return embed ? read_value(r, insert, 0, embed) : no_memory(r);
+    }
+    out->kind = retain.len ? ML_DELTA_RETAIN : ML_DELTA_DELETE;
+    if (read_index(retain.len ? retain : member(any, ML_SLICE("delete")), &out->len_utf16))
+        return ML_OK;
+    return ml_write_fail(r->doc, ML_EFORMAT, "a step of a delta that says nothing");
+}
+
+static enum ml_err read_delta(const struct op_reader *r, struct ml_slice any,
+                              struct ml_delta_op **out, size_t *count)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_slice key, step;
+    struct ml_delta_op *ops;
+    enum ml_err err = ML_OK;
+
+    if (tag_of(any) != TAG_ARRAY)
+        return ml_write_fail(r->doc, ML_EFORMAT, "a delta is a list");
+    *count = (size_t)w.left;
+    ops = *out = ml_arena_array(r->arena, w.left + 1, sizeof *ops);
+    if (!ops)
+        return no_memory(r);
+    while (!err && next_any(&w, &key, &step))
+        err = read_delta_op(r, step, ops++);
+    return err;
+}
+
+/* ---- Paths -----------------------------------------------------------------------------------
+ */
+
+static bool all_digits(struct ml_slice text, uint32_t *out)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || i == 10)
+            return false;
+        value = value * 10 + (text.ptr[i] - '0');
+    }
+    *out = (uint32_t)value;
+    return text.len && value <= UINT32_MAX;
+}
+
+/* One segment of a path in text form, unescaped. */
+static enum ml_err next_segment(const struct op_reader *r, struct ml_slice *rest,
+                                struct ml_slice *out)
+{
+    size_t len = 0, n = 0;
+    uint8_t *text = ml_arena_alloc(r->arena, rest->len + 1);
+
+    if (!text)
+        return no_memory(r);
+    while (len < rest->len && rest->ptr[len] != '/') {
+        uint8_t c = rest->ptr[len++];
+
+        if (c == '~' && len < rest->len && (rest->ptr[len] == '0' || rest->ptr[len] == '1'))
+            c = rest->ptr[len++] == '1' ? '/' : '~';
+        text[n++] = c;
+    }
+    *out = ml_slice_make(text, n);
+    *rest = len < rest->len ? ml_slice_make(rest->ptr + len + 1, rest->len - len - 1)
+                            : (struct ml_slice){0};
+    return ML_OK;
+}
+
+static enum ml_err enter_text_path(const struct op_reader *r, struct ml_slice path,
+                                   struct ml_type *out)
+{
+    struct ml_slice segment;
+    enum ml_err err = next_segment(r, &path, &segment);
+
+    if (!err)
+        err = ml_type_root(r->doc, segment, out);
+    for (int steps = 0; !err && path.ptr; steps++) {
+        uint32_t index;
+
+        if (steps == PATH_MAX_STEPS)
+            return ml_write_fail(r->doc, ML_ELIMIT, "a path of too many steps");
+        err = next_segment(r, &path, &segment);
+        if (err)
+            break;
+        err = ml_type_at_key(r->doc, *out, segment, out);
+        if (err == ML_ENOTFOUND && all_digits(segment, &index))
+            err = ml_type_at_index(r->doc, *out, index, out);
+    }
+    return err;
+}
+
+static enum ml_err enter_list_path(const struct op_reader *r, struct ml_slice any,
+                                   struct ml_type *out)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_slice key, step, name;
+    enum ml_err err;
+
+    if (!next_any(&w, &key, &step) || !read_string(step, &name))
+        return ml_write_fail(r->doc, ML_EFORMAT, "a path begins with the name of a root");
+    err = ml_type_root(r->doc, name, out);
+    while (!err && next_any(&w, &key, &step)) {
+        uint32_t index;
+
+        if (read_string(step, &name))
+            err = ml_type_at_key(r->doc, *out, name, out);
+        else if (read_index(step, &index))
+            err = ml_type_at_index(r->doc, *out, index, out);
+        else
+            err = ml_write_fail(r->doc, ML_EFORMAT, "a step of a path is a key or an index");
+    }
+    return err;
+}
+
+static enum ml_err enter_path(const struct op_reader *r, struct ml_slice any, struct ml_type *out)
+{
+    struct ml_slice text;
+
+    if (read_string(any, &text))
+        return enter_text_path(r, text, out);
+    if (tag_of(any) == TAG_ARRAY)
+        return enter_list_path(r, any, out);
+    return ml_write_fail(r->doc, ML_EFORMAT, "an operation without path");
+}
+
+/* ---- Operations ------------------------------------------------------------------------------
+ */
+
+enum op_code {
+    OP_TEXT_INSERT,
+    OP_TEXT_EMBED,
+    OP_TEXT_DELETE,
+    OP_TEXT_FORMAT,
+    OP_TEXT_DELTA,
+    OP_LIST_INSERT,
+    OP_LIST_PUSH,
+    OP_LIST_DELETE,
+    OP_MAP_SET,
+    OP_MAP_DELETE,
+    OP_MAP_CLEAR
+};
+
+#define ARGS_MAX 3
+
+static const struct op_kind {
+    struct ml_slice name;
+    enum op_code code;
+    struct ml_slice args[ARGS_MAX];
+} op_kinds[] = {
+    {NAME("text.insert"), OP_TEXT_INSERT, {NAME("index"), NAME("text"), NAME("attrs")}},
+    {NAME("text.embed"), OP_TEXT_EMBED, {NAME("index"), NAME("embed"), NAME("attrs")}},
+    {NAME("text.delete"), OP_TEXT_DELETE, {NAME("index"), NAME("length")}},
+    {NAME("text.format"), OP_TEXT_FORMAT, {NAME("index"), NAME("length"), NAME("attrs")}},
+    {NAME("text.delta"), OP_TEXT_DELTA, {NAME("delta")}},
+    {NAME("array.insert"), OP_LIST_INSERT, {NAME("index"), NAME("values")}},
+    {NAME("array.push"), OP_LIST_PUSH, {NAME("values")}},
+    {NAME("array.delete"), OP_LIST_DELETE, {NAME("index"), NAME("length")}},
+    {NAME("xml.insert"), OP_LIST_INSERT, {NAME("index"), NAME("nodes")}},
+    {NAME("xml.delete"), OP_LIST_DELETE, {NAME("index"), NAME("length")}},
+    {NAME("map.set"), OP_MAP_SET, {NAME("key"), NAME("value")}},
+    {NAME("map.delete"), OP_MAP_DELETE, {NAME("key")}},
+    {NAME("map.clear"), OP_MAP_CLEAR, {{0}}},
+    {NAME("attr.set"), OP_MAP_SET, {NAME("key"), NAME("value")}},
+    {NAME("attr.remove"), OP_MAP_DELETE, {NAME("key")}},
+};
+
+#define OP_KINDS (sizeof op_kinds / sizeof *op_kinds)
+
+struct op {
+    const struct op_kind *kind;
+    struct ml_type type;
+    struct ml_slice args[ARGS_MAX];
+};
+
+static enum ml_err find_kind(const struct op_reader *r, struct ml_slice any, struct op *op)
+{
+    struct ml_slice name;
+
+    if (!read_string(any, &name))
+        return ml_write_fail(r->doc, ML_EFORMAT, "an operation without name");
+    for (size_t k = 0; k < OP_KINDS; k++) {
+        if (ml_slice_equal(op_kinds[k].name, name)) {
+            op->kind = &op_kinds[k];
+            return ML_OK;
+        }
+    }
+    return ml_write_fail(r->doc, ML_EFORMAT, "no such operation");
+}
+
+static enum ml_err read_op(const struct op_reader *r, struct ml_slice any, struct op *op)
+{
+    struct any_walk w = walk_any(any);
+    struct ml_slice key, value = {0}, path = {0};
+    enum ml_err err;
+
+    *op = (struct op){0};
+    if (w.is_object) {
+        err = find_kind(r, member(any, ML_SLICE("op")), op);
+        if (err)
+            return err;
+        path = member(any, ML_SLICE("path"));
+        for (int i = 0; i < ARGS_MAX; i++)
+            if (op->kind->args[i].len)
+                op->args[i] = member(any, op->kind->args[i]);
+    } else {
+        (void)next_any(&w, &key, &value);
+        err = find_kind(r, value, op);
+        if (err)
+            return err;
+        (void)next_any(&w, &key, &path);
+        for (int i = 0; i < ARGS_MAX && next_any(&w, &key, &value); i++)
+            op->args[i] = value;
+    }
+    return enter_path(r, path, &op->type);
+}
+
+static enum ml_err run_text_op(const struct op_reader *r, const struct op *op)
+{
+    struct ml_delta_op *delta;
+    const struct ml_attrs *attrs = NULL;
+    struct ml_slice text;
+    struct ml_value embed;
+    uint32_t index, len;
+    size_t count;
+    enum ml_err err;
+
+    if (op->kind->code == OP_TEXT_DELTA) {
+        err = read_delta(r, op->args[0], &delta, &count);
+        return err ? err : ml_text_apply_delta(r->doc, op->type, delta, count);
+    }
+    if (!read_index(op->args[0], &index))
+        return ml_write_fail(r->doc, ML_EFORMAT, "no index");
+    err = read_attrs(r, op->args[2], &attrs);
+    if (err)
+        return err;
+    if (op->kind->code == OP_TEXT_INSERT)
+        return read_string(op->args[1], &text)
+                   ? ml_text_insert(r->doc, op->type, index, text, attrs)
+                   : ml_write_fail(r->doc, ML_EFORMAT, "no text");
+    if (op->kind->code == OP_TEXT_EMBED) {
+        err = read_value(r, op->args[1], 0, &embed);
+        return err ? err : ml_text_embed(r->doc, op->type, index, &embed, attrs);
+    }
+    if (!read_index(op->args[1], &len))
+        return ml_write_fail(r->doc, ML_EFORMAT, "no length");
+    return op->kind->code == OP_TEXT_DELETE ? ml_text_delete(r->doc, op->type, index, len)
+                                            : ml_text_format(r->doc, op->type, index, len, attrs);
+}
+
+static enum ml_err run_list_op(const struct op_reader *r, const struct op *op)
+{
+    bool is_push = op->kind->code == OP_LIST_PUSH;
+    const struct ml_value *values = NULL;
+    uint32_t index = 0, len;
+    size_t count;
+    enum ml_err err;
+
+    if (!is_push && !read_index(op->args[0], &index))
+        return ml_write_fail(r->doc, ML_EFORMAT, "no index");
+    if (op->kind->code == OP_LIST_DELETE)
+        return read_index(op->args[1], &len) ? ml_list_delete(r->doc, op->type, index, len)
+                                             : ml_write_fail(r->doc, ML_EFORMAT, "no length");
+    err = read_values(r, op->args[is_push ? 0 : 1], 0, &values, &count);
+    if (err)
+        return err;
+    return is_push ? ml_list_push(r->doc, op->type, values, count)
+                   : ml_list_insert(r->doc, op->type, index, values, count);
+}
+
+static enum ml_err run_map_op(const struct op_reader *r, const struct op *op)
+{
+    struct ml_value value;
+    struct ml_slice key;
+    enum ml_err err;
+
+    if (op->kind->code == OP_MAP_CLEAR)
+        return ml_map_clear(r->doc, op->type);
+    if (!read_string(op->args[0], &key))
+        return ml_write_fail(r->doc, ML_EFORMAT, "no key");
+    if (op->kind->code == OP_MAP_DELETE)
+        return ml_map_delete(r->doc, op->type, key);
+    err = read_value(r, op->args[1], 0, &value);
+    return err ? err : ml_map_set(r->doc, op->type, key, &value);
+}
+
+static enum ml_err run_op(const struct op_reader *r, struct ml_slice any)
+{
+    struct op op;
+    enum ml_err err = read_op(r, any, &op);
+
+    if (err)
+        return err;
+    if (op.kind->code <= OP_TEXT_DELTA)
+        return run_text_op(r, &op);
+    return op.kind->code <= OP_LIST_DELETE ? run_list_op(r, &op) : run_map_op(r, &op);
+}
+
+static enum ml_err check_ops(const struct ml_doc *doc, struct ml_slice ops, struct ml_diag *diag)
+{
+    struct ml_reader in = ml_reader_make(ops);
+    enum ml_err err = ml_any_skip(&in, doc->limits.any_depth + doc->limits.type_depth);
+
+    if (err || ml_reader_left(&in) || tag_of(ops) != TAG_ARRAY)
+        return ml_diag_set(diag, err ? err : ML_EFORMAT, ml_reader_offset(&in),
+                           "operations are a list, one Any");
+    return ML_OK;
+}
+
+enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_arena *scratch,
+                           struct ml_diag *diag, const struct ml_change **change_out)
+{
+    struct ml_diag why = {0};
+    struct op_reader reader = {doc, scratch};
+    struct any_walk w;
+    struct ml_slice key, op;
+    size_t number = 0;
+    enum ml_err err = check_ops(doc, ops, diag);
+
+    if (!err)
+        err = ml_doc_begin(doc, &why);
+    if (err)
+        return err;
+    w = walk_any(ops);
+    while (!err && next_any(&w, &key, &op)) {
+        number++;
+        err = run_op(&reader, op);
+    }
+    if (!err)
+        return ml_doc_commit(doc, scratch, change_out);
+    ml_doc_rollback(doc);
+    return ml_diag_set(diag, err, 0, "operation %zu: %.180s", number, why.text);
+}
+
+enum ml_err ml_any_from_json(struct ml_slice json, const struct ml_engine_limits *limits,
+                             struct ml_writer *out)
+{
+    struct ml_engine_limits all = ml_limits_resolve(limits);
+    enum ml_err err = ml_json_to_any(json, all.any_depth, out);
+
+    return err ? err : out->err;
+}
