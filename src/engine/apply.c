@@ -163,6 +163,7 @@ static bool delete_in_run(struct ml_doc *doc, uint32_t index, uint32_t clock, ui
     i->cl |= ML_ITEM_DELETED;
     i->off = i->blen = i->aux = 0;
     ml_position_count(doc, index, -(int64_t)units, units ? 0 : -1);
+    doc->deleted_known = false;
     doc->clients[slot].deleted_runs++;
     return ml_runs_join_around(doc, slot, clock, end);
 }
@@ -416,7 +417,7 @@ static enum ml_err apply_general(const struct call *call)
     change->inserted_units = doc->txn.inserted_units;
     change->deleted_units = doc->txn.deleted_units;
     doc->general++;
-    doc->version++;
+    doc->version += doc->txn.clients.count || doc->txn.deleted.count || doc->txn.parked;
     ml_txn_end(doc);
     return ok ? ML_OK : ML_ELIMIT;
 }

@@ -294,7 +294,10 @@ bool ml_run_append(struct ml_doc *doc, uint32_t item)
             return false;
     }
     c->runs++;
-    c->deleted_runs += ml_item_is_deleted(i);
+    if (ml_item_is_deleted(i)) {
+        c->deleted_runs++;
+        doc->deleted_known = false;
+    }
     c->tail = item;
     c->next = ml_item_end(i);
     return true;
@@ -307,7 +310,10 @@ void ml_run_drop_tail(struct ml_doc *doc, uint32_t slot)
     uint32_t tail = c->tail, last;
 
     c->runs--;
-    c->deleted_runs -= ml_item_is_deleted(i);
+    if (ml_item_is_deleted(i)) {
+        c->deleted_runs--;
+        doc->deleted_known = false;
+    }
     c->next = i->clock;
     c->tail = NIL;
     if (c->chunk_count)
@@ -666,6 +672,7 @@ static bool give_back(struct ml_doc *doc, struct ml_client *c, struct place at, 
     cut = content_offset(doc, i, i->len - units, &inside_pair);
     if (inside_pair)
         return false;
+    doc->deleted_known = false;
     ml_content_drop(doc, i->off + cut, i->aux - cut);
     i->blen = i->aux = cut;
     i->len -= units;
@@ -692,6 +699,7 @@ static bool give_front(struct ml_doc *doc, struct ml_client *c, struct place at,
     cut = content_offset(doc, i, units, &inside_pair);
     if (inside_pair)
         return false;
+    doc->deleted_known = false;
     ml_content_drop(doc, i->off, cut);
     i->off += cut;
     i->blen -= cut;

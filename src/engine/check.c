@@ -7,9 +7,10 @@
 struct check {
     const struct ml_doc *doc;
     struct ml_diag *diag;
-    uint64_t placed; /* items met on a walk from a branch */
-    uint64_t items;  /* runs that are no GC */
-    uint64_t held;   /* content bytes of items */
+    uint64_t placed;  /* items met on a walk from a branch */
+    uint64_t items;   /* runs that are no GC */
+    uint64_t held;    /* content bytes of items */
+    uint64_t deleted; /* units */
 };
 
 static enum ml_err broken(struct check *k, const char *what, const struct ml_item *i)
@@ -99,6 +100,7 @@ static enum ml_err check_client(struct check *k, const struct ml_client *c)
         clock = ml_item_end(i);
         runs++;
         deleted += ml_item_is_deleted(i);
+        k->deleted += ml_item_is_deleted(i) ? i->len : 0;
         before = i;
         last = index;
     }
@@ -217,6 +219,42 @@ static enum ml_err check_pending(struct check *k)
     return ML_OK;
 }
 
+/* Units of a range that are deleted. */
+static uint64_t deleted_in(const struct ml_doc *doc, const struct ml_wire_range *range)
+{
+    uint32_t slot = ml_slot_find(doc, range->client);
+    uint64_t end = range->clock + range->len, units = 0;
+    struct ml_run_walk walk;
+
+    if (slot == NIL || end > doc->clients[slot].next)
+        return 0;
+    for (uint32_t i = ml_run_walk_start(&walk, &doc->clients[slot], (uint32_t)range->clock);
+         i != NIL && ml_item_at(doc, i)->clock < end; i = ml_run_walk_next(&walk))
+        if (ml_item_is_deleted(ml_item_at(doc, i)))
+            units += ml_item_at(doc, i)->len;
+    return units;
+}
+
+static enum ml_err check_deleted(struct check *k)
+{
+    const struct ml_doc *doc = k->doc;
+    struct ml_wire_reader r = {.in = ml_reader_make(ml_writer_slice(&doc->deleted))};
+    struct ml_wire_range range;
+    uint64_t units = 0;
+    bool more = doc->deleted_known;
+
+    while (more) {
+        REQUIRE(!ml_wire_next_range(&r, &range, &more), "[B11] broken delete set", NULL);
+        if (!more)
+            break;
+        REQUIRE(deleted_in(doc, &range) == range.len, "[B11] not deleted, or not by whole runs",
+                NULL);
+        units += range.len;
+    }
+    REQUIRE(!doc->deleted_known || units == k->deleted, "[B11] the known delete set is old", NULL);
+    return ML_OK;
+}
+
 enum ml_err ml_doc_check(const struct ml_doc *doc, struct ml_diag *diag)
 {
     struct check check = {.doc = doc, .diag = diag}, *k = &check;
@@ -232,5 +270,7 @@ enum ml_err ml_doc_check(const struct ml_doc *doc, struct ml_diag *diag)
         err = broken(k, "[B4] an item is in no list", NULL);
     if (!err)
         err = check_pages(k);
+    if (!err)
+        err = check_deleted(k);
     return err ? err : check_pending(k);
 }

@@ -16,6 +16,7 @@ struct ml_doc *ml_doc_new(const struct ml_doc_options *options)
     doc->items.free_head = doc->branches.free_head = doc->fill_page = NIL;
     doc->memory_bytes = sizeof *doc;
     ml_writer_init(&doc->record, SIZE_MAX / 2);
+    ml_writer_init(&doc->deleted, SIZE_MAX / 2);
     return doc;
 }
 
@@ -29,6 +30,7 @@ void ml_doc_free(struct ml_doc *doc)
     ml_txn_release(doc);
     ml_store_release(doc);
     ml_writer_release(&doc->record);
+    ml_writer_release(&doc->deleted);
     ML_ASSERT_DEBUG(doc->memory_bytes == sizeof *doc);
     free(doc);
 }
@@ -83,7 +85,7 @@ void ml_doc_stats(const struct ml_doc *doc, struct ml_doc_stats *out)
         .pending_structs = doc->pending.structs,
         .pending_bytes = doc->pending.bytes,
         .pending_deletes = doc->pending.deletes.count,
-        .memory_bytes = doc->memory_bytes + doc->record.cap +
+        .memory_bytes = doc->memory_bytes + doc->record.cap + doc->deleted.cap +
                         doc->pending.deletes.cap * sizeof *doc->pending.deletes.ranges,
         .fast_append = doc->fast_append,
         .fast_delete = doc->fast_delete,

@@ -26,9 +26,10 @@
  * items of a deleted type are deleted; a collected type has none; [B7] the length of a branch is
  * the number of its live countable units; [B8] origin and right origin name units that are there;
  * an own one lies before the item; [B9] with collection on, no deleted run holds content; [B10] the
- * counters (runs, deleted runs, live bytes of pages, pending) are right; [P1] parked clients and
- * their structs are sorted and do not overlap; [P2] each parked client waits for a unit that is not
- * there; [P3] no pending delete names a unit that is there.
+ * counters (runs, deleted runs, live bytes of pages, pending) are right; [B11] the delete set,
+ * while it is known, is that of the runs; [P1] parked clients and their structs are sorted and do
+ * not overlap; [P2] each parked client waits for a unit that is not there; [P3] no pending delete
+ * names a unit that is there.
  *
  * Failure: every ceiling is checked, and item slabs are reserved, before an update touches the
  * first link. Should the heap refuse a smaller thing in the middle, the document is `broken`: from
@@ -211,6 +212,8 @@ struct ml_name {
 #define ML_PAGE_SHIFT 16
 #define ML_PAGE_BYTES (1u << ML_PAGE_SHIFT)
 #define ML_PAGES_MAX  65535u
+/** Every block may be read so far beyond its end: short contents are copied in one piece. */
+#define ML_PAGE_PAD 32
 
 /** Address a means page a >> 16, byte a & 0xffff; a large content has several pages in a row. */
 struct ml_page {
@@ -329,6 +332,13 @@ struct ml_doc {
     uint32_t stamp_cap, stamp_next;
 
     struct ml_txn txn;
+    /**
+     * The delete set of the document as V1, if it is known: most keys do not change it, and every
+     * answer ends with all of it.
+     */
+    struct ml_writer deleted;
+    bool deleted_known;
+
     struct ml_writer record; /* scratch: the bytes of a change before they go to the arena */
     struct ml_pending pending;
     struct ml_writing *writing;     /* write.h; NULL: nothing was written yet */
@@ -615,6 +625,8 @@ void ml_writing_release(struct ml_doc *doc);
 void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from);
 /** Bring doc->order up to date. False: out of memory. */
 bool ml_doc_order_clients(struct ml_doc *doc);
+/** Bring doc->deleted up to date. False: out of memory. */
+bool ml_doc_know_deleted(struct ml_doc *doc);
 
 /* ---- pending.c
  * ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@
 
 static const size_t block_bytes[ML_BLOCK_KINDS] = {
     [ML_BLOCK_ITEMS] = sizeof(struct ml_item) << ML_ITEM_SHIFT,
-    [ML_BLOCK_PAGE] = ML_PAGE_BYTES,
+    [ML_BLOCK_PAGE] = ML_PAGE_BYTES + ML_PAGE_PAD,
 };
 
 struct spare {

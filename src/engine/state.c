@@ -16,15 +16,20 @@
 #include "base/utf8.h"
 #include "engine/any.h"
 
-/* The most a run takes beside content, root name and key: info, two ids, parent, five lengths. */
-#define RUN_MAX_BYTES 96
+/*
+ * The most a run takes beside content, root name and key: info, two ids, parent, five lengths; and
+ * what put_plain writes beyond.
+ */
+#define RUN_MAX_BYTES (96 + ML_PAGE_PAD)
+/* Runs that are fetched ahead of the one that is written. */
+#define AHEAD 6
 /* A first guess of what a run takes beside content. */
 #define RUN_TYPICAL_BYTES 20
 
 /* ---- One run
  * --------------------------------------------------------------------------------------- */
 
-static uint8_t *put_id(const struct ml_doc *doc, uint8_t *p, uint32_t slot, uint32_t clock)
+static inline uint8_t *put_id(const struct ml_doc *doc, uint8_t *p, uint32_t slot, uint32_t clock)
 {
     const struct ml_client *c = &doc->clients[slot];
 
@@ -145,6 +150,42 @@ static uint8_t *put_run(const struct ml_doc *doc, uint8_t *p, const struct ml_it
     return put_content(doc, p, i, skip);
 }
 
+/* Text or deleted, beside a neighbour, whole: nearly all runs are. */
+static inline bool is_plain(const struct ml_item *i)
+{
+    uint32_t shape = i->cl & (ML_ITEM_KIND | ML_ITEM_KEYED);
+
+    return (shape == (uint32_t)ML_WIRE_STRING << ML_ITEM_KIND_SHIFT ||
+            shape == (uint32_t)ML_WIRE_DELETED << ML_ITEM_KIND_SHIFT) &&
+           (i->o_cl & i->ro_cl) != NIL;
+}
+
+/* A plain run, as put_run would write it. Writes up to ML_PAGE_PAD bytes beyond its end. */
+static inline uint8_t *put_plain(const struct ml_doc *doc, uint8_t *p, const struct ml_item *i)
+{
+    uint8_t *info = p++;
+    const uint8_t *text;
+
+    *info = (uint8_t)ml_item_kind(i);
+    if (i->o_cl != NIL) {
+        *info |= ML_INFO_ORIGIN;
+        p = put_id(doc, p, i->o_cl, i->o_clock);
+    }
+    if (i->ro_cl != NIL) {
+        *info |= ML_INFO_RIGHT_ORIGIN;
+        p = put_id(doc, p, i->ro_cl, i->ro_clock);
+    }
+    if (ml_item_is_deleted(i) && ml_item_kind(i) == ML_WIRE_DELETED)
+        return ml_put_varuint(p, i->len);
+    p = ml_put_varuint(p, i->blen);
+    text = ml_content_at(doc, i->off);
+    if (i->blen <= ML_PAGE_PAD) /* more than asked for, but without a branch on the length */
+        memcpy(p, text, ML_PAGE_PAD);
+    else
+        memcpy(p, text, i->blen);
+    return p + i->blen;
+}
+
 /* Bytes beyond RUN_MAX_BYTES that a run may take. */
 static size_t run_extra(const struct ml_doc *doc, const struct ml_item *i)
 {
@@ -184,25 +225,45 @@ static uint32_t runs_left(const struct ml_run_walk *walk)
     return n;
 }
 
+/* Runs from `at` on in one chunk. */
+static bool write_span(struct ml_writer *w, const struct ml_doc *doc, const uint32_t *items,
+                       uint32_t at, uint32_t count)
+{
+    for (; at < count; at++) {
+        const struct ml_item *i = ml_item_at(doc, items[at]);
+        bool plain = is_plain(i);
+
+        __builtin_prefetch(ml_item_at(doc, items[at + AHEAD < count ? at + AHEAD : at]));
+        if (!ml_writer_reserve(w, RUN_MAX_BYTES + (plain ? i->blen : run_extra(doc, i))))
+            return false;
+        w->len = (size_t)((plain ? put_plain(doc, w->ptr + w->len, i)
+                                 : put_run(doc, w->ptr + w->len, i, 0)) -
+                          w->ptr);
+    }
+    return true;
+}
+
 void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from)
 {
     const struct ml_client *c = &doc->clients[slot];
     struct ml_run_walk walk;
-    uint32_t index = ml_run_walk_start(&walk, c, from), count = runs_left(&walk);
-    const struct ml_item *i = ml_item_at(doc, index);
-    uint32_t skip = from - i->clock;
+    uint32_t first = ml_run_walk_start(&walk, c, from), count = runs_left(&walk), at = walk.pos;
+    const struct ml_item *i = ml_item_at(doc, first);
 
     ml_wire_write_section(w, count, c->id, from);
-    for (;;) {
+    if (from > i->clock) {
         if (!ml_writer_reserve(w, RUN_MAX_BYTES + run_extra(doc, i)))
             return;
-        w->len = (size_t)(put_run(doc, w->ptr + w->len, i, skip) - w->ptr);
-        index = ml_run_walk_next(&walk);
-        if (index == NIL)
-            return;
-        i = ml_item_at(doc, index);
-        skip = 0;
+        w->len = (size_t)(put_run(doc, w->ptr + w->len, i, from - i->clock) - w->ptr);
+        at++;
     }
+    if (!c->chunk_count) {
+        (void)write_span(w, doc, &c->tail, at, 1);
+        return;
+    }
+    for (uint32_t n = walk.chunk; n < c->chunk_count; n++, at = 0)
+        if (!write_span(w, doc, ml_chunk_items(c->chunk[n]), at, c->chunk[n]->count))
+            return;
 }
 
 static int compare_order(const void *pa, const void *pb)
@@ -230,8 +291,30 @@ bool ml_doc_order_clients(struct ml_doc *doc)
     return true;
 }
 
-/* The deleted ranges of the whole document. */
-static bool write_deleted(struct ml_writer *w, struct ml_doc *doc)
+/* The deleted ranges of one client into `ranges`. */
+static bool collect_deleted(struct ml_doc *doc, uint32_t slot, struct ml_runs *ranges)
+{
+    const struct ml_client *c = &doc->clients[slot];
+    uint32_t chunks = c->chunk_count ? c->chunk_count : 1;
+
+    ranges->count = 0;
+    for (uint32_t n = 0; n < chunks; n++) {
+        const uint32_t *items = c->chunk_count ? ml_chunk_items(c->chunk[n]) : &c->tail;
+        uint32_t count = c->chunk_count ? c->chunk[n]->count : 1;
+
+        for (uint32_t at = 0; at < count; at++) {
+            const struct ml_item *i = ml_item_at(doc, items[at]);
+
+            __builtin_prefetch(ml_item_at(doc, items[at + AHEAD < count ? at + AHEAD : at]));
+            if (ml_item_is_deleted(i) && !ml_runs_add(doc, ranges, slot, i->clock, ml_item_end(i)))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The deleted ranges of the whole document, encoded anew. */
+static bool encode_deleted(struct ml_writer *w, struct ml_doc *doc)
 {
     struct ml_runs *ranges = &doc->txn.deleted; /* scratch: no transaction is open */
     uint32_t clients = 0;
@@ -241,22 +324,15 @@ static bool write_deleted(struct ml_writer *w, struct ml_doc *doc)
     ml_write_varuint(w, clients);
     for (uint32_t n = 0; n < doc->client_count; n++) {
         const struct ml_client *c = &doc->clients[doc->order[n].slot];
-        struct ml_run_walk walk;
 
         if (!c->deleted_runs)
             continue;
-        ranges->count = 0;
-        for (uint32_t i = ml_run_walk_start(&walk, c, 0); i != NIL; i = ml_run_walk_next(&walk)) {
-            const struct ml_item *item = ml_item_at(doc, i);
-
-            if (ml_item_is_deleted(item) &&
-                !ml_runs_add(doc, ranges, doc->order[n].slot, item->clock, ml_item_end(item)))
-                return false;
-        }
+        if (!collect_deleted(doc, doc->order[n].slot, ranges))
+            return false;
         ml_write_varuint(w, c->id);
         ml_write_varuint(w, ranges->count);
         if (!ml_writer_reserve(w, ranges->count * (size_t)10))
-            return true;
+            return false;
         for (uint32_t i = 0; i < ranges->count; i++) {
             const struct ml_run *r = &ranges->at[i];
             uint8_t *p = ml_put_varuint(w->ptr + w->len, r->clock);
@@ -264,7 +340,22 @@ static bool write_deleted(struct ml_writer *w, struct ml_doc *doc)
             w->len = (size_t)(ml_put_varuint(p, r->end - r->clock) - w->ptr);
         }
     }
-    return true;
+    return !w->err;
+}
+
+bool ml_doc_know_deleted(struct ml_doc *doc)
+{
+    bool ok;
+
+    if (doc->deleted_known)
+        return true;
+    if (!ml_doc_order_clients(doc))
+        return false;
+    ml_writer_reset(&doc->deleted);
+    ok = encode_deleted(&doc->deleted, doc);
+    ml_txn_end(doc); /* the scratch */
+    doc->deleted_known = ok;
+    return ok;
 }
 
 /* ---- State vectors
@@ -349,7 +440,7 @@ static enum ml_err write_integrated(struct ml_doc *doc, const struct known *know
     uint32_t sections = 0;
     size_t guess = 0;
 
-    if (!ml_doc_order_clients(doc))
+    if (!ml_doc_order_clients(doc) || !ml_doc_know_deleted(doc))
         return ML_ELIMIT;
     for (uint32_t s = 0; s < doc->client_count; s++) {
         if (doc->clients[s].next <= known_of(known, s))
@@ -366,9 +457,7 @@ static enum ml_err write_integrated(struct ml_doc *doc, const struct known *know
         if (doc->clients[slot].next > known_of(known, slot))
             ml_write_runs(w, doc, slot, known_of(known, slot));
     }
-    if (!write_deleted(w, doc))
-        return ML_ELIMIT;
-    ml_txn_end(doc); /* the scratch of write_deleted */
+    ml_write_bytes(w, ml_writer_slice(&doc->deleted));
     return w->err;
 }
 

@@ -359,7 +359,8 @@ static uint32_t add_block(struct ml_doc *doc, uint32_t bytes)
 
     if (head == NIL)
         return NIL;
-    base = bytes == ML_PAGE_BYTES ? ml_pool_take(ML_BLOCK_PAGE) : malloc(bytes);
+    base =
+        bytes == ML_PAGE_BYTES ? ml_pool_take(ML_BLOCK_PAGE) : malloc((size_t)bytes + ML_PAGE_PAD);
     for (uint32_t i = 0; i < count; i++)
         doc->pages[head + i] = (struct ml_page){
             .base = base ? base + ((size_t)i << ML_PAGE_SHIFT) : NULL, .head = head};

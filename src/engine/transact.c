@@ -132,6 +132,7 @@ static bool mark_deleted(struct ml_doc *doc, uint32_t index)
     ml_position_count(doc, index, ml_item_is_visible(i) ? -(int64_t)i->len : 0,
                       ml_item_kind(i) == ML_WIRE_FORMAT ? -1 : 0);
     i->cl |= ML_ITEM_DELETED;
+    doc->deleted_known = false;
     doc->clients[ml_item_slot(i)].deleted_runs++;
     if (!ml_runs_add(doc, &doc->txn.deleted, ml_item_slot(i), i->clock, ml_item_end(i)))
         return false;

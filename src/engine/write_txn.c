@@ -197,6 +197,7 @@ void ml_writing_release(struct ml_doc *doc)
 static void revive_item(struct ml_doc *doc, struct ml_item *i)
 {
     i->cl &= ~ML_ITEM_DELETED;
+    doc->deleted_known = false;
     doc->clients[ml_item_slot(i)].deleted_runs--;
     if (ml_item_is_visible(i) && !ml_item_is_keyed(i))
         ml_branch_at(doc, i->parent)->length += i->len;
