@@ -377,7 +377,7 @@ static void put_value(struct encoder *e, int index)
         put_table(e, index);
         break;
     default:
-        if (!ml_json_is_null(e->L, index))
+        if (!ml_lua_is_json_null(e->L, index))
             luaL_error(e->L, "JSON: a %s has no JSON", luaL_typename(e->L, index));
         put(e, "null");
     }
@@ -401,7 +401,7 @@ void ml_json_null(lua_State *L)
     lua_pushlightuserdata(L, NULL);
 }
 
-bool ml_json_is_null(lua_State *L, int index)
+bool ml_lua_is_json_null(lua_State *L, int index)
 {
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL;
 }

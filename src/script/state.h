@@ -218,7 +218,7 @@ void ml_json_push(lua_State *L, struct ml_slice text);
 void ml_json_text(lua_State *L, int index);
 /** Push the value that stands for null. */
 void ml_json_null(lua_State *L);
-bool ml_json_is_null(lua_State *L, int index);
+bool ml_lua_is_json_null(lua_State *L, int index);
 /** Give the table at the top the mark of a list. */
 void ml_json_mark_list(lua_State *L);
 void ml_json_open(lua_State *L);
