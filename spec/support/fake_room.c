@@ -302,6 +302,16 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     return ML_OK;
 }
 
+bool ml_member_renew(struct ml_member *member, const struct ml_identity *identity,
+                     const struct ml_grant *grant)
+{
+    (void)identity;
+    if (!ml_grant_allows(grant, member->grant.may))
+        return false;
+    member->grant = *grant;
+    return true;
+}
+
 void ml_member_leave(struct ml_member *member)
 {
     member->room->rooms->members--;

@@ -46,10 +46,11 @@ struct ml_net {
     struct ml_blob *ping, *keepalive;
     struct ml_net_stats stats;
 
-    struct ml_list https;    /* ml_http.node, oldest first */
-    struct ml_list sessions; /* ml_session.node, the one that waited longest for its visit first */
-    struct ml_list dirty;    /* ml_session.dirty: something to do before the loop sleeps */
-    struct ml_list timed;    /* ml_session.timed: wants every tick */
+    struct ml_list https;     /* ml_http.node, oldest first */
+    struct ml_list sessions;  /* ml_session.node, the one that waited longest for its visit first */
+    struct ml_list dirty;     /* ml_session.dirty: something to do before the loop sleeps */
+    struct ml_list timed;     /* ml_session.timed: wants every tick */
+    struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     size_t http_count, handshakes, session_count;
     size_t lists_waiting; /* requests at the journal */
 
@@ -121,6 +122,16 @@ struct ml_session_open {
 /** @retval ML_EBUSY, ML_ELIMIT  nothing was made */
 enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *open,
                             struct ml_session **session_out) ML_MUST_CHECK;
+/** Hocuspocus: no seat yet; the messages ask for them. Borrowed for the call. */
+struct ml_collab_open {
+    struct ml_slice org;
+    struct ml_slice head; /* of the request, as it came */
+    const char *ip;
+    struct ml_address *address; /* promoted; NULL: not counted */
+};
+/** @retval ML_ELIMIT  nothing was made */
+enum ml_err ml_session_open_collab(struct ml_net *net, const struct ml_collab_open *open,
+                                   struct ml_session **session_out) ML_MUST_CHECK;
 /** The socket is there (or, NULL, it is not: the session is gone then). */
 void ml_session_attach(struct ml_session *session, struct ml_link *link);
 void ml_session_flush_all(struct ml_net *net);

@@ -5,8 +5,8 @@
  *   open    listener, wire, tick, flush
  *   close   listener and HTTP connections at once; sessions hear 1001 and have CLOSE_MS;
  *           then the wire (which drops who is left); then, some turns later and when the journal
- * has answered the last request of the API, our handles; the last one's close callback frees everything and calls
- * `done`
+ * has answered the last request of the API, our handles; the last one's close callback frees
+ * everything and calls `done`
  *
  * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
  */
@@ -204,6 +204,7 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->sessions);
     ml_list_init(&net->dirty);
     ml_list_init(&net->timed);
+    ml_list_init(&net->strangers);
     ml_hashmap_init(&net->addresses);
     ml_arena_init(&net->scratch, SCRATCH_MAX);
     err = make_parts(net);

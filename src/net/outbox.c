@@ -35,7 +35,7 @@ static struct ml_outbox_item *item_at(struct ml_outbox *outbox, size_t index)
 }
 
 /* The only client that an awareness frame speaks of, or 0. */
-static uint64_t client_of(const struct ml_blob *frame)
+static uint64_t client_of(enum ml_dialect dialect, const struct ml_blob *frame)
 {
     struct ml_reader r = ml_reader_make(ml_frame_message(frame));
     struct ml_presence_reader entries;
@@ -43,11 +43,22 @@ static uint64_t client_of(const struct ml_blob *frame)
     struct ml_frame message;
     bool more;
 
-    if (ml_frame_decode(ML_DIALECT_YWEBSOCKET, &r, &message) ||
-        message.kind != ML_FRAME_AWARENESS || ml_presence_begin(message.payload, &entries) ||
-        entries.left != 1 || ml_presence_next(&entries, &more, &entry))
+    if (ml_frame_decode(dialect, &r, &message) || message.kind != ML_FRAME_AWARENESS ||
+        ml_presence_begin(message.payload, &entries) || entries.left != 1 ||
+        ml_presence_next(&entries, &more, &entry))
         return 0;
     return entry.client;
+}
+
+/* The same client in another document is another one. */
+static bool same_document(enum ml_dialect dialect, const struct ml_blob *a, const struct ml_blob *b)
+{
+    struct ml_reader ra = ml_reader_make(ml_frame_message(a));
+    struct ml_reader rb = ml_reader_make(ml_frame_message(b));
+    struct ml_frame one, other;
+
+    return !ml_frame_decode(dialect, &ra, &one) && !ml_frame_decode(dialect, &rb, &other) &&
+           ml_slice_equal(one.address, other.address);
 }
 
 static void drop(struct ml_outbox *outbox, struct ml_outbox_item *item)
@@ -69,14 +80,15 @@ static void drop_presence(struct ml_outbox *outbox)
     }
 }
 
-static void drop_older(struct ml_outbox *outbox, uint64_t client)
+static void drop_older(struct ml_outbox *outbox, uint64_t client, const struct ml_blob *frame)
 {
     size_t last = outbox->count > LOOK_BACK ? outbox->count - LOOK_BACK : 0;
 
     for (size_t i = outbox->count; i > last; i--) {
         struct ml_outbox_item *item = item_at(outbox, i - 1);
 
-        if (item->blob && item->as == ML_SEND_PRESENCE && item->client == client) {
+        if (item->blob && item->as == ML_SEND_PRESENCE && item->client == client &&
+            same_document(outbox->dialect, item->blob, frame)) {
             drop(outbox, item);
             return;
         }
@@ -123,9 +135,11 @@ static bool make_place(struct ml_outbox *outbox)
     return true;
 }
 
-void ml_outbox_init(struct ml_outbox *outbox, size_t soft_bytes, size_t hard_bytes)
+void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, size_t soft_bytes,
+                    size_t hard_bytes)
 {
-    *outbox = (struct ml_outbox){.soft_bytes = soft_bytes, .hard_bytes = hard_bytes};
+    *outbox =
+        (struct ml_outbox){.dialect = dialect, .soft_bytes = soft_bytes, .hard_bytes = hard_bytes};
 }
 
 void ml_outbox_release(struct ml_outbox *outbox)
@@ -133,7 +147,7 @@ void ml_outbox_release(struct ml_outbox *outbox)
     for (size_t i = 0; i < outbox->count; i++)
         ml_blob_unref(item_at(outbox, i)->blob);
     free(outbox->items);
-    ml_outbox_init(outbox, outbox->soft_bytes, outbox->hard_bytes);
+    ml_outbox_init(outbox, outbox->dialect, outbox->soft_bytes, outbox->hard_bytes);
 }
 
 enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum ml_send as)
@@ -148,9 +162,9 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
             outbox->dropped++;
             return ML_OK;
         }
-        client = client_of(frame);
+        client = client_of(outbox->dialect, frame);
         if (client && outbox->presence)
-            drop_older(outbox, client);
+            drop_older(outbox, client, frame);
     }
     if (as == ML_SEND_UPDATE && backlog(outbox) >= outbox->hard_bytes)
         return ML_EBUSY;

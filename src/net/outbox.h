@@ -15,6 +15,7 @@ struct ml_outbox_item {
 
 struct ml_outbox {
     /* private */
+    enum ml_dialect dialect;
     struct ml_outbox_item *items; /* a ring */
     size_t cap, first, count;     /* cap: 0 or a power of two */
     size_t bytes;                 /* updates and presence, with what the place itself costs */
@@ -24,7 +25,8 @@ struct ml_outbox {
     uint64_t dropped; /* presence frames, for statistics */
 };
 
-void ml_outbox_init(struct ml_outbox *outbox, size_t soft_bytes, size_t hard_bytes);
+void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, size_t soft_bytes,
+                    size_t hard_bytes);
 /** Gives every reference back; the outbox is as after init. */
 void ml_outbox_release(struct ml_outbox *outbox);
 

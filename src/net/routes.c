@@ -3,7 +3,8 @@
  * What is answered: the web application, the small API, and the upgrade that turns a connection
  * into a session.
  *
- *   GET /sync/ORG/NAME    WebSocket: a session (session.c)
+ *   GET /sync/ORG/NAME    WebSocket: y-websocket, one document (session_ywebsocket.c)
+ *   GET /collab/ORG       WebSocket: Hocuspocus, many documents (session_hocuspocus.c)
  *   GET /api/v1/orgs/ORG/docs?prefix=&after=&limit=
  *   GET /auth/session     who the server thinks is asking
  *   GET /healthz /readyz
@@ -33,6 +34,7 @@
 #define COOKIES_MAX    32
 #define DEFAULT_ORG    ML_SLICE("default")
 #define SYNC_PREFIX    ML_SLICE("/sync/")
+#define COLLAB_PREFIX  ML_SLICE("/collab/")
 #define ORGS_PREFIX    ML_SLICE("/api/v1/orgs/")
 #define DOCS_SUFFIX    ML_SLICE("/docs")
 
@@ -720,6 +722,57 @@ static void route_sync(const struct request *request)
     become_session(http, request->head, session);
 }
 
+/* `/collab/ORG`, perhaps with slashes behind it: some providers leave those in. */
+static bool read_collab_path(struct ml_slice path, struct ml_slice *org_out)
+{
+    if (!ml_url_has_prefix(path, COLLAB_PREFIX))
+        return false;
+    *org_out = ml_slice_make(path.ptr + COLLAB_PREFIX.len, path.len - COLLAB_PREFIX.len);
+    while (org_out->len && org_out->ptr[org_out->len - 1] == '/')
+        org_out->len--;
+    return ml_org_is_valid(*org_out);
+}
+
+/* Who it is, and for which document, is said in the messages. */
+static void route_collab(const struct request *request)
+{
+    struct ml_http *http = request->http;
+    struct ml_net *net = http->net;
+    struct ml_collab_open open = {
+        .head = ml_slice_make(http->in.ptr, request->head->len_bytes),
+        .ip = http->ip,
+        .address = http->address,
+    };
+    struct ml_session *session;
+
+    http->keeps_alive = false;
+    if (!is_proper_upgrade(http, request->head))
+        return;
+    if (!read_collab_path(request->head->path, &open.org)) {
+        ml_http_answer_error(http, 404, "not_found", "There is nothing at this address.");
+        return;
+    }
+    if (!is_allowed_origin(net, request->head)) {
+        ml_http_answer_error(http, 403, "origin", "This page may not open documents here.");
+        return;
+    }
+    if (net->is_draining || net->session_count >= net->env.limits.sessions) {
+        ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+        return;
+    }
+    if (!ml_address_promote(net, http->address)) {
+        ml_http_answer_error(http, 503, "too_many_sessions",
+                             "Too many sessions from this address.");
+        return;
+    }
+    if (ml_session_open_collab(net, &open, &session)) {
+        ml_address_demote(http->address);
+        ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+        return;
+    }
+    become_session(http, request->head, session);
+}
+
 /* Order matters: the first that fits. A path that ends in a slash stands for all below it. */
 static const struct route {
     struct ml_slice path;
@@ -730,7 +783,8 @@ static const struct route {
     {                                                                                              \
         (const uint8_t *)(text), sizeof(text) - 1                                                  \
     }
-    {PATH("/sync/"), route_sync, false}, /* has its own rule */
+    {PATH("/sync/"), route_sync, false},     /* has its own rule */
+    {PATH("/collab/"), route_collab, false}, /* likewise */
     {PATH("/api/"), route_api, true},
     {PATH("/auth/session"), route_session, true},
     {PATH("/healthz"), route_health, false},

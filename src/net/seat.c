@@ -11,8 +11,9 @@
 
 #include <stdlib.h>
 
-#define THROTTLE_MS  2000
-#define SCRATCH_KEEP (1u << 20)
+#define ASK_BEFORE_MS 60000 /* SEC-WS-05 */
+#define THROTTLE_MS   2000
+#define SCRATCH_KEEP  (1u << 20)
 
 /* A message of the client that has to wait. */
 struct held {
@@ -24,6 +25,11 @@ struct held {
 static struct ml_seat *seat_of(struct ml_port *port)
 {
     return (struct ml_seat *)port;
+}
+
+static bool is_over(const struct ml_seat *seat)
+{
+    return seat->state == ML_SEAT_LEFT || seat->state == ML_SEAT_LOST;
 }
 
 static void set_state(struct ml_seat *seat, enum ml_seat_state state)
@@ -40,14 +46,14 @@ static enum ml_err port_send(struct ml_port *port, struct ml_blob *frame, enum m
 {
     struct ml_seat *seat = seat_of(port);
 
-    return seat->state == ML_SEAT_LEFT ? ML_ECLOSED : ml_session_send(seat->session, frame, as);
+    return is_over(seat) ? ML_ECLOSED : ml_session_send(seat->session, frame, as);
 }
 
 static void port_ack(struct ml_port *port, uint64_t message_no)
 {
     struct ml_seat *seat = seat_of(port);
 
-    if (!seat->session->is_closing)
+    if (!seat->session->is_closing && !is_over(seat))
         seat->session->dialect->acknowledged(seat, message_no);
 }
 
@@ -68,7 +74,7 @@ static void port_close(struct ml_port *port, enum ml_close why, struct ml_slice 
 {
     struct ml_seat *seat = seat_of(port);
 
-    if (!seat->session->is_closing && seat->state != ML_SEAT_LEFT)
+    if (!seat->session->is_closing && !is_over(seat))
         seat->session->dialect->lost(seat, why, reason);
 }
 
@@ -80,11 +86,19 @@ static void port_pause(struct ml_port *port, bool paused)
     ml_session_mark_dirty(seat->session);
 }
 
+static void port_refused(struct ml_port *port, const struct ml_denial *denial)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    if (!seat->session->is_closing && !is_over(seat))
+        seat->session->dialect->refused(seat, denial);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
-struct ml_seat *ml_seat_new(struct ml_session *session)
+struct ml_seat *ml_seat_new(struct ml_session *session, struct ml_slice address)
 {
-    struct ml_seat *seat = calloc(1, sizeof *seat);
+    struct ml_seat *seat = calloc(1, sizeof *seat + address.len);
     uint64_t now = ml_net_now(session->net);
 
     if (!seat)
@@ -96,13 +110,18 @@ struct ml_seat *ml_seat_new(struct ml_session *session)
         .joined = port_joined,
         .close = port_close,
         .pause = port_pause,
+        .refused = session->dialect->refused ? port_refused : NULL,
+        .address = {seat->address, address.len},
     };
+    if (address.len)
+        memcpy(seat->address, address.ptr, address.len);
     seat->session = session;
     seat->since_ms = now;
     seat->presence = (struct ml_bucket){session->net->env.limits.presence_per_second, now};
     ml_list_init(&seat->held);
     ml_list_init(&seat->echoes);
     ml_list_append(&session->seats, &seat->node);
+    session->seat_count++;
     return seat;
 }
 
@@ -115,6 +134,23 @@ static uint64_t expiry_of(const struct ml_net *net, const struct ml_identity *id
     return ml_net_now(net) + (left > 0 ? (uint64_t)left : 0);
 }
 
+void ml_seat_set_expiry(struct ml_seat *seat, const struct ml_identity *identity,
+                        const struct ml_grant *grant)
+{
+    uint64_t now = ml_net_now(seat->session->net), until;
+
+    seat->expires_ms = expiry_of(seat->session->net, identity);
+    seat->granted_ms = grant->until_ms > 0 ? (uint64_t)grant->until_ms : 0;
+    until = seat->granted_ms;
+    if (seat->expires_ms && (!until || seat->expires_ms < until))
+        until = seat->expires_ms;
+    seat->is_asked = false;
+    seat->ask_ms = 0;
+    if (until > now)
+        seat->ask_ms =
+            until - now > 2 * ASK_BEFORE_MS ? until - ASK_BEFORE_MS : now + (until - now) / 2;
+}
+
 enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_slice name,
                          const struct ml_identity *identity, const struct ml_grant *grant)
 {
@@ -122,9 +158,11 @@ enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_sl
     struct ml_member *member = NULL;
     enum ml_err err;
 
-    session->may_write |= ml_grant_allows(grant, ML_MAY_WRITE);
-    seat->expires_ms = expiry_of(session->net, identity);
-    seat->granted_ms = grant->until_ms > 0 ? (uint64_t)grant->until_ms : 0;
+    ML_ASSERT(seat->state == ML_SEAT_PENDING);
+    set_state(seat, ML_SEAT_JOINING);
+    seat->may_write = ml_grant_allows(grant, ML_MAY_WRITE);
+    session->may_write |= seat->may_write;
+    ml_seat_set_expiry(seat, identity, grant);
     err = ml_rooms_join(session->net->env.rooms, org, name, identity, grant, &seat->port, &member);
     /* The room may have answered already, with a seat or without. */
     if (!err && seat->state == ML_SEAT_JOINING)
@@ -138,6 +176,12 @@ void ml_seat_leave(struct ml_seat *seat)
         set_state(seat, ML_SEAT_LEFT);
 }
 
+void ml_seat_lose(struct ml_seat *seat)
+{
+    if (!is_over(seat))
+        set_state(seat, ML_SEAT_LOST);
+}
+
 static struct held *take_first_held(struct ml_seat *seat)
 {
     struct ml_list *node = ml_list_take_first(&seat->held);
@@ -147,6 +191,7 @@ static struct held *take_first_held(struct ml_seat *seat)
         return NULL;
     held = ML_CONTAINER(node, struct held, node);
     seat->held_count--;
+    seat->held_bytes -= held->len;
     seat->session->held_count--;
     seat->session->held_bytes -= held->len;
     seat->session->net->held_bytes -= held->len;
@@ -166,17 +211,33 @@ void ml_seat_release_input(struct ml_seat *seat)
     seat->session->dialect->release(seat);
 }
 
-void ml_seat_free(struct ml_seat *seat)
+static void leave_room(struct ml_seat *seat)
 {
     struct ml_member *member = seat->member;
 
     seat->member = NULL;
-    seat->state = ML_SEAT_LEFT;
-    ml_seat_release_input(seat);
     if (member)
         ml_member_leave(member);
+}
+
+void ml_seat_free(struct ml_seat *seat)
+{
+    seat->state = ML_SEAT_LEFT;
+    ml_seat_release_input(seat);
+    leave_room(seat);
     ml_list_remove(&seat->node);
+    seat->session->seat_count--;
     free(seat);
+}
+
+void ml_seat_give_up(struct ml_seat *seat)
+{
+    if (seat->state == ML_SEAT_LEFT) {
+        ml_seat_free(seat);
+    } else if (seat->state == ML_SEAT_LOST && seat->member) {
+        ml_seat_release_input(seat);
+        leave_room(seat);
+    }
 }
 
 /* ---- one message after the other --------------------------------------------------------------
@@ -194,6 +255,7 @@ static void hold(struct ml_seat *seat, struct ml_slice bytes, bool at_front)
     held->len = bytes.len;
     memcpy(held->bytes, bytes.ptr, bytes.len);
     seat->held_count++;
+    seat->held_bytes += bytes.len;
     seat->session->held_count++;
     seat->session->held_bytes += bytes.len;
     seat->session->net->held_bytes += bytes.len;
@@ -211,7 +273,7 @@ void ml_seat_hear(struct ml_seat *seat, struct ml_slice bytes)
 {
     struct ml_slice rest;
 
-    if (seat->state == ML_SEAT_LEFT)
+    if (is_over(seat))
         return;
     if (!takes_messages(seat) || seat->held_count)
         hold(seat, bytes, false);
@@ -389,7 +451,7 @@ bool ml_seat_take_late(struct ml_seat *seat, uint64_t now)
         err = deliver_presence(seat, ml_blob_slice(update));
         ml_blob_unref(update);
         if (err)
-            ml_session_end_text(seat->session, ML_CLOSE_MALFORMED);
+            seat->session->dialect->broken(seat);
     }
     return true;
 }

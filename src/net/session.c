@@ -23,7 +23,8 @@
 
 #include <stdlib.h>
 
-#define CLOSE_MS 5000
+#define CLOSE_MS   5000
+#define PARTING_MS 2000
 
 void ml_session_mark_dirty(struct ml_session *session)
 {
@@ -93,12 +94,10 @@ static enum ml_err queue(struct ml_session *session, struct ml_blob *frame, enum
     return err;
 }
 
-void ml_session_end(struct ml_session *session, enum ml_close why, struct ml_slice reason)
+/* The close frame, for the caller; NULL: no memory, the cut after CLOSE_MS tells. */
+static struct ml_blob *begin_end(struct ml_session *session, enum ml_close why,
+                                 struct ml_slice reason)
 {
-    struct ml_blob *frame;
-
-    if (session->is_closing)
-        return;
     if (!reason.len)
         reason = ml_slice_str(ml_close_text(why));
     ml_log(ML_LOG_DEBUG, "session.closing", "code=%u reason=%s", (unsigned)ml_close_code(why),
@@ -109,11 +108,36 @@ void ml_session_end(struct ml_session *session, enum ml_close why, struct ml_sli
         release_outbox(session);
         session->net->stats.closed_slow++;
     }
-    frame = ml_frame_close(ml_close_code(why), reason);
-    if (frame)
-        (void)!queue(session, frame, ML_SEND_SYNC); /* else the cut after CLOSE_MS tells */
-    ml_blob_unref(frame);
     ml_session_mark_dirty(session);
+    return ml_frame_close(ml_close_code(why), reason);
+}
+
+void ml_session_end(struct ml_session *session, enum ml_close why, struct ml_slice reason)
+{
+    struct ml_blob *frame;
+
+    if (session->is_closing)
+        return;
+    frame = begin_end(session, why, reason);
+    if (frame)
+        (void)!queue(session, frame, ML_SEND_SYNC);
+    ml_blob_unref(frame);
+}
+
+void ml_session_end_slowly(struct ml_session *session, enum ml_close why)
+{
+    if (session->is_closing)
+        return;
+    session->parting = begin_end(session, why, ml_slice_make(NULL, 0));
+    session->closing_ms += PARTING_MS;
+}
+
+/* The time that ml_session_end_slowly gave is over. */
+static void part(struct ml_session *session)
+{
+    (void)!queue(session, session->parting, ML_SEND_SYNC);
+    ml_blob_unref(session->parting);
+    session->parting = NULL;
 }
 
 enum ml_err ml_session_send(struct ml_session *session, struct ml_blob *frame, enum ml_send as)
@@ -170,9 +194,7 @@ static void write_out(struct ml_session *session)
 static void on_message(struct ml_session *session, struct ml_slice bytes)
 {
     session->net->stats.messages_in++;
-    session->dialect->expire(session, ml_net_now(session->net));
-    if (!session->is_closing && bytes.len)
-        session->dialect->hear(session, bytes);
+    session->dialect->hear(session, bytes);
 }
 
 static void on_piece(void *arg, const struct ml_ws_piece *piece)
@@ -185,7 +207,7 @@ static void on_piece(void *arg, const struct ml_ws_piece *piece)
     struct ml_session *session = arg;
     struct ml_net *net = session->net;
     const struct ml_net_limits *limits = &net->env.limits;
-    const struct ml_ws_limits ws_limits = {
+    struct ml_ws_limits ws_limits = {
         .dialect = session->dialect->id,
         .message_bytes = limits->message_bytes,
         .reply_bytes = session->may_write ? limits->reply_bytes : limits->message_bytes,
@@ -198,6 +220,8 @@ static void on_piece(void *arg, const struct ml_ws_piece *piece)
     session->is_pinged = false;
     if (session->is_closing)
         return;
+    if (session->dialect->limit)
+        session->dialect->limit(session, &ws_limits);
     result = ml_ws_message_add(&session->message, piece, &ws_limits, &net->message_pool, &bytes);
     if (result == ML_WS_MORE)
         return;
@@ -205,9 +229,10 @@ static void on_piece(void *arg, const struct ml_ws_piece *piece)
         ml_session_end_text(session, why[result]);
         return;
     }
-    /* Text has no meaning in any dialect yet. */
     if (piece->is_binary)
         on_message(session, bytes);
+    else if (session->dialect->hear_text)
+        session->dialect->hear_text(session);
     if (!session->is_closing)
         ml_ws_message_done(&session->message, &net->message_pool);
 }
@@ -266,7 +291,8 @@ struct ml_session *ml_session_new(struct ml_net *net, const struct ml_session_di
     session->update_bytes = (struct ml_bucket){(double)limits->update_bytes_burst, now};
     ml_ws_message_init(&session->message);
     ml_list_init(&session->seats);
-    ml_outbox_init(&session->outbox, limits->outbox_soft_bytes, limits->outbox_hard_bytes);
+    ml_outbox_init(&session->outbox, dialect->id, limits->outbox_soft_bytes,
+                   limits->outbox_hard_bytes);
     net->session_count++;
     ml_list_append(&net->sessions, &session->node);
     return session;
@@ -277,8 +303,11 @@ void ml_session_free(struct ml_session *session)
     struct ml_net *net = session->net;
 
     free_seats(session);
+    if (session->dialect->release_session)
+        session->dialect->release_session(session);
     ml_ws_message_release(&session->message, &net->message_pool);
     release_outbox(session);
+    ml_blob_unref(session->parting);
     ml_list_remove(&session->node);
     ml_list_remove(&session->dirty);
     ml_list_remove(&session->timed);
@@ -306,8 +335,7 @@ static void flush(struct ml_session *session)
         struct ml_seat *seat = seat_at(node);
 
         ml_seat_take_held(seat);
-        if (seat->state == ML_SEAT_LEFT)
-            ml_seat_free(seat);
+        ml_seat_give_up(seat);
     }
     if (session->is_closing) {
         free_seats(session);
@@ -315,7 +343,7 @@ static void flush(struct ml_session *session)
     }
     if (!session->link)
         return;
-    reads = session->is_closing || session->dialect->wants_reading(session);
+    reads = session->is_closing ? !session->parting : session->dialect->wants_reading(session);
     if (reads != session->is_reading) {
         session->is_reading = reads;
         session->heard_ms = ml_net_now(session->net);
@@ -349,7 +377,9 @@ static void visit(struct ml_session *session, uint64_t now)
     if (!session->link)
         return;
     if (session->is_closing) {
-        if (now - session->closing_ms > CLOSE_MS)
+        if (session->parting && now >= session->closing_ms)
+            part(session);
+        if (now > session->closing_ms + CLOSE_MS)
             ml_link_cut(session->link);
         return;
     }

@@ -5,6 +5,7 @@
  *   session.c              the connection: out, the transport's events, time, the end
  *   seat.c                 one seat: what the room asks of it, what has to wait, rates
  *   session_ywebsocket.c   one file per dialect: which message does what, to which seat
+ *   session_hocuspocus.c
  *
  * The arrows go both ways by way of struct ml_session_dialect only: session.c and seat.c know no
  * dialect by name. Private to these files.
@@ -24,20 +25,24 @@ struct ml_bucket {
 
 /*
  *          ml_seat_join        joined           room, limits, client
- * (new) ---------------> JOINING -------> OPEN ----------------------> LEFT -----> (freed by flush)
- *                           |                                            ^
- *                           +--------------- joined(NULL) ---------------+
+ * PENDING -------------> JOINING -------> OPEN ----------------------> LEFT -----> (freed by flush)
+ *    |                      |               |                           ^ ^
+ *    | refused              | joined(NULL)  |  ml_seat_lose             | |
+ *    +----------------------+---------------|---------------------------+ | client comes anew
+ *                                           +-------> LOST ---------------+
  *
+ * PENDING   nobody has said yet who it is; messages wait, within the limits of SEC-WS-03.
  * JOINING   the room loads; messages wait, nothing is sent.
  * OPEN      `member` may be used. Messages go straight to the room, unless one has to wait
  *           (ML_EBUSY, rate): then it and all after it are held.
  * LEFT      nothing that comes is looked at; the seat is given up before the loop sleeps.
+ * LOST      the same, but the address is remembered: its client was told that it is over.
  */
-enum ml_seat_state { ML_SEAT_JOINING, ML_SEAT_OPEN, ML_SEAT_LEFT };
+enum ml_seat_state { ML_SEAT_PENDING, ML_SEAT_JOINING, ML_SEAT_OPEN, ML_SEAT_LEFT, ML_SEAT_LOST };
 
 /* A seat of a session in one room. Invariants of a seat and of its session:
  *  [S1] `held` is not empty => no message is handed to the room before those in it;
- *  [S2] `member` is NULL in LEFT once the dirty list has been worked off. */
+ *  [S2] `member` is NULL in LEFT and LOST once the dirty list has been worked off. */
 struct ml_seat {
     struct ml_port port; /* first: the room hands it back */
     struct ml_session *session;
@@ -45,13 +50,17 @@ struct ml_seat {
     struct ml_member *member; /* NULL: no seat yet, or no more */
     enum ml_seat_state state;
     bool is_paused;      /* by the room */
+    bool may_write;      /* when it was taken */
+    bool is_asked;       /* for a new credential, since the last one */
     uint64_t since_ms;   /* in this state */
     uint64_t expires_ms; /* of the identity, monotonic; 0: never */
     uint64_t granted_ms; /* until then; the client comes back and is asked for anew; 0: for ever */
+    uint64_t ask_ms;     /* when to ask for a new credential; 0: never */
     uint64_t message_no; /* of the last update that the room took */
+    uint64_t status_no;  /* of the last one that a SyncStatus has answered (Hocuspocus) */
     uint64_t own_client; /* awareness id of its first awareness message: its own */
     struct ml_list held; /* struct held of seat.c, oldest first */
-    size_t held_count;
+    size_t held_bytes, held_count;
     struct ml_bucket presence;
     struct {
         uint64_t client;
@@ -59,6 +68,7 @@ struct ml_seat {
     } late[ML_PRESENCE_SLOTS];  /* presence over the rate: the newest of each client waits */
     struct ml_list echoes;      /* y-sweet statuses that wait (session_ywebsocket.c) */
     size_t echo_count;
+    uint8_t address[]; /* port.address */
 };
 
 enum ml_outcome { ML_TAKEN, ML_WAITS };
@@ -70,47 +80,56 @@ struct ml_session {
     struct ml_address *address;
     struct ml_list node, dirty, timed;
     struct ml_list seats; /* ml_seat.node */
+    size_t seat_count;
     bool is_closing;
-    bool is_reading;       /* what the transport was told last */
-    bool is_pinged;        /* since it was last heard */
-    bool may_write;        /* in some seat */
-    uint64_t closing_ms;   /* since then */
-    uint64_t heard_ms;     /* anything came */
-    uint64_t said_ms;      /* an application frame was queued */
-    uint64_t progress_ms;  /* the outbox was empty or the socket took something */
-    uint64_t throttled_ms; /* since when the rate has been exceeded; 0: it is not */
+    bool is_reading;         /* what the transport was told last */
+    bool is_pinged;          /* since it was last heard */
+    bool may_write;          /* in some seat */
+    uint64_t closing_ms;     /* since then; with `parting` until then */
+    struct ml_blob *parting; /* the close frame, if it may not go at once */
+    uint64_t heard_ms;       /* anything came */
+    uint64_t said_ms;        /* an application frame was queued */
+    uint64_t progress_ms;    /* the outbox was empty or the socket took something */
+    uint64_t throttled_ms;   /* since when the rate has been exceeded; 0: it is not */
     uint64_t controls_ms;
     uint32_t controls; /* control frames since controls_ms */
     struct ml_ws_message message;
     size_t held_bytes, held_count; /* of all seats */
     struct ml_bucket updates, update_bytes;
     struct ml_outbox outbox;
+    struct ml_collab *collab; /* of session_hocuspocus.c; NULL: another dialect */
 };
 
 /* How the sessions of one dialect behave. Called on the loop; may end the session. */
 struct ml_session_dialect {
     enum ml_dialect id;
-    /** A whole message, not empty. */
+    /** A whole message. Text: if it means anything, or is an offence. */
     void (*hear)(struct ml_session *session, struct ml_slice bytes);
+    void (*hear_text)(struct ml_session *session); /* NULL: it is not looked at */
+    /** How large may a message be now? NULL: as the limits of the net say. */
+    void (*limit)(const struct ml_session *session, struct ml_ws_limits *limits);
     /** A message for an open seat, perhaps one that was held. WAITS: the rest has to wait. */
     enum ml_outcome (*take)(struct ml_seat *seat, struct ml_slice bytes, struct ml_slice *rest_out);
     /** The room has its seat ready, or (state LEFT) refuses it. Do not call the room. */
     void (*joined)(struct ml_seat *seat, enum ml_close why);
     /** As port->ack. Do not call the room. */
     void (*acknowledged)(struct ml_seat *seat, uint64_t message_no);
+    /** As port->refused; NULL: nobody can be told. */
+    void (*refused)(struct ml_seat *seat, const struct ml_denial *denial);
     /** The room wants the seat to end. Do not call the room. */
     void (*lost)(struct ml_seat *seat, enum ml_close why, struct ml_slice reason);
+    /** Presence that waited for its rate turned out to follow no format. */
+    void (*broken)(struct ml_seat *seat);
     /** Should more be read from the socket? Not asked while it closes. */
     bool (*wants_reading)(const struct ml_session *session);
     /** Nothing was said for keepalive_ms. */
     void (*keep_alive)(struct ml_session *session);
-    /** About once a second, and before each message: what is over ends. */
+    /** About once a second: what is over ends. */
     void (*expire)(struct ml_session *session, uint64_t now);
-    /** The seat's own memory of this dialect. */
+    /** Input of the dialect at a seat; what the session has of its own (NULL: nothing). */
     void (*release)(struct ml_seat *seat);
+    void (*release_session)(struct ml_session *session);
 };
-
-extern const struct ml_session_dialect ml_session_ywebsocket;
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 
@@ -127,6 +146,9 @@ static inline void ml_session_end_text(struct ml_session *session, enum ml_close
 {
     ml_session_end(session, why, ml_slice_make(NULL, 0));
 }
+/** The same, but the client hears of it only later, and is not read until then: for those who come
+ * back at once. */
+void ml_session_end_slowly(struct ml_session *session, enum ml_close why);
 /** Queue a frame; the session ends if that is not possible. */
 enum ml_err ml_session_send(struct ml_session *session, struct ml_blob *frame, enum ml_send as);
 /** Something is to be done before the loop sleeps. */
@@ -140,16 +162,23 @@ bool ml_bucket_pay(struct ml_bucket *bucket, uint64_t now, double per_second, do
 
 /* ---- seat.c ---------------------------------------------------------------------------------- */
 
-/** In state JOINING, in the session's list. NULL: out of memory. */
-struct ml_seat *ml_seat_new(struct ml_session *session);
+/** In state PENDING, in the session's list. NULL: out of memory. */
+struct ml_seat *ml_seat_new(struct ml_session *session, struct ml_slice address);
 /** Gives the seat up, if there is one, and frees. Not from inside a port's function. */
 void ml_seat_free(struct ml_seat *seat);
-/** @retval ML_EBUSY, ML_ELIMIT  no seat, and `joined` is not called */
+/** From PENDING. @retval ML_EBUSY, ML_ELIMIT  no seat, and `joined` is not called */
 enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_slice name,
                          const struct ml_identity *identity,
                          const struct ml_grant *grant) ML_MUST_CHECK;
 /** Nothing that comes is looked at any more; the seat goes before the loop sleeps. */
 void ml_seat_leave(struct ml_seat *seat);
+/** The same, but the address is remembered. */
+void ml_seat_lose(struct ml_seat *seat);
+/** What ml_seat_leave and ml_seat_lose have left for later: before the loop sleeps. */
+void ml_seat_give_up(struct ml_seat *seat);
+/** Until when the seat is good. */
+void ml_seat_set_expiry(struct ml_seat *seat, const struct ml_identity *identity,
+                        const struct ml_grant *grant);
 /** A message for this seat: taken, or held if it has to wait. */
 void ml_seat_hear(struct ml_seat *seat, struct ml_slice bytes);
 /** What was held, as far as the room takes it. */

@@ -174,11 +174,6 @@ static enum ml_outcome take(struct ml_seat *seat, struct ml_slice bytes, struct 
     return ML_TAKEN;
 }
 
-static void hear(struct ml_session *session, struct ml_slice bytes)
-{
-    ml_seat_hear(seat_of(session), bytes);
-}
-
 /* ---- what the room says -----------------------------------------------------------------------
  */
 
@@ -244,6 +239,18 @@ static void expire(struct ml_session *session, uint64_t now)
         ml_session_end_text(session, ML_CLOSE_TRY_LATER);
 }
 
+static void hear(struct ml_session *session, struct ml_slice bytes)
+{
+    expire(session, ml_net_now(session->net));
+    if (!session->is_closing && bytes.len)
+        ml_seat_hear(seat_of(session), bytes);
+}
+
+static void broken(struct ml_seat *seat)
+{
+    ml_session_end_text(seat->session, ML_CLOSE_MALFORMED);
+}
+
 static void release(struct ml_seat *seat)
 {
     struct ml_list *node;
@@ -257,13 +264,14 @@ static void release(struct ml_seat *seat)
     seat->echo_count = 0;
 }
 
-const struct ml_session_dialect ml_session_ywebsocket = {
+static const struct ml_session_dialect ywebsocket = {
     .id = ML_DIALECT_YWEBSOCKET,
     .hear = hear,
     .take = take,
     .joined = joined,
     .acknowledged = acknowledged,
     .lost = lost,
+    .broken = broken,
     .wants_reading = wants_reading,
     .keep_alive = keep_alive,
     .expire = expire,
@@ -273,8 +281,8 @@ const struct ml_session_dialect ml_session_ywebsocket = {
 enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *open,
                             struct ml_session **session_out)
 {
-    struct ml_session *session = ml_session_new(net, &ml_session_ywebsocket);
-    struct ml_seat *seat = session ? ml_seat_new(session) : NULL;
+    struct ml_session *session = ml_session_new(net, &ywebsocket);
+    struct ml_seat *seat = session ? ml_seat_new(session, ml_slice_make(NULL, 0)) : NULL;
     enum ml_err err = ML_ELIMIT;
 
     if (seat)

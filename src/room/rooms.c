@@ -9,6 +9,7 @@
 #include "room/live.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SCRATCH_BYTES (256u * 1024 * 1024)
 #define HELD_JOIN_MS  10000
@@ -470,6 +471,17 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     if (room->state != ML_ROOM_LOADING)
         seat(member);
     return ML_OK;
+}
+
+bool ml_member_renew(struct ml_member *member, const struct ml_identity *identity,
+                     const struct ml_grant *grant)
+{
+    bool is_same = !identity || strcmp(identity->user, member->identity.user) == 0;
+
+    if (!is_same || !ml_grant_allows(grant, member->grant.may))
+        return false;
+    member->grant = *grant;
+    return true;
 }
 
 void ml_member_leave(struct ml_member *member)

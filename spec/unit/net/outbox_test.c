@@ -78,7 +78,7 @@ static void one_frame_is_not_copied(void **state)
     size_t count;
 
     (void)state;
-    ml_outbox_init(&outbox, 1000, 4000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 1000, 4000);
     assert_int_equal(ml_outbox_push(&outbox, frame, ML_SEND_UPDATE), ML_OK);
     bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
     assert_ptr_equal(bytes.ptr, frame->bytes);
@@ -96,7 +96,7 @@ static void several_small_frames_leave_in_one_write(void **state)
     size_t count;
 
     (void)state;
-    ml_outbox_init(&outbox, 100000, 400000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 100000, 400000);
     for (uint8_t i = 0; i < 20; i++)
         assert_int_equal(push(&outbox, update(i, 10), ML_SEND_UPDATE), ML_OK);
     bytes = ml_outbox_gather(&outbox, buffer, sizeof buffer, &count);
@@ -119,7 +119,7 @@ static void a_large_frame_goes_alone_and_in_its_turn(void **state)
     size_t count;
 
     (void)state;
-    ml_outbox_init(&outbox, 100000, 400000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 100000, 400000);
     assert_int_equal(push(&outbox, update(1, 10), ML_SEND_UPDATE), ML_OK);
     assert_int_equal(push(&outbox, update(2, 5000), ML_SEND_SYNC), ML_OK);
     assert_int_equal(push(&outbox, update(3, 10), ML_SEND_UPDATE), ML_OK);
@@ -139,7 +139,7 @@ static void the_hard_ceiling_says_busy(void **state)
     size_t taken = 0;
 
     (void)state;
-    ml_outbox_init(&outbox, 10000, 40000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 10000, 40000);
     while (push(&outbox, update(1, 1000), ML_SEND_UPDATE) == ML_OK)
         taken++;
     assert_in_range(taken, 30, 40);
@@ -157,7 +157,7 @@ static void one_frame_may_be_larger_than_the_ceiling(void **state)
     size_t taken = 0;
 
     (void)state;
-    ml_outbox_init(&outbox, 10000, 40000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 10000, 40000);
     assert_int_equal(push(&outbox, update(1, 100000), ML_SEND_UPDATE), ML_OK);
     while (push(&outbox, update(1, 1000), ML_SEND_UPDATE) == ML_OK)
         taken++;
@@ -173,7 +173,7 @@ static void tiny_frames_are_not_free(void **state)
     size_t taken = 0;
 
     (void)state;
-    ml_outbox_init(&outbox, 1 << 20, 4 << 20);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 1 << 20, 4 << 20);
     while (ml_outbox_push(&outbox, frame, ML_SEND_UPDATE) == ML_OK)
         taken++;
     assert_true(taken * sizeof(struct ml_outbox_item) < 4 << 20);
@@ -187,7 +187,7 @@ static void presence_gives_way_first(void **state)
     struct ml_outbox outbox;
 
     (void)state;
-    ml_outbox_init(&outbox, 4000, 40000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 4000, 40000);
     for (uint64_t client = 1; client <= 10; client++)
         assert_int_equal(push(&outbox, presence(client, 1), ML_SEND_PRESENCE), ML_OK);
     assert_int_equal(outbox.presence, 10);
@@ -210,7 +210,7 @@ static void the_newest_presence_of_a_client_wins(void **state)
     size_t len = 0;
 
     (void)state;
-    ml_outbox_init(&outbox, 10000, 40000);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 10000, 40000);
     assert_int_equal(push(&outbox, presence(7, 1), ML_SEND_PRESENCE), ML_OK);
     assert_int_equal(ml_outbox_push(&outbox, frames[1], ML_SEND_UPDATE), ML_OK);
     assert_int_equal(push(&outbox, presence(7, 2), ML_SEND_PRESENCE), ML_OK);
@@ -235,7 +235,7 @@ static void a_client_that_moves_for_ever_takes_no_more_room(void **state)
     struct ml_outbox outbox;
 
     (void)state;
-    ml_outbox_init(&outbox, 1 << 20, 4 << 20);
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 1 << 20, 4 << 20);
     for (uint64_t clock = 1; clock < 10000; clock++)
         assert_int_equal(push(&outbox, presence(7, clock), ML_SEND_PRESENCE), ML_OK);
     assert_int_equal(outbox.presence, 1);
@@ -256,7 +256,7 @@ static void any_sequence_keeps_its_order(void **state)
         size_t sent_count = 0, read = 0, got_len = 0;
         uint32_t next = 0;
 
-        ml_outbox_init(&outbox, 2000, 1 << 20);
+        ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, 2000, 1 << 20);
         for (int step = 0; step < 500; step++) {
             seed = seed * 1103515245 + 12345;
             if (seed >> 16 & 3) {
