@@ -76,3 +76,16 @@ describe("vectors ops", function()
     end)
   end
 end)
+
+describe("text without formats of its own", function()
+  it("is as the text around it, also where a value is not even equal to itself", function()
+    local doc = engine.new { client = 7 }
+    local function run_ops(ops)
+      return assert(doc:transact(any.encode(json.decode(ops))))
+    end
+    run_ops '[{"op":"text.insert","path":["t"],"index":0,"text":"ab","attrs":{"link":{"n":[1]}}}]'
+    assert.are.equal("010107" .. "04" .. "c407010702" .. "0163" .. "00",
+      hex(run_ops '[{"op":"text.insert","path":["t"],"index":1,"text":"c"}]'))
+    assert.are.equal('[{"insert":"acb","attributes":{"link":{"n":[1]}}}]', doc:read("t", "delta"))
+  end)
+end)

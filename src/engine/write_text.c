@@ -182,7 +182,10 @@ static bool open_formats(struct place *p, const struct ml_formats *wanted,
             continue;
         current = ml_formats_get(&p->attrs, want.key);
         before = current ? *current : (struct ml_format){want.key, json_null, NIL};
-        equal = is_equal(p, before.json, want.json);
+        /* What is inherited is what is in force, also where equal values would not count as such.
+         */
+        equal =
+            want.item != NIL && want.item == before.item ? 1 : is_equal(p, before.json, want.json);
         if (equal < 0 || (!equal && (!ml_formats_set(closing, before) ||
                                      !insert_format(p, want.key, want.json))))
             return false;
