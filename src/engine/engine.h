@@ -259,12 +259,21 @@ enum ml_err ml_doc_check(const struct ml_doc *doc, struct ml_diag *diag) ML_MUST
 /* ---- Reading -------------------------------------------------------------------------------- */
 
 /* Roots are untyped: each call says how to look at one. An unknown root reads as empty. */
-enum ml_view { ML_VIEW_TEXT, ML_VIEW_DELTA, ML_VIEW_JSON, ML_VIEW_XML };
+enum ml_view {
+    ML_VIEW_TEXT,
+    ML_VIEW_DELTA,
+    ML_VIEW_JSON,
+    ML_VIEW_XML,
+    ML_VIEW_MARKDOWN,
+    ML_VIEW_HTML,
+};
 
 /**
  * A root as UTF-8: plain text; Quill delta as JSON; JSON (a map or list as it looks, `ML_VIEW_JSON`
  * of a root with both keys and children is an object if it has keys); XML as Yjs prints it
- * (nothing escaped). Bytes print as {"$bytes":"hex"}, bigints as decimal strings.
+ * (nothing escaped). Bytes print as {"$bytes":"hex"}, bigints as decimal strings. Markdown and HTML
+ * of a text as Quill means it, or of XML as ProseMirror and Tiptap fill it: escaped, addresses of
+ * http, https and mailto only, so that neither holds anything that runs.
  */
 enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_view view,
                         struct ml_writer *out) ML_MUST_CHECK;

@@ -3,7 +3,7 @@
  * A root as a reader sees it. Roots are untyped: the caller says how to look at one, and where that
  * leaves a choice (JSON, XML), what stands in it decides (ml_view_look).
  */
-#include "engine/view.h"
+#include "engine/rich.h"
 
 static enum ml_err read_nothing(enum ml_view view, struct ml_writer *out)
 {
@@ -30,6 +30,9 @@ enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_
         return ml_view_json(&v, branch);
     case ML_VIEW_XML:
         return ml_view_xml(&v, branch);
+    case ML_VIEW_MARKDOWN:
+    case ML_VIEW_HTML:
+        return ml_view_rich(&v, branch, view);
     }
     return ML_ENOTFOUND;
 }
