@@ -207,10 +207,11 @@ static void bench_trace(struct bench *b, const char *path)
 
 /* ---- One edit, small and large documents ----------------------------------------------------- */
 
-static uint64_t edits_ns(struct bench *b, uint32_t runs)
+static uint64_t edits_ns(struct bench *b, uint32_t runs,
+                         struct trace (*edits_of)(uint32_t runs, size_t count))
 {
     struct ml_doc *doc = new_doc();
-    struct trace edits = runs_edits(runs, EDITS);
+    struct trace edits = edits_of(runs, EDITS);
     uint64_t ns;
 
     ml_writer_reset(&b->state);
@@ -227,17 +228,23 @@ static uint64_t edits_ns(struct bench *b, uint32_t runs)
 static void bench_sizes(struct bench *b)
 {
     static const uint32_t sizes[] = {1000, 100000, 1000000};
+    static const struct {
+        const char *name;
+        struct trace (*edits_of)(uint32_t runs, size_t count);
+    } kinds[] = {{"typing", runs_typing}, {"edit", runs_edits}};
 
     (void)printf("{\"engine\":\"moonloom\"");
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes * 2; i++) {
+        uint32_t runs = sizes[i / 2];
         uint64_t best = UINT64_MAX;
 
         for (int round = 0; round < RUNS_MIN; round++) {
-            uint64_t ns = edits_ns(b, sizes[i]);
+            uint64_t ns = edits_ns(b, runs, kinds[i % 2].edits_of);
 
             best = ns < best ? ns : best;
         }
-        (void)printf(",\"edit_at_%u_runs_ns\":%.1f", (unsigned)sizes[i], (double)best / EDITS);
+        (void)printf(",\"%s_at_%u_runs_ns\":%.1f", kinds[i % 2].name, (unsigned)runs,
+                     (double)best / EDITS);
     }
     (void)printf("}\n");
 }

@@ -123,15 +123,16 @@ void runs_state(uint32_t runs, struct ml_writer *out)
     bench_check(out->err, "runs_state");
 }
 
-/* A key typed between units k and k-1 of client 1. */
-static void write_insert(struct ml_writer *out, uint32_t clock, uint32_t k)
+/* A key of client 2, behind `clock_left` of `left` and before unit `right` of client 1. */
+static void write_insert(struct ml_writer *out, uint32_t clock, uint64_t left, uint32_t clock_left,
+                         uint32_t right)
 {
     ml_write_varuint(out, 1);
     ml_write_varuint(out, 1);
     write_id(out, 2, clock);
     ml_write_u8(out, STRING | HAS_ORIGIN | HAS_RIGHT_ORIGIN);
-    write_id(out, 1, k);
-    write_id(out, 1, k - 1);
+    write_id(out, left, clock_left);
+    write_id(out, 1, right);
     ml_write_varbytes(out, ML_SLICE("y"));
     ml_write_u8(out, 0);
 }
@@ -145,10 +146,40 @@ static void write_delete(struct ml_writer *out, uint32_t k)
     write_id(out, k, 1); /* clock, length */
 }
 
+static void write_record(struct ml_writer *log, const struct ml_writer *one)
+{
+    for (int byte = 0; byte < 4; byte++)
+        ml_write_u8(log, (uint8_t)(one->len >> (8 * byte)));
+    ml_write_bytes(log, ml_writer_slice(one));
+}
+
+static struct trace finish(struct ml_writer *log)
+{
+    struct trace t = {.bytes = log->ptr};
+
+    bench_check(log->err, "log");
+    cut(&t, log->len, "log");
+    return t;
+}
+
+struct trace runs_typing(uint32_t runs, size_t count)
+{
+    struct ml_writer log, one;
+
+    ml_writer_init(&log, BENCH_MAX_BYTES);
+    ml_writer_init(&one, 256);
+    for (uint32_t i = 0; i < count; i++) {
+        ml_writer_reset(&one);
+        write_insert(&one, i, i ? 2 : 1, i ? i - 1 : runs / 2, runs / 2 - 1);
+        write_record(&log, &one);
+    }
+    ml_writer_release(&one);
+    return finish(&log);
+}
+
 struct trace runs_edits(uint32_t runs, size_t count)
 {
     struct ml_writer log, one;
-    struct trace t = {0};
     uint32_t clock = 0;
 
     ml_writer_init(&log, BENCH_MAX_BYTES);
@@ -163,14 +194,9 @@ struct trace runs_edits(uint32_t runs, size_t count)
         if (i % 3 == 2)
             write_delete(&one, k);
         else
-            write_insert(&one, clock++, k);
-        for (int byte = 0; byte < 4; byte++)
-            ml_write_u8(&log, (uint8_t)(one.len >> (8 * byte)));
-        ml_write_bytes(&log, ml_writer_slice(&one));
+            write_insert(&one, clock++, 1, k, k - 1);
+        write_record(&log, &one);
     }
-    bench_check(log.err, "runs_edits");
     ml_writer_release(&one);
-    t.bytes = log.ptr;
-    cut(&t, log.len, "runs_edits");
-    return t;
+    return finish(&log);
 }

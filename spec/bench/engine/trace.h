@@ -37,6 +37,8 @@ void runs_state(uint32_t runs, struct ml_writer *out);
  * document: the same work whatever its size, two inserts to one delete.
  */
 struct trace runs_edits(uint32_t runs, size_t count);
+/** `count` keys by client 2, one behind the other, in the middle of such a document. */
+struct trace runs_typing(uint32_t runs, size_t count);
 
 /** Anything that must not go wrong. */
 void bench_check(enum ml_err err, const char *what);
