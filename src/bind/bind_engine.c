@@ -13,8 +13,8 @@
 #include "bind/bind_engine.h"
 
 #define DOC        "moonloom.engine.doc"
-#define OUT_MAX    ((size_t)1 << 30)
-#define SCRATCH    ((size_t)1 << 30)
+#define OUT_MAX    ML_LUA_OUT_MAX
+#define SCRATCH    ML_LUA_SCRATCH
 #define MODULE_API __attribute__((visibility("default")))
 
 MODULE_API int luaopen_moonloom_engine(lua_State *L);
@@ -29,7 +29,7 @@ struct ml_slice ml_lua_check_bytes(lua_State *L, int index)
     return ml_slice_make(text, len);
 }
 
-static struct ml_slice opt_bytes(lua_State *L, int index)
+struct ml_slice ml_lua_opt_bytes(lua_State *L, int index)
 {
     return lua_isnoneornil(L, index) ? ml_slice_make(NULL, 0) : ml_lua_check_bytes(L, index);
 }
@@ -53,7 +53,7 @@ int ml_lua_push_result(lua_State *L, enum ml_err err, struct ml_writer *out,
     return err ? ml_lua_push_error(L, err, diag) : 1;
 }
 
-static lua_Number number_field(lua_State *L, int index, const char *name)
+lua_Number ml_lua_number_field(lua_State *L, int index, const char *name)
 {
     lua_Number value;
 
@@ -64,14 +64,14 @@ static lua_Number number_field(lua_State *L, int index, const char *name)
 }
 
 /* A table of limits, or nothing: missing fields are 0 and mean the default. */
-static struct ml_engine_limits opt_limits(lua_State *L, int index)
+struct ml_engine_limits ml_lua_opt_limits(lua_State *L, int index)
 {
     struct ml_engine_limits limits = {0};
 
     if (lua_isnoneornil(L, index))
         return limits;
     luaL_checktype(L, index, LUA_TTABLE);
-#define FIELD(name, type) limits.name = (type)number_field(L, index, #name)
+#define FIELD(name, type) limits.name = (type)ml_lua_number_field(L, index, #name)
     FIELD(update_bytes, size_t);
     FIELD(doc_bytes, size_t);
     FIELD(pending_bytes, size_t);
@@ -85,13 +85,13 @@ static struct ml_engine_limits opt_limits(lua_State *L, int index)
     return limits;
 }
 
-static void set_number(lua_State *L, const char *name, uint64_t value)
+void ml_lua_set_number(lua_State *L, const char *name, uint64_t value)
 {
     lua_pushnumber(L, (lua_Number)value);
     lua_setfield(L, -2, name);
 }
 
-static void set_bytes(lua_State *L, const char *name, struct ml_slice bytes)
+void ml_lua_set_bytes(lua_State *L, const char *name, struct ml_slice bytes)
 {
     if (!bytes.ptr)
         return;
@@ -104,7 +104,7 @@ static void set_bytes(lua_State *L, const char *name, struct ml_slice bytes)
 /* engine.merge({update, …} [, limits]) -> update | nil, kind, text, offset */
 static int engine_merge(lua_State *L)
 {
-    struct ml_engine_limits limits = opt_limits(L, 2);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 2);
     struct ml_diag diag = {0};
     struct ml_arena scratch;
     struct ml_slice *list;
@@ -133,7 +133,7 @@ static int engine_merge(lua_State *L)
 static int engine_diff(lua_State *L)
 {
     struct ml_slice update = ml_lua_check_bytes(L, 1), state_vector = ml_lua_check_bytes(L, 2);
-    struct ml_engine_limits limits = opt_limits(L, 3);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 3);
     struct ml_diag diag = {0};
     struct ml_arena scratch;
     struct ml_writer out;
@@ -150,7 +150,7 @@ static int engine_diff(lua_State *L)
 static int engine_sv(lua_State *L)
 {
     struct ml_slice update = ml_lua_check_bytes(L, 1);
-    struct ml_engine_limits limits = opt_limits(L, 2);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
@@ -164,7 +164,7 @@ static int engine_convert(lua_State *L)
     static const char *const formats[] = {"v1", "v2", NULL};
     struct ml_slice update = ml_lua_check_bytes(L, 1);
     int from = luaL_checkoption(L, 2, NULL, formats);
-    struct ml_engine_limits limits = opt_limits(L, 3);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 3);
     struct ml_diag diag = {0};
     struct ml_arena scratch;
     struct ml_writer out;
@@ -182,7 +182,7 @@ static int engine_convert(lua_State *L)
 static int engine_state_v2(lua_State *L)
 {
     struct ml_slice state = ml_lua_check_bytes(L, 1);
-    struct ml_engine_limits limits = opt_limits(L, 2);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
@@ -195,7 +195,7 @@ static int engine_show(lua_State *L)
 {
     struct ml_slice update = ml_lua_check_bytes(L, 1);
     bool json = lua_toboolean(L, 2);
-    struct ml_engine_limits limits = opt_limits(L, 3);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 3);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
@@ -227,7 +227,7 @@ static int engine_split(lua_State *L)
 {
     struct ml_slice update = ml_lua_check_bytes(L, 1);
     lua_Number part_bytes = luaL_checknumber(L, 2);
-    struct ml_engine_limits limits = opt_limits(L, 3);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 3);
     struct parts parts = {.cap = update.len + 1};
     struct ml_diag diag = {0};
     struct ml_arena scratch;
@@ -284,31 +284,31 @@ static void push_edit(lua_State *L, const struct ml_edit *edit)
     lua_newtable(L);
     lua_pushstring(L, edit_kinds[edit->kind]);
     lua_setfield(L, -2, "kind");
-    set_number(L, "client", edit->client);
-    set_number(L, "clock", edit->clock);
-    set_number(L, "len", edit->len);
-    set_bytes(L, "root", edit->root);
-    set_bytes(L, "key", edit->key);
-    set_bytes(L, "content", edit->content);
+    ml_lua_set_number(L, "client", edit->client);
+    ml_lua_set_number(L, "clock", edit->clock);
+    ml_lua_set_number(L, "len", edit->len);
+    ml_lua_set_bytes(L, "root", edit->root);
+    ml_lua_set_bytes(L, "key", edit->key);
+    ml_lua_set_bytes(L, "content", edit->content);
 }
 
 static void push_facts(lua_State *L, const struct ml_update_facts *facts)
 {
     lua_newtable(L);
-    set_number(L, "bytes", facts->bytes);
-    set_number(L, "structs", facts->structs);
-    set_number(L, "inserted_units", facts->inserted_units);
-    set_number(L, "inserted_bytes", facts->inserted_bytes);
-    set_number(L, "deleted_units", facts->deleted_units);
-    set_number(L, "keys", facts->keys);
-    set_number(L, "clients", facts->clients);
+    ml_lua_set_number(L, "bytes", facts->bytes);
+    ml_lua_set_number(L, "structs", facts->structs);
+    ml_lua_set_number(L, "inserted_units", facts->inserted_units);
+    ml_lua_set_number(L, "inserted_bytes", facts->inserted_bytes);
+    ml_lua_set_number(L, "deleted_units", facts->deleted_units);
+    ml_lua_set_number(L, "keys", facts->keys);
+    ml_lua_set_number(L, "clients", facts->clients);
 }
 
 /* engine.edits(update [, limits]) -> {edit, …}, facts | nil, kind, text, offset */
 static int engine_edits(lua_State *L)
 {
     struct ml_slice bytes = ml_lua_check_bytes(L, 1);
-    struct ml_engine_limits limits = opt_limits(L, 2);
+    struct ml_engine_limits limits = ml_lua_opt_limits(L, 2);
     const struct ml_update *update;
     struct ml_edit_cursor cursor = {0};
     struct ml_diag diag = {0};
@@ -353,11 +353,11 @@ static int engine_new(lua_State *L)
 
     if (!lua_isnoneornil(L, 1)) {
         luaL_checktype(L, 1, LUA_TTABLE);
-        options.client = (ml_client_id)number_field(L, 1, "client");
+        options.client = (ml_client_id)ml_lua_number_field(L, 1, "client");
         lua_getfield(L, 1, "gc");
         options.keep_deleted = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
         lua_getfield(L, 1, "limits");
-        limits = opt_limits(L, lua_gettop(L));
+        limits = ml_lua_opt_limits(L, lua_gettop(L));
         lua_pop(L, 2);
     }
     handle = lua_newuserdata(L, sizeof *handle);
@@ -376,6 +376,7 @@ static int doc_close(lua_State *L)
 {
     struct ml_lua_doc *handle = luaL_checkudata(L, 1, DOC);
 
+    ml_lua_close_history(handle);
     ml_doc_free(handle->doc);
     handle->doc = NULL;
     return 0;
@@ -391,8 +392,8 @@ void ml_lua_push_change(lua_State *L, const struct ml_change *change)
     lua_setfield(L, -2, "was_pending");
     lua_pushboolean(L, change->undone);
     lua_setfield(L, -2, "undone");
-    set_number(L, "inserted_units", change->inserted_units);
-    set_number(L, "deleted_units", change->deleted_units);
+    ml_lua_set_number(L, "inserted_units", change->inserted_units);
+    ml_lua_set_number(L, "deleted_units", change->deleted_units);
 }
 
 /* doc:apply(update [, undo_all]) -> emitted, change | nil, kind, text, offset */
@@ -440,7 +441,7 @@ static int doc_contains(lua_State *L)
 static int doc_state(lua_State *L)
 {
     struct ml_lua_doc *handle = ml_lua_check_doc(L);
-    struct ml_slice state_vector = opt_bytes(L, 2);
+    struct ml_slice state_vector = ml_lua_opt_bytes(L, 2);
     struct ml_diag diag = {0};
     struct ml_writer out;
 
@@ -518,7 +519,7 @@ static int doc_stats(lua_State *L)
 
     ml_doc_stats(handle->doc, &stats);
     lua_newtable(L);
-#define FIELD(name) set_number(L, #name, stats.name)
+#define FIELD(name) ml_lua_set_number(L, #name, stats.name)
     FIELD(runs);
     FIELD(deleted_runs);
     FIELD(clients);
@@ -558,11 +559,12 @@ int luaopen_moonloom_engine(lua_State *L)
     luaL_newmetatable(L, DOC);
     luaL_register(L, NULL, methods);
     luaL_register(L, NULL, ml_lua_write_methods);
+    luaL_register(L, NULL, ml_lua_history_methods);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     luaL_register(L, NULL, ml_lua_write_functions);
+    luaL_register(L, NULL, ml_lua_history_functions);
     return 1;
 }

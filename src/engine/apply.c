@@ -462,7 +462,7 @@ static enum ml_err apply(const struct call *call)
     ML_ASSERT(!call->doc->is_writing);
     if (call->doc->broken)
         return ML_ELIMIT;
-    if (call->refused)
+    if (call->refused || call->doc->watches)
         return apply_general(call);
     if (u->shape == ML_SHAPE_TYPED) {
         struct ml_client *c = find_append(call->doc, &u->typed);

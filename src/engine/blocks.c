@@ -497,7 +497,7 @@ bool ml_runs_match(const struct ml_item *a, const struct ml_item *b, uint32_t b_
 {
     unsigned kind = ml_item_kind(a);
 
-    if (a->cl != b->cl) /* same author, kind, deleted, keyed */
+    if (a->cl != b->cl || (a->cl & ML_ITEM_REDONE)) /* same author, kind, deleted, keyed, kept */
         return false;
     if (kind == ML_WIRE_GC)
         return true;

@@ -37,6 +37,26 @@ static bool is_known(const struct ml_doc *doc, const struct ml_item *i, uint32_t
     return slot != ml_item_slot(i) || clock < i->clock;
 }
 
+/* Is the type around a kept item kept, too? */
+static bool is_held(const struct ml_doc *doc, const struct ml_item *i)
+{
+    uint32_t holder = ml_branch_at(doc, i->parent)->item;
+
+    return holder == NIL || (ml_item_at(doc, holder)->cl & ML_ITEM_KEPT);
+}
+
+/* Marked exactly if there is a copy of it, as long as it is, of a client that has come so far. */
+static bool is_marked_redone(const struct ml_doc *doc, const struct ml_item *i)
+{
+    struct ml_run to;
+    bool copied = ml_redone_find(doc, ml_item_slot(i), i->clock, &to);
+
+    if (!(i->cl & ML_ITEM_REDONE))
+        return !copied;
+    return copied && ml_item_is_deleted(i) && to.end - to.clock >= i->len &&
+           to.slot < doc->client_count && to.end <= doc->clients[to.slot].next;
+}
+
 static enum ml_err check_run(struct check *k, const struct ml_item *i)
 {
     const struct ml_doc *doc = k->doc;
@@ -55,9 +75,13 @@ static enum ml_err check_run(struct check *k, const struct ml_item *i)
             i);
     REQUIRE(ml_item_kind(i) != ML_WIRE_DELETED || ml_item_is_deleted(i), "[B9] Deleted but alive",
             i);
-    REQUIRE(doc->keep_deleted || !ml_item_is_deleted(i) || ml_item_kind(i) == ML_WIRE_DELETED,
+    REQUIRE(doc->keep_deleted || !ml_item_is_deleted(i) || ml_item_kind(i) == ML_WIRE_DELETED ||
+                (i->cl & ML_ITEM_KEPT),
             "[B9] deleted content is still there", i);
     REQUIRE(i->parent < doc->branches.used, "[B3] no parent", i);
+    REQUIRE(!(i->cl & ML_ITEM_KEPT) || (doc->histories && is_held(doc, i)),
+            "[H1] kept, but not its type", i);
+    REQUIRE(is_marked_redone(doc, i), "[H2] a copy is not where it should be", i);
     if (ml_item_kind(i) == ML_WIRE_TYPE)
         REQUIRE(ml_item_at(doc, ml_branch_at(doc, i->off)->item) == i,
                 "[B6] a type that is not its own", i);

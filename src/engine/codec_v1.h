@@ -105,11 +105,6 @@ ML_ALWAYS_INLINE bool ml_wire_varuint(struct ml_reader *r, uint64_t *out)
     return ml_wire_varuint_word(r, out);
 }
 
-struct ml_id {
-    ml_client_id client;
-    uint64_t clock;
-};
-
 enum ml_wire_parent { ML_PARENT_NONE, ML_PARENT_ROOT, ML_PARENT_ID };
 
 /** One struct. All slices borrow from the bytes that were read. */

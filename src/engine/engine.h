@@ -21,6 +21,12 @@
 /** Yjs client ids reach 2^53-1. */
 typedef uint64_t ml_client_id;
 
+/** One unit of content: who wrote it, and its place in all that this client wrote. */
+struct ml_id {
+    ml_client_id client;
+    uint64_t clock;
+};
+
 /** Ceilings. A zero field means the default beside it. One struct is shared by many documents. */
 struct ml_engine_limits {
     size_t update_bytes;      /* 64 MiB: one encoded update or state (sockets use less) */
@@ -431,5 +437,166 @@ enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_ar
 /** JSON text as one encoded Any, for values and operations. ML_EFORMAT, ML_ELIMIT (depth) */
 enum ml_err ml_any_from_json(struct ml_slice json, const struct ml_engine_limits *limits,
                              struct ml_writer *out) ML_MUST_CHECK;
+
+/* ---- Versions ------------------------------------------------------------------------------- */
+
+/**
+ * A snapshot is a moment of a document in a few bytes: what was there by then (a state vector) and
+ * what of it was deleted. It holds no content: reading it takes a document that still has what was
+ * deleted since, so one that keeps deleted content (options.keep_deleted). Without that, going back
+ * needs the bytes of the old state: ml_doc_revert.
+ */
+struct ml_snapshot;
+
+/** The moment that is now. Byte-equal to Yjs' encodeSnapshot and encodeSnapshotV2. */
+enum ml_err ml_doc_snapshot(struct ml_doc *doc, enum ml_update_format format,
+                            struct ml_writer *out) ML_MUST_CHECK;
+
+/**
+ * Check bytes from outside and make them a snapshot. The two formats do not tell themselves apart.
+ * Nothing is allocated by a declared count; what follows the end is refused.
+ * @retval ML_EFORMAT, ML_ELIMIT
+ */
+enum ml_err ml_snapshot_decode(struct ml_arena *arena, struct ml_slice bytes,
+                               enum ml_update_format format, const struct ml_engine_limits *limits,
+                               struct ml_diag *diag,
+                               const struct ml_snapshot **snapshot_out) ML_MUST_CHECK;
+void ml_snapshot_encode(const struct ml_snapshot *snapshot, enum ml_update_format format,
+                        struct ml_writer *out);
+/** Was everything in the update there by then, and everything it deletes deleted? */
+bool ml_snapshot_contains(const struct ml_snapshot *snapshot, const struct ml_update *update);
+
+/**
+ * V1 update that makes an empty document what this one was at the snapshot.
+ * @retval ML_ENOTFOUND  it has never been there, or its content has been collected
+ * Cost: linear in the runs of the document.
+ */
+enum ml_err ml_doc_restore(const struct ml_doc *doc, const struct ml_snapshot *snapshot,
+                           struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+/** A root at the snapshot, as ml_doc_read. Errors and cost as ml_doc_restore, and its memory. */
+enum ml_err ml_doc_read_at(const struct ml_doc *doc, const struct ml_snapshot *snapshot,
+                           struct ml_slice root, enum ml_view view, struct ml_writer *out,
+                           struct ml_diag *diag) ML_MUST_CHECK;
+/**
+ * What became of a text between two snapshots: a delta, as JSON, of everything that was to be seen
+ * at either, where what is gone has the attribute ychange {"type":"removed"} and what is new
+ * {"type":"added"}; formats as in `to`.
+ * @retval ML_ENOTFOUND  content of one of them has been collected
+ */
+enum ml_err ml_doc_read_changes(const struct ml_doc *doc, const struct ml_snapshot *from,
+                                const struct ml_snapshot *to, struct ml_slice root,
+                                struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/**
+ * V1 update that brings back the view of an old state, however long ago and whatever was collected
+ * since: apply it and send it on like any client's.
+ *
+ * @param old_state  V1 state of that time, from outside
+ * @param client     writes the update: an id that nobody has used
+ * @retval ML_ECONFLICT  the client has written in this document already
+ * Cost: loading the old state, and what has changed since; its memory.
+ */
+enum ml_err ml_doc_revert(struct ml_doc *doc, struct ml_slice old_state, ml_client_id client,
+                          struct ml_writer *out, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* ---- Positions ------------------------------------------------------------------------------ */
+
+/** A shared type by what it is for good: a root by its name, or what the unit `holder` holds. */
+struct ml_place {
+    struct ml_slice root; /* .ptr NULL: not a root */
+    struct ml_id holder;
+};
+
+/** One step from a type to a type in it. */
+struct ml_path_step {
+    struct ml_slice key; /* .ptr NULL: it stands in the list, at `index` */
+    uint32_t index;
+};
+
+/** From a root down. `root` of the place borrows from here. @retval ML_ENOTFOUND  no type there */
+enum ml_err ml_doc_find(const struct ml_doc *doc, struct ml_slice root,
+                        const struct ml_path_step *steps, size_t count,
+                        struct ml_place *out) ML_MUST_CHECK;
+
+/** A position that stays put while others edit: beside a unit, or at the start or end of a type. */
+struct ml_relpos {
+    bool has_unit, has_type; /* one at least */
+    struct ml_id unit;       /* beside this one */
+    struct ml_place type; /* the root borrows from the bytes, arena or document that it came from */
+    int64_t assoc; /* >= 0: before the unit, or at the end; < 0: behind it, or at the start */
+};
+
+/**
+ * A position in a type's list, as Yjs' createRelativePositionFromTypeIndex; an index beyond the end
+ * is the end. @retval ML_ENOTFOUND  there is no such type, or it is deleted
+ * Cost: linear in the runs before it.
+ */
+enum ml_err ml_relpos_make(const struct ml_doc *doc, const struct ml_place *type, uint32_t index,
+                           int64_t assoc, struct ml_relpos *out) ML_MUST_CHECK;
+/**
+ * Where it is now. A unit that undo has put back is looked for where it stands now.
+ *
+ * @param type_out  the type in whose list the index counts; may be NULL
+ * @retval ML_ENOTFOUND  not there yet, or collected
+ */
+enum ml_err ml_relpos_resolve(const struct ml_doc *doc, const struct ml_relpos *position,
+                              uint32_t *index_out, struct ml_place *type_out) ML_MUST_CHECK;
+
+/** Bytes as Yjs writes them; anything else, or more, is refused. `root` borrows from `bytes`. */
+enum ml_err ml_relpos_decode(struct ml_slice bytes, struct ml_relpos *out,
+                             struct ml_diag *diag) ML_MUST_CHECK;
+void ml_relpos_encode(const struct ml_relpos *position, struct ml_writer *out);
+/** {"type":{"client":,"clock":},"tname":,"item":{…},"assoc":}; members that are null may be
+ * missing. Unknown members are passed over. */
+enum ml_err ml_relpos_from_json(struct ml_arena *arena, struct ml_slice json, struct ml_relpos *out,
+                                struct ml_diag *diag) ML_MUST_CHECK;
+void ml_relpos_to_json(const struct ml_relpos *position, struct ml_writer *out);
+
+/* ---- Undo ----------------------------------------------------------------------------------- */
+
+/**
+ * The steps of some authors in some roots of one document, and going back and forth through them.
+ * Others' edits are left alone. Needs a client id: what comes back is written by it.
+ *
+ * A document with a history takes no short cuts for typing and deleting, and keeps the content of
+ * what can come back. Several histories of one document are fine; each is freed before it.
+ */
+struct ml_history;
+
+struct ml_history_options {
+    const struct ml_slice *roots; /* borrowed for the call; none: everything, later roots too */
+    size_t root_count;
+    const uint64_t *origins; /* borrowed for the call: whose transactions are steps; 0 is nobody */
+    size_t origin_count;
+    uint64_t join_ms;    /* a transaction that soon after the last one is the same step; Yjs: 500 */
+    uint32_t steps_max;  /* 100; beyond, the oldest go */
+    uint32_t ranges_max; /* 100 000 ranges of ids in all steps; beyond, the oldest go */
+};
+
+/** NULL: out of memory. */
+struct ml_history *ml_history_new(struct ml_doc *doc,
+                                  const struct ml_history_options *options) ML_MUST_CHECK;
+void ml_history_free(struct ml_history *history);
+
+/** Whose the transactions (applies, commits) are from now on, and the time. 0: nobody's. */
+void ml_doc_set_origin(struct ml_doc *doc, uint64_t origin, uint64_t now_ms);
+
+/**
+ * Undo the newest step that still has something to undo; the change is recorded and sent like any
+ * other. Same ids, same bytes as Yjs' UndoManager.
+ *
+ * @retval ML_ENOTFOUND  nothing to undo; *change_out is not set, or has no bytes
+ * @retval ML_ELIMIT     over a ceiling: the document is unchanged; out of memory: it is broken
+ */
+enum ml_err ml_history_undo(struct ml_history *history, struct ml_arena *scratch,
+                            const struct ml_change **change_out) ML_MUST_CHECK;
+/** Undo the last undo. Steps to redo are forgotten when a tracked author goes on. */
+enum ml_err ml_history_redo(struct ml_history *history, struct ml_arena *scratch,
+                            const struct ml_change **change_out) ML_MUST_CHECK;
+/** The next transaction begins a step, however soon. */
+void ml_history_stop_joining(struct ml_history *history);
+/** Forget all steps. */
+void ml_history_clear(struct ml_history *history);
+void ml_history_counts(const struct ml_history *history, uint32_t *undo_out, uint32_t *redo_out);
 
 #endif

@@ -63,12 +63,13 @@ static bool collect_branch(struct ml_doc *doc, uint32_t branch)
     return true;
 }
 
-static bool collect_item(struct ml_doc *doc, uint32_t index)
+bool ml_item_collect(struct ml_doc *doc, uint32_t index)
 {
     struct ml_item *i = ml_item_at(doc, index);
     unsigned kind = ml_item_kind(i);
 
-    if (!ml_item_is_deleted(i) || kind == ML_WIRE_GC || kind == ML_WIRE_DELETED)
+    if (!ml_item_is_deleted(i) || kind == ML_WIRE_GC || kind == ML_WIRE_DELETED ||
+        (i->cl & ML_ITEM_KEPT))
         return true;
     if (kind == ML_WIRE_TYPE && !collect_branch(doc, i->off))
         return false;
@@ -89,7 +90,7 @@ bool ml_txn_collect(struct ml_doc *doc)
 
         for (; index != NIL && ml_item_at(doc, index)->clock < r->end;
              index = ml_run_walk_next(&walk))
-            if (!collect_item(doc, index))
+            if (!ml_item_collect(doc, index))
                 return false;
     }
     return true;

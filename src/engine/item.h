@@ -25,11 +25,14 @@
  * is reachable from one of them; [B5] an item that is not the entry of its key is deleted; [B6] the
  * items of a deleted type are deleted; a collected type has none; [B7] the length of a branch is
  * the number of its live countable units; [B8] origin and right origin name units that are there;
- * an own one lies before the item; [B9] with collection on, no deleted run holds content; [B10] the
+ * an own one lies before the item; [B9] with collection on, no deleted run holds content
+ * that is not kept; [B10] the
  * counters (runs, deleted runs, live bytes of pages, pending) are right; [B11] the delete set,
  * while it is known, is that of the runs; [P1] parked clients and their structs are sorted and do
  * not overlap; [P2] each parked client waits for a unit that is not there; [P3] no pending delete
- * names a unit that is there.
+ * names a unit that is there; [H1] what is kept is held by types that are kept, and is there only
+ * as long as there is a history; [H2] a run is marked redone exactly if a copy of its first unit is
+ * known; copies of all its units stand in a row, and are there.
  *
  * Failure: every ceiling is checked, and item slabs are reserved, before an update touches the
  * first link. Should the heap refuse a smaller thing in the middle, the document is `broken`: from
@@ -64,6 +67,8 @@ _Static_assert(sizeof(struct ml_item) == 52, "a million runs should take 52 MB")
 #define ML_ITEM_KIND       0x0f000000u
 #define ML_ITEM_DELETED    0x10000000u
 #define ML_ITEM_KEYED      0x20000000u
+#define ML_ITEM_KEPT       0x40000000u /* deleted, but undo needs its content: not collected */
+#define ML_ITEM_REDONE     0x80000000u /* undo made a copy: it stays a run of its own */
 
 static inline uint32_t ml_item_slot(const struct ml_item *i)
 {
@@ -267,6 +272,31 @@ struct ml_txn {
     bool dropped;       /* something did not fit into pending */
 };
 
+/* ---- Watching, undo
+ * ---------------------------------------------------------------------------------- */
+
+/**
+ * Somebody who looks at every transaction when it is complete but not tidied: what it deleted still
+ * has its content, runs are not joined. A document that is watched takes no short cuts.
+ */
+struct ml_watch {
+    struct ml_watch *next;
+    /** Nothing may be linked or deleted here. False: out of memory. */
+    bool (*look)(struct ml_watch *watch, struct ml_doc *doc);
+};
+
+/** Units that undo has copied, and where the copies are. */
+struct ml_redo_range {
+    uint32_t slot, clock, len;
+    uint32_t to_slot, to_clock;
+};
+
+/** [0, settled) and [settled, count) are sorted by slot and clock; no unit stands there twice. */
+struct ml_redo_table {
+    struct ml_redo_range *at; /* owned */
+    uint32_t count, cap, settled;
+};
+
 /* ---- Pending
  * ------------------------------------------------------------------------------------------ */
 
@@ -301,8 +331,12 @@ struct ml_doc {
     struct ml_engine_limits limits; /* resolved */
     ml_client_id own_client;
     bool keep_deleted;
-    bool broken; /* the heap refused in the middle of a change */
-    bool is_writing; /* between ml_doc_begin and its end */
+    bool broken;                 /* the heap refused in the middle of a change */
+    bool is_writing;             /* between ml_doc_begin and its end */
+    struct ml_watch *watches;    /* borrowed; NULL: nobody looks */
+    struct ml_redo_table redone; /* as long as there is a history */
+    uint32_t histories;
+    uint64_t origin, now_ms; /* whose the transactions are, and when; 0: nobody's */
 
     struct ml_slabs items, branches;
 
@@ -343,7 +377,7 @@ struct ml_doc {
     struct ml_pending pending;
     struct ml_writing *writing;     /* write.h; NULL: nothing was written yet */
     struct ml_positions *positions; /* position.h; NULL: nobody edits by index */
-    uint64_t version; /* counts changes */
+    uint64_t version;               /* counts changes */
     uint64_t memory_bytes;
     uint64_t fast_append, fast_delete, general;
 };
@@ -539,6 +573,10 @@ bool ml_delete_range(struct ml_doc *doc, const struct ml_wire_range *range,
 bool ml_txn_tidy(struct ml_doc *doc);
 /** Collect the deleted items of the transaction: content goes, children of types become GC. */
 bool ml_txn_collect(struct ml_doc *doc);
+/** Collect one item if it is deleted, is not kept and holds something. False: out of memory. */
+bool ml_item_collect(struct ml_doc *doc, uint32_t item);
+void ml_doc_watch(struct ml_doc *doc, struct ml_watch *watch);
+void ml_doc_unwatch(struct ml_doc *doc, struct ml_watch *watch);
 /** Give large scratch back; release: all of it. */
 void ml_txn_end(struct ml_doc *doc);
 void ml_txn_release(struct ml_doc *doc);
@@ -616,6 +654,36 @@ enum ml_err ml_branch_type(const struct ml_doc *doc, uint32_t branch, struct ml_
 
 /** Give back what writing keeps: its scratch memory, the index of positions. */
 void ml_writing_release(struct ml_doc *doc);
+
+/* ---- place.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** The branch of a place; NIL: not there, or collected. Deleted ones are found. */
+uint32_t ml_place_branch(const struct ml_doc *doc, const struct ml_place *place);
+struct ml_place ml_branch_place(const struct ml_doc *doc, uint32_t branch);
+bool ml_branch_is_deleted(const struct ml_doc *doc, uint32_t branch);
+/** The run of the newest copy of a unit, and which of its units that is; NIL: not there yet. */
+uint32_t ml_unit_find(const struct ml_doc *doc, const struct ml_id *id, uint32_t *unit_out);
+/** The item of the visible unit `*index` of a list, which becomes the unit in it. NIL: too short;
+ * then `*last_out` is the last item. */
+uint32_t ml_list_unit(const struct ml_doc *doc, uint32_t branch, uint32_t *index,
+                      uint32_t *last_out);
+
+/* ---- redone.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** Where the copy of a unit is, and of those after it so far as they stand in a row. */
+bool ml_redone_find(const struct ml_doc *doc, uint32_t slot, uint32_t clock, struct ml_run *to_out);
+/** The newest copy of `run`, or of its first units so far as they stand in a row; itself if none.
+ */
+struct ml_run ml_redone_follow(const struct ml_doc *doc, struct ml_run run);
+/** Note that the units of run `from` were copied to `to`, as many. False: out of memory. */
+bool ml_redone_add(struct ml_doc *doc, uint32_t from, uint32_t to);
+/** After a row of adds: look-ups are cheap again. */
+void ml_redone_settle(struct ml_doc *doc);
+void ml_redone_release(struct ml_doc *doc);
 
 /* ---- state.c
  * ----------------------------------------------------------------------------------------------------

@@ -254,10 +254,29 @@ bool ml_runs_hold(const struct ml_runs *runs, uint32_t slot, uint32_t clock)
     return lo < runs->count && runs->at[lo].slot == slot && runs->at[lo].clock <= clock;
 }
 
+void ml_doc_watch(struct ml_doc *doc, struct ml_watch *watch)
+{
+    watch->next = doc->watches;
+    doc->watches = watch;
+}
+
+void ml_doc_unwatch(struct ml_doc *doc, struct ml_watch *watch)
+{
+    struct ml_watch **at = &doc->watches;
+
+    while (*at && *at != watch)
+        at = &(*at)->next;
+    if (*at)
+        *at = watch->next;
+}
+
 bool ml_txn_tidy(struct ml_doc *doc)
 {
     struct ml_txn *t = &doc->txn;
 
+    for (struct ml_watch *w = doc->watches; w; w = w->next)
+        if (!w->look(w, doc))
+            return false;
     ml_runs_normalize(&t->deleted);
     if (!doc->keep_deleted && !ml_txn_collect(doc))
         return false;

@@ -59,6 +59,12 @@ enum ml_look ml_view_look(const struct ml_doc *doc, uint32_t branch);
 
 enum ml_err ml_view_text(struct ml_viewer *v, uint32_t branch) ML_MUST_CHECK;
 enum ml_err ml_view_delta(struct ml_viewer *v, uint32_t branch) ML_MUST_CHECK;
+struct ml_snapshot;
+/** Everything that was to be seen at either moment, with attribute ychange where that is only one
+ * of them. ML_ENOTFOUND: some of it was collected. */
+enum ml_err ml_view_delta_between(struct ml_viewer *v, uint32_t branch,
+                                  const struct ml_snapshot *from,
+                                  const struct ml_snapshot *to) ML_MUST_CHECK;
 /** A text with its formats as elements, as Yjs prints an XmlText. */
 enum ml_err ml_view_xml_text(struct ml_viewer *v, uint32_t branch) ML_MUST_CHECK;
 

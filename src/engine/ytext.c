@@ -17,7 +17,9 @@
 #include <stdlib.h>
 
 #include "base/hashmap.h"
+#include "base/utf8.h"
 #include "engine/any.h"
+#include "engine/snapshot.h"
 #include "engine/view.h"
 
 struct attr {
@@ -278,24 +280,134 @@ static enum ml_err add_delta_item(struct delta *d, const struct ml_item *item)
     }
 }
 
+static void begin_delta(struct delta *d, struct ml_viewer *v)
+{
+    *d = (struct delta){.v = v};
+    attrs_init(&d->attrs);
+    ml_writer_init(&d->tail, v->out->max);
+    ml_write_u8(v->out, '[');
+}
+
+static void end_delta(struct delta *d)
+{
+    close_string(d);
+    ml_write_u8(d->v->out, ']');
+    attrs_release(&d->attrs);
+    ml_writer_release(&d->tail);
+}
+
 enum ml_err ml_view_delta(struct ml_viewer *v, uint32_t branch)
 {
-    struct delta d = {.v = v};
+    struct delta d;
     enum ml_err err = ML_OK;
 
-    attrs_init(&d.attrs);
-    ml_writer_init(&d.tail, v->out->max);
-    ml_write_u8(v->out, '[');
+    begin_delta(&d, v);
     ML_VIEW_EACH(v->doc, branch, index)
     {
         err = add_delta_item(&d, ml_item_at(v->doc, index));
         if (err || v->out->err)
             break;
     }
-    close_string(&d);
-    ml_write_u8(v->out, ']');
-    attrs_release(&d.attrs);
-    ml_writer_release(&d.tail);
+    end_delta(&d);
+    return err ? err : v->out->err;
+}
+
+/* ---- Delta between two moments --------------------------------------------------------------- */
+
+/* When something was to be seen, and what the attribute ychange says about it. */
+enum seen { SEEN_NEVER, SEEN_BEFORE, SEEN_AFTER, SEEN_ALWAYS };
+
+/* As the content of a format item. */
+static struct ml_slice ychange_of(enum seen seen)
+{
+    switch (seen) {
+    case SEEN_BEFORE:
+        return ML_SLICE("\x07"
+                        "ychange"
+                        "\x12"
+                        "{\"type\":\"removed\"}");
+    case SEEN_AFTER:
+        return ML_SLICE("\x07"
+                        "ychange"
+                        "\x10"
+                        "{\"type\":\"added\"}");
+    default:
+        return ML_SLICE("\x07"
+                        "ychange"
+                        "\x04"
+                        "null");
+    }
+}
+
+/* The units [from, to) of a text; half of a pair shows as U+FFFD. */
+static enum ml_err add_units(struct delta *d, struct ml_slice text, uint32_t from, uint32_t to)
+{
+    bool in_first, in_last;
+    size_t begin = ml_utf8_offset(text, from, &in_first), end = ml_utf8_offset(text, to, &in_last);
+    enum ml_err err = ML_OK;
+
+    if (in_first) {
+        err = add_string(d, ML_SLICE("\xef\xbf\xbd"));
+        begin += 4;
+    }
+    if (!err && end > begin)
+        err = add_string(d, ml_slice_make(text.ptr + begin, end - begin));
+    if (!err && in_last)
+        err = add_string(d, ML_SLICE("\xef\xbf\xbd"));
+    return err;
+}
+
+/* Units of one item that were to be seen at the same moments. */
+static enum ml_err add_seen(struct delta *d, const struct ml_item *item, uint32_t from, uint32_t to,
+                            enum seen seen)
+{
+    unsigned kind = ml_item_kind(item);
+    enum ml_err err;
+
+    if (kind == ML_WIRE_DELETED)
+        return ML_ENOTFOUND;
+    if (kind == ML_WIRE_FORMAT)
+        return seen == SEEN_BEFORE ? ML_OK : add_delta_item(d, item);
+    if (kind != ML_WIRE_STRING && kind != ML_WIRE_EMBED && kind != ML_WIRE_TYPE)
+        return ML_OK;
+    err = attrs_set(&d->attrs, ychange_of(seen));
+    if (err)
+        return err;
+    return kind == ML_WIRE_STRING ? add_units(d, ml_item_content(d->v->doc, item), from, to)
+                                  : add_value(d, item);
+}
+
+static enum ml_err add_item_between(struct delta *d, const struct ml_item *item,
+                                    const struct ml_snapshot *from, const struct ml_snapshot *to)
+{
+    ml_client_id client = d->v->doc->clients[ml_item_slot(item)].id;
+    uint64_t clock = item->clock, end = ml_item_end(item), until, until_to;
+    enum ml_err err = ML_OK;
+
+    for (; clock < end && !err; clock = until) {
+        unsigned seen = ml_snapshot_shows(from, client, clock, &until) ? SEEN_BEFORE : SEEN_NEVER;
+
+        seen |= ml_snapshot_shows(to, client, clock, &until_to) ? SEEN_AFTER : SEEN_NEVER;
+        until = until < until_to ? until : until_to;
+        until = until < end ? until : end;
+        if (seen != SEEN_NEVER)
+            err = add_seen(d, item, (uint32_t)clock - item->clock, (uint32_t)until - item->clock,
+                           (enum seen)seen);
+    }
+    return err;
+}
+
+enum ml_err ml_view_delta_between(struct ml_viewer *v, uint32_t branch,
+                                  const struct ml_snapshot *from, const struct ml_snapshot *to)
+{
+    struct delta d;
+    enum ml_err err = ML_OK;
+
+    begin_delta(&d, v);
+    for (uint32_t i = ml_branch_at(v->doc, branch)->start; i != NIL && !err;
+         i = ml_item_at(v->doc, i)->right)
+        err = v->out->err ? v->out->err : add_item_between(&d, ml_item_at(v->doc, i), from, to);
+    end_delta(&d);
     return err ? err : v->out->err;
 }
 
