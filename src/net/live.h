@@ -56,7 +56,8 @@ struct ml_net {
 
     struct ml_hashmap addresses; /* ip → ml_address */
     struct ml_ws_pool message_pool;
-    size_t held_bytes, sync_bytes;
+    struct ml_frame_pool sync_pool;
+    size_t held_bytes;
 
     int listen_fd, reserve_fd; /* -1: none */
     double accepts;            /* that may still be made now */

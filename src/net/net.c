@@ -84,6 +84,7 @@ static void net_free(struct ml_net *net)
     ml_arena_release(&net->scratch);
     ml_blob_unref(net->ping);
     ml_blob_unref(net->keepalive);
+    ml_frame_pool_release(&net->sync_pool);
     free(net->join_buffer);
     free(net);
 }
@@ -200,6 +201,7 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     net->listen_fd = net->reserve_fd = -1;
     net->is_ready = true;
     net->message_pool.max_bytes = net->env.limits.message_pool_bytes;
+    ml_frame_pool_init(&net->sync_pool, net->env.limits.sync_pool_bytes);
     ml_list_init(&net->https);
     ml_list_init(&net->sessions);
     ml_list_init(&net->dirty);

@@ -32,8 +32,9 @@ struct ml_net_limits {
     size_t reply_bytes;   /* 64 MiB: a Step2 of somebody who may write */
     size_t
         message_pool_bytes;   /* 256 MiB: what all messages in the making have over message_bytes */
-    size_t sync_pool_bytes;   /* 512 MiB: answers to Step1 that wait in all outboxes */
-    size_t outbox_soft_bytes; /* 1 MiB: presence is dropped */
+    size_t sync_pool_bytes;   /* 512 MiB: answers to Step1 that wait in all outboxes; one that many
+                                 wait for counts once */
+    size_t outbox_soft_bytes; /* 1 MiB: presence is dropped, updates are merged */
     size_t outbox_hard_bytes; /* 4 MiB: 1013 */
     uint32_t outbox_ms;       /* 30 000: a socket that takes nothing for so long: 1013 */
     uint32_t sessions;        /* from the descriptor limit */
@@ -88,7 +89,7 @@ void ml_net_set_ready(struct ml_net *net, bool ready);
 struct ml_net_stats {
     uint64_t accepted, refused, requests; /* connections taken, turned away; HTTP requests */
     uint64_t sessions, messages_in, frames_out, writes, bytes_out;
-    uint64_t presence_dropped, closed_slow;
+    uint64_t presence_dropped, updates_merged, closed_slow;
 };
 void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out);
 

@@ -8,11 +8,12 @@
  *   [ . ][ update ][ - ][ presence 7 ][ sync ][ . ]      a ring; "-": presence dropped in its place
  *
  * Invariants:
- *  [O1] `bytes` is the cost of all places but those of ML_SEND_SYNC, `sync_bytes` theirs;
+ *  [O1] `bytes` is the cost of all places but those of ML_SEND_SYNC, which count in the pool;
  *  [O2] `bytes`, less a large frame at the front, stayed below hard_bytes before the last push: one
  *       update that is larger than the ceiling still gets through, and what comes while it leaves;
  *  [O3] of presence about one client at most one frame waits (among the last LOOK_BACK places);
- *  [O4] updates and sync frames leave in the order in which they came.
+ *  [O4] updates and sync frames leave in the order in which they came, merged ones in the place of
+ *       their first.
  */
 #include "net/outbox.h"
 
@@ -23,6 +24,80 @@
 #define CAP_FIRST  8
 #define LOOK_BACK  64 /* places searched for older presence of the same client */
 #define PLACE_COST (sizeof(struct ml_outbox_item) + 32)
+/* Smaller frames that go past the ceilings (a ping, a close) are not worth an entry in the pool. */
+#define POOLED_BYTES 4096
+/* Updates become frames of at most so much, and at most so many of them in one go. */
+#define MERGED_BYTES (512u << 10)
+#define MERGED_COUNT 4096
+#define SCRATCH_MAX  (64u << 20)
+
+/* ---- The pool ---------------------------------------------------------------------------------
+ */
+
+struct pooled {
+    struct ml_blob *frame; /* its address is the key */
+    size_t count;
+};
+
+static struct ml_slice key_of(struct ml_blob *const *frame)
+{
+    return ml_slice_make((const uint8_t *)frame, sizeof *frame);
+}
+
+void ml_frame_pool_init(struct ml_frame_pool *pool, size_t max_bytes)
+{
+    *pool = (struct ml_frame_pool){.max_bytes = max_bytes};
+    ml_hashmap_init(&pool->frames);
+}
+
+void ml_frame_pool_release(struct ml_frame_pool *pool)
+{
+    ML_ASSERT(pool->bytes == 0);
+    ml_hashmap_release(&pool->frames);
+}
+
+static bool pool_take(struct ml_frame_pool *pool, struct ml_blob *frame)
+{
+    struct pooled *pooled;
+
+    if (frame->len < POOLED_BYTES)
+        return true;
+    pooled = ml_hashmap_get(&pool->frames, key_of(&frame));
+    if (pooled) {
+        pooled->count++;
+        return true;
+    }
+    if (frame->len > pool->max_bytes || pool->bytes > pool->max_bytes - frame->len)
+        return false;
+    pooled = malloc(sizeof *pooled);
+    if (!pooled)
+        return false;
+    *pooled = (struct pooled){.frame = frame, .count = 1};
+    if (!ml_hashmap_put(&pool->frames, key_of(&pooled->frame), pooled)) {
+        free(pooled);
+        return false;
+    }
+    pool->bytes += frame->len;
+    return true;
+}
+
+static void pool_give(struct ml_frame_pool *pool, struct ml_blob *frame)
+{
+    struct pooled *pooled;
+
+    if (frame->len < POOLED_BYTES)
+        return;
+    pooled = ml_hashmap_get(&pool->frames, key_of(&frame));
+    ML_ASSERT(pooled);
+    if (--pooled->count)
+        return;
+    (void)ml_hashmap_remove(&pool->frames, key_of(&frame));
+    pool->bytes -= frame->len;
+    free(pooled);
+}
+
+/* ---- The outbox -------------------------------------------------------------------------------
+ */
 
 static size_t cost_of(const struct ml_blob *blob)
 {
@@ -135,19 +210,109 @@ static bool make_place(struct ml_outbox *outbox)
     return true;
 }
 
-void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, size_t soft_bytes,
-                    size_t hard_bytes)
+/* ---- Merging ----------------------------------------------------------------------------------
+ */
+
+/* Updates of one document that wait one after the other (presence between them does not matter). */
+struct merging {
+    struct ml_slice prefix; /* the same in all of them; borrows from the first frame */
+    struct ml_slice *updates;
+    size_t *places;
+    size_t count, bytes;
+};
+
+static void merge_run(struct ml_outbox *outbox, struct merging *m, struct ml_arena *scratch)
 {
-    *outbox =
-        (struct ml_outbox){.dialect = dialect, .soft_bytes = soft_bytes, .hard_bytes = hard_bytes};
+    struct ml_blob *frame = NULL;
+    struct ml_writer merged;
+
+    ml_writer_init(&merged, m->bytes * 2);
+    if (m->count > 1 && !ml_updates_merge(m->updates, m->count, NULL, scratch, &merged, NULL) &&
+        !merged.err)
+        frame = ml_frame_put_update(m->prefix, ml_writer_slice(&merged));
+    ml_writer_release(&merged);
+    ml_arena_reset(scratch);
+    for (size_t i = 0; frame && i < m->count; i++) {
+        struct ml_outbox_item *item = item_at(outbox, m->places[i]);
+
+        outbox->bytes -= cost_of(item->blob);
+        ml_blob_unref(item->blob);
+        item->blob = i ? NULL : frame;
+    }
+    if (frame) {
+        outbox->bytes += cost_of(frame);
+        outbox->merged += m->count - 1;
+    }
+    m->count = m->bytes = 0;
+}
+
+static void merge_updates(struct ml_outbox *outbox)
+{
+    struct merging m = {.updates = malloc(MERGED_COUNT * sizeof *m.updates),
+                        .places = malloc(MERGED_COUNT * sizeof *m.places)};
+    struct ml_arena scratch;
+
+    ml_arena_init(&scratch, SCRATCH_MAX);
+    for (size_t i = 0; m.updates && m.places && i < outbox->count; i++) {
+        struct ml_outbox_item *item = item_at(outbox, i);
+        struct ml_slice prefix, update;
+
+        if (!item->blob || item->as == ML_SEND_PRESENCE)
+            continue;
+        if (item->as != ML_SEND_UPDATE ||
+            !ml_frame_take_update(outbox->dialect, item->blob, &prefix, &update)) {
+            merge_run(outbox, &m, &scratch);
+            continue;
+        }
+        if (m.count && (m.count == MERGED_COUNT || m.bytes + update.len > MERGED_BYTES ||
+                        !ml_slice_equal(m.prefix, prefix)))
+            merge_run(outbox, &m, &scratch);
+        if (!m.count)
+            m.prefix = prefix;
+        m.places[m.count] = i;
+        m.updates[m.count++] = update;
+        m.bytes += update.len;
+    }
+    if (m.updates && m.places)
+        merge_run(outbox, &m, &scratch);
+    ml_arena_release(&scratch);
+    free(m.updates);
+    free(m.places);
+    /* What cannot be made smaller is not tried at every frame. */
+    outbox->merge_bytes = outbox->bytes + outbox->soft_bytes / 2;
+}
+
+/* ---- What the session calls -------------------------------------------------------------------
+ */
+
+void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, struct ml_frame_pool *pool,
+                    size_t soft_bytes, size_t hard_bytes)
+{
+    *outbox = (struct ml_outbox){.dialect = dialect,
+                                 .pool = pool,
+                                 .soft_bytes = soft_bytes,
+                                 .hard_bytes = hard_bytes,
+                                 .merge_bytes = soft_bytes};
+}
+
+static void let_go(struct ml_outbox *outbox, struct ml_outbox_item *item)
+{
+    if (!item->blob)
+        return;
+    if (item->as == ML_SEND_SYNC)
+        pool_give(outbox->pool, item->blob);
+    else
+        outbox->bytes -= cost_of(item->blob);
+    outbox->presence -= item->as == ML_SEND_PRESENCE;
+    ml_blob_unref(item->blob);
 }
 
 void ml_outbox_release(struct ml_outbox *outbox)
 {
     for (size_t i = 0; i < outbox->count; i++)
-        ml_blob_unref(item_at(outbox, i)->blob);
+        let_go(outbox, item_at(outbox, i));
     free(outbox->items);
-    ml_outbox_init(outbox, outbox->dialect, outbox->soft_bytes, outbox->hard_bytes);
+    ml_outbox_init(outbox, outbox->dialect, outbox->pool, outbox->soft_bytes, outbox->hard_bytes);
 }
 
 enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum ml_send as)
@@ -155,8 +320,11 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
     size_t cost = cost_of(frame);
     uint64_t client = 0;
 
-    if (as != ML_SEND_SYNC && outbox->bytes + cost > outbox->soft_bytes)
+    if (as != ML_SEND_SYNC && outbox->bytes + cost > outbox->soft_bytes) {
         drop_presence(outbox);
+        if (outbox->bytes + cost > outbox->merge_bytes)
+            merge_updates(outbox);
+    }
     if (as == ML_SEND_PRESENCE) {
         if (outbox->bytes + cost > outbox->soft_bytes) {
             outbox->dropped++;
@@ -168,13 +336,11 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
     }
     if (as == ML_SEND_UPDATE && backlog(outbox) >= outbox->hard_bytes)
         return ML_EBUSY;
-    if (!make_place(outbox))
+    if (!make_place(outbox) || (as == ML_SEND_SYNC && !pool_take(outbox->pool, frame)))
         return ML_ELIMIT;
     *item_at(outbox, outbox->count++) =
         (struct ml_outbox_item){.blob = ml_blob_ref(frame), .client = client, .as = as};
-    if (as == ML_SEND_SYNC)
-        outbox->sync_bytes += cost;
-    else
+    if (as != ML_SEND_SYNC)
         outbox->bytes += cost;
     outbox->presence += as == ML_SEND_PRESENCE;
     return ML_OK;
@@ -214,18 +380,10 @@ struct ml_slice ml_outbox_gather(struct ml_outbox *outbox, uint8_t *buffer, size
 void ml_outbox_pop(struct ml_outbox *outbox, size_t count)
 {
     ML_ASSERT(count <= outbox->count);
-    for (size_t i = 0; i < count; i++) {
-        struct ml_outbox_item *item = item_at(outbox, i);
-
-        if (!item->blob)
-            continue;
-        if (item->as == ML_SEND_SYNC)
-            outbox->sync_bytes -= cost_of(item->blob);
-        else
-            outbox->bytes -= cost_of(item->blob);
-        outbox->presence -= item->as == ML_SEND_PRESENCE;
-        ml_blob_unref(item->blob);
-    }
+    for (size_t i = 0; i < count; i++)
+        let_go(outbox, item_at(outbox, i));
     outbox->count -= count;
     outbox->first = outbox->count ? (outbox->first + count) & (outbox->cap - 1) : 0;
+    if (outbox->bytes <= outbox->soft_bytes / 2)
+        outbox->merge_bytes = outbox->soft_bytes;
 }

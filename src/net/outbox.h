@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that wait for one socket: references, bounded by bytes. Pure. */
+/*
+ * Frames that wait for one socket: references, bounded by bytes. Pure.
+ *
+ * A receiver that is slow costs less and less: over the soft ceiling presence is dropped, then the
+ * updates that wait become one; over the hard ceiling it is sent away and comes back with a sync.
+ */
 #ifndef ML_NET_OUTBOX_H
 #define ML_NET_OUTBOX_H
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/hashmap.h"
 #include "room/room.h"
+
+/**
+ * What all answers to a Step1 that wait in the outboxes of a loop cost together: a frame that many
+ * wait for counts once.
+ */
+struct ml_frame_pool {
+    /* private */
+    struct ml_hashmap frames; /* address of the blob → how many outboxes have it */
+    size_t bytes, max_bytes;
+};
+
+void ml_frame_pool_init(struct ml_frame_pool *pool, size_t max_bytes);
+/** No outbox may use it any more. */
+void ml_frame_pool_release(struct ml_frame_pool *pool);
 
 struct ml_outbox_item {
     struct ml_blob *blob; /* NULL: dropped while it waited */
@@ -15,26 +35,27 @@ struct ml_outbox_item {
 
 struct ml_outbox {
     /* private */
-    enum ml_dialect dialect;
     struct ml_outbox_item *items; /* a ring */
     size_t cap, first, count;     /* cap: 0 or a power of two */
     size_t bytes;                 /* updates and presence, with what the place itself costs */
-    size_t sync_bytes;            /* answers to a Step1 */
+    size_t merge_bytes;           /* the next merging is worth it when `bytes` passes this */
     size_t presence;              /* items that may be dropped */
     size_t soft_bytes, hard_bytes;
-    uint64_t dropped; /* presence frames, for statistics */
+    struct ml_frame_pool *pool; /* of the loop */
+    enum ml_dialect dialect;
+    uint64_t dropped, merged; /* presence frames; updates that became part of another */
 };
 
-void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, size_t soft_bytes,
-                    size_t hard_bytes);
+void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, struct ml_frame_pool *pool,
+                    size_t soft_bytes, size_t hard_bytes);
 /** Gives every reference back; the outbox is as after init. */
 void ml_outbox_release(struct ml_outbox *outbox);
 
 /**
  * Queue a frame; takes its own reference. Over the soft ceiling presence is dropped, what waits
- * first; newer presence of a client replaces older.
+ * first, and updates are merged; newer presence of a client replaces older.
  * @retval ML_EBUSY   over the hard ceiling: nothing was queued
- * @retval ML_ELIMIT  out of memory
+ * @retval ML_ELIMIT  out of memory, or of the pool for answers
  */
 enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame,
                            enum ml_send as) ML_MUST_CHECK;

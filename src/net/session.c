@@ -66,8 +66,8 @@ static struct ml_seat *seat_at(struct ml_list *node)
 
 static void release_outbox(struct ml_session *session)
 {
-    session->net->sync_bytes -= session->outbox.sync_bytes;
     session->net->stats.presence_dropped += session->outbox.dropped;
+    session->net->stats.updates_merged += session->outbox.merged;
     ml_outbox_release(&session->outbox);
 }
 
@@ -82,13 +82,11 @@ static void free_seats(struct ml_session *session)
 static enum ml_err queue(struct ml_session *session, struct ml_blob *frame, enum ml_send as)
 {
     struct ml_net *net = session->net;
-    size_t sync_before = session->outbox.sync_bytes;
     enum ml_err err;
 
     if (ml_outbox_is_empty(&session->outbox))
         session->progress_ms = ml_net_now(net);
     err = ml_outbox_push(&session->outbox, frame, as);
-    net->sync_bytes += session->outbox.sync_bytes - sync_before;
     if (!err)
         ml_session_mark_dirty(session);
     return err;
@@ -142,15 +140,10 @@ static void part(struct ml_session *session)
 
 enum ml_err ml_session_send(struct ml_session *session, struct ml_blob *frame, enum ml_send as)
 {
-    const struct ml_net_limits *limits = &session->net->env.limits;
     enum ml_err err;
 
     if (session->is_closing)
         return ML_ECLOSED;
-    if (as == ML_SEND_SYNC && session->net->sync_bytes + frame->len > limits->sync_pool_bytes) {
-        ml_session_end_text(session, ML_CLOSE_TRY_LATER);
-        return ML_EBUSY;
-    }
     err = queue(session, frame, as);
     if (err) {
         ml_session_end_text(session, err == ML_EBUSY ? ML_CLOSE_TOO_SLOW : ML_CLOSE_TRY_LATER);
@@ -166,7 +159,7 @@ static void write_out(struct ml_session *session)
     struct ml_net *net = session->net;
 
     while (!ml_outbox_is_empty(&session->outbox)) {
-        size_t count, sync_before = session->outbox.sync_bytes;
+        size_t count;
         struct ml_slice bytes;
 
         if (ml_link_is_blocked(session->link)) {
@@ -180,7 +173,6 @@ static void write_out(struct ml_session *session)
             return;
         }
         ml_outbox_pop(&session->outbox, count);
-        net->sync_bytes -= sync_before - session->outbox.sync_bytes;
         net->stats.frames_out += count;
         net->stats.bytes_out += bytes.len;
         net->stats.writes++;
@@ -291,7 +283,7 @@ struct ml_session *ml_session_new(struct ml_net *net, const struct ml_session_di
     session->update_bytes = (struct ml_bucket){(double)limits->update_bytes_burst, now};
     ml_ws_message_init(&session->message);
     ml_list_init(&session->seats);
-    ml_outbox_init(&session->outbox, dialect->id, limits->outbox_soft_bytes,
+    ml_outbox_init(&session->outbox, dialect->id, &net->sync_pool, limits->outbox_soft_bytes,
                    limits->outbox_hard_bytes);
     net->session_count++;
     ml_list_append(&net->sessions, &session->node);

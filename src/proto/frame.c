@@ -136,6 +136,36 @@ struct ml_slice ml_frame_message(const struct ml_blob *frame)
     return ml_slice_make(frame->bytes + skip, frame->len - skip);
 }
 
+bool ml_frame_take_update(enum ml_dialect dialect, const struct ml_blob *frame,
+                          struct ml_slice *prefix_out, struct ml_slice *update_out)
+{
+    struct ml_slice message = ml_frame_message(frame);
+    struct ml_reader r = ml_reader_make(message);
+    struct ml_frame decoded;
+
+    if ((frame->bytes[0] & 0x0f) != (BINARY & 0x0f) || ml_frame_decode(dialect, &r, &decoded) ||
+        decoded.kind != ML_FRAME_UPDATE || ml_reader_left(&r))
+        return false;
+    *update_out = decoded.payload;
+    *prefix_out = ml_slice_make(message.ptr, message.len - decoded.payload.len -
+                                                 ml_varuint_len(decoded.payload.len));
+    return true;
+}
+
+struct ml_blob *ml_frame_put_update(struct ml_slice prefix, struct ml_slice update)
+{
+    struct ml_blob *frame = NULL;
+    struct ml_writer head;
+
+    ml_writer_init(&head, prefix.len + 10);
+    ml_write_bytes(&head, prefix);
+    ml_write_varuint(&head, update.len);
+    if (!head.err)
+        frame = make_frame(BINARY, ml_writer_slice(&head), update);
+    ml_writer_release(&head);
+    return frame;
+}
+
 struct ml_blob *ml_frame_close(uint16_t code, struct ml_slice reason)
 {
     const uint8_t head[2] = {(uint8_t)(code >> 8), (uint8_t)code};

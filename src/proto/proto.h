@@ -77,6 +77,14 @@ struct ml_slice ml_address_document(struct ml_slice address);
 /** The payload of a frame made by ml_frame_encode, past the RFC 6455 header. */
 struct ml_slice ml_frame_message(const struct ml_blob *frame);
 
+/**
+ * The two parts of a frame that carries an update: what stands before the update's length (whose it
+ * is, and that it is one), and the update. False: it carries something else.
+ */
+bool ml_frame_take_update(enum ml_dialect dialect, const struct ml_blob *frame,
+                          struct ml_slice *prefix_out, struct ml_slice *update_out);
+/** And back: a frame of these parts. NULL: out of memory. */
+struct ml_blob *ml_frame_put_update(struct ml_slice prefix, struct ml_slice update);
 /** A WebSocket close frame. `reason` is cut to 123 bytes. */
 struct ml_blob *ml_frame_close(uint16_t code, struct ml_slice reason);
 
