@@ -363,7 +363,7 @@ bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml
     sort_by_client(doc, &t->deleted);
     ml_write_varuint(w, t->clients.count);
     for (uint32_t i = 0; i < t->clients.count; i++)
-        ml_write_runs(w, doc, t->clients.at[i].slot, t->clients.at[i].clock);
+        ml_write_new_runs(w, doc, t->clients.at[i].slot, t->clients.at[i].clock);
     write_txn_deletes(w, doc);
     if (w->err) {
         ok = false;

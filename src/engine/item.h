@@ -268,6 +268,14 @@ struct ml_txn {
     uint32_t stack_count, stack_cap;
     uint64_t inserted_units, deleted_units;
     uint64_t scan_left; /* steps that searching a place may still take; 0: the rest waits */
+    /**
+     * Where the new units of an author begin in the run that they were joined to: the record is
+     * written from there on, and need not walk over what was there before. Of the last such join.
+     */
+    struct ml_border {
+        uint32_t slot; /* NIL: none */
+        uint32_t run_clock, clock, bytes;
+    } border;
     bool parked;        /* something of the update waits */
     bool dropped;       /* something did not fit into pending */
 };
@@ -691,6 +699,8 @@ void ml_redone_release(struct ml_doc *doc);
 
 /** A section with the runs of a client from clock `from` < next on. */
 void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from);
+/** The same for the record of a transaction, which has added the units from `from` on. */
+void ml_write_new_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from);
 /** Bring doc->order up to date. False: out of memory. */
 bool ml_doc_order_clients(struct ml_doc *doc);
 /** Bring doc->deleted up to date. False: out of memory. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A B-tree over the items of lists, see position.h. Leaves hold no items, they point into the list,
- * so an insert writes a leaf number and a few sums; a leaf that gets too long is cut in two. Nodes
- * are cut when full and go when empty, they are never refilled: lists grow more than they shrink,
- * and what is left of a shrunken one goes with the index.
+ * A B-tree over the items of lists, see position.h. A leaf has numbers and units of its items side
+ * by side: a search reads two cache lines of it and no item but the one it wants, which counts,
+ * since items that stand side by side in a list lie anywhere. Leaves and nodes are cut when full
+ * and go when empty; they are never refilled: lists grow more than they shrink, and what is left of
+ * a shrunken one goes with the index.
  *
  * Out of memory while it is kept up to date: the whole index is dropped, and built again by the
  * next search. Nothing here can fail for its callers.
@@ -13,16 +14,15 @@
 #include <stdlib.h>
 
 #define FAN        32 /* children of a node */
-#define LEAF_MAX   16 /* items of a leaf; 16 was faster than 8, 32 and 64 at 10^5 and 10^6 runs */
-#define LEAF_BUILT 10 /* items of a leaf of a new index: room to grow */
-#define WALK_MAX                                                                                   \
-    64 /* a walk from the start of a list may take this many items before an index is made */
+#define LEAF_MAX   32 /* items of a leaf */
+#define LEAF_BUILT 20 /* items of a leaf of a new index: room to grow */
+#define WALK_MAX   64 /* so many items are walked from the start of a list before it is indexed */
 #define HEIGHT_MAX 16
 
 struct leaf {
-    uint32_t first; /* item; free leaves: the next free one */
-    uint32_t items;
-    uint32_t node;
+    uint32_t node; /* free leaves: the next free one */
+    uint32_t count;
+    uint32_t item[LEAF_MAX], units[LEAF_MAX];
 };
 
 struct node {
@@ -40,6 +40,7 @@ struct ml_positions {
     uint32_t leaf_count, leaf_cap, leaf_free;
     struct node *nodes;
     uint32_t node_count, node_cap, node_free;
+    uint64_t walked; /* items met by searches without an index of the list */
 };
 
 /* ---- Memory ----------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ static uint32_t new_leaf(struct ml_doc *doc, struct ml_positions *p)
     uint32_t index = p->leaf_free;
 
     if (index != NIL) {
-        p->leaf_free = p->leaves[index].first;
+        p->leaf_free = p->leaves[index].node;
         return index;
     }
     if (p->leaf_count == p->leaf_cap) {
@@ -230,15 +231,20 @@ static bool insert_child(struct ml_doc *doc, struct ml_positions *p, uint32_t in
                          uint32_t child, uint32_t units, uint32_t formats)
 {
     if (p->nodes[index].count == FAN) {
-        uint32_t right = cut_node(doc, p, index);
+        bool was_root = p->nodes[index].parent == NIL;
+        uint32_t left = index, right = cut_node(doc, p, index);
 
         if (right == NIL)
             return false;
         if (at > FAN / 2) {
-            add_sums(p, p->nodes[index].parent, index, -units, -formats);
-            add_sums(p, p->nodes[right].parent, right, units, formats);
             index = right;
             at -= FAN / 2;
+        }
+        if (was_root) { /* the sums of the new root are those of the halves, without the child */
+            add_sums(p, p->nodes[index].parent, index, units, formats);
+        } else if (index == right) {
+            add_sums(p, p->nodes[left].parent, left, -units, -formats);
+            add_sums(p, p->nodes[right].parent, right, units, formats);
         }
     }
     place_child(&p->nodes[index], at, child, units, formats);
@@ -279,45 +285,77 @@ static uint32_t live_formats(const struct ml_item *i)
     return !ml_item_is_deleted(i) && ml_item_kind(i) == ML_WIRE_FORMAT;
 }
 
-/* The second half of a leaf's items moves to a new leaf. */
-static bool cut_leaf(struct ml_doc *doc, struct ml_positions *p, uint32_t leaf)
+static uint32_t item_at(const struct leaf *l, uint32_t item)
 {
-    uint32_t right = new_leaf(doc, p), item, keep, units = 0, formats = 0, node, at;
+    uint32_t at = 0;
 
-    if (right == NIL)
-        return false;
-    item = p->leaves[leaf].first;
-    keep = p->leaves[leaf].items / 2;
-    node = p->leaves[leaf].node;
-    for (uint32_t i = 0; i < keep; i++)
-        item = ml_item_at(doc, item)->right;
-    p->leaves[right] =
-        (struct leaf){.first = item, .items = p->leaves[leaf].items - keep, .node = node};
-    p->leaves[leaf].items = keep;
-    for (uint32_t i = 0; i < p->leaves[right].items; i++) {
-        const struct ml_item *it = ml_item_at(doc, item);
-
-        p->leaf_of[item] = right;
-        units += live_units(it);
-        formats += live_formats(it);
-        item = it->right;
-    }
-    at = child_at(&p->nodes[node], leaf);
-    p->nodes[node].units[at] -= units;
-    p->nodes[node].formats[at] -= formats;
-    return insert_child(doc, p, node, at + 1, right, units, formats);
+    while (l->item[at] != item)
+        at++;
+    ML_ASSERT_DEBUG(at < l->count);
+    return at;
 }
 
-/* One more item in a leaf, already linked and counted. */
-static void join_leaf(struct ml_doc *doc, struct ml_positions *p, uint32_t item, uint32_t leaf)
+/* The second half of a full leaf moves to a new one. NIL: out of memory. */
+static uint32_t cut_leaf(struct ml_doc *doc, struct ml_positions *p, uint32_t leaf)
 {
+    uint32_t right = new_leaf(doc, p), units = 0, formats = 0, node, at;
+    struct leaf *l, *r;
+
+    if (right == NIL)
+        return NIL;
+    l = &p->leaves[leaf];
+    r = &p->leaves[right];
+    node = l->node;
+    r->node = node;
+    l->count = LEAF_MAX / 2;
+    r->count = LEAF_MAX - LEAF_MAX / 2;
+    memcpy(r->item, l->item + l->count, r->count * sizeof *r->item);
+    memcpy(r->units, l->units + l->count, r->count * sizeof *r->units);
+    for (uint32_t i = 0; i < r->count; i++) {
+        p->leaf_of[r->item[i]] = right;
+        units += r->units[i];
+    }
+    at = child_at(&p->nodes[node], leaf);
+    if (p->nodes[node].formats[at])
+        for (uint32_t i = 0; i < r->count; i++)
+            formats += live_formats(ml_item_at(doc, r->item[i]));
+    p->nodes[node].units[at] -= units;
+    p->nodes[node].formats[at] -= formats;
+    return insert_child(doc, p, node, at + 1, right, units, formats) ? right : NIL;
+}
+
+/* An item whose units are in the sums already. The index is gone if there is no memory. */
+static void place_item(struct ml_doc *doc, uint32_t item, uint32_t leaf, uint32_t at,
+                       uint32_t units)
+{
+    struct ml_positions *p = doc->positions;
+    struct leaf *l;
+
     if (!cover_items(doc, p)) {
         ml_positions_release(doc);
         return;
     }
+    if (p->leaves[leaf].count == LEAF_MAX) {
+        uint32_t right = cut_leaf(doc, p, leaf);
+
+        if (right == NIL) {
+            ml_positions_release(doc);
+            return;
+        }
+        if (at > LEAF_MAX / 2) {
+            add_sums(p, p->leaves[leaf].node, leaf, -units, 0);
+            add_sums(p, p->leaves[right].node, right, units, 0);
+            leaf = right;
+            at -= LEAF_MAX / 2;
+        }
+    }
+    l = &p->leaves[leaf];
+    memmove(l->item + at + 1, l->item + at, (l->count - at) * sizeof *l->item);
+    memmove(l->units + at + 1, l->units + at, (l->count - at) * sizeof *l->units);
+    l->item[at] = item;
+    l->units[at] = units;
+    l->count++;
     p->leaf_of[item] = leaf;
-    if (++p->leaves[leaf].items > LEAF_MAX && !cut_leaf(doc, p, leaf))
-        ml_positions_release(doc);
 }
 
 void ml_positions_linked(struct ml_doc *doc, uint32_t item)
@@ -331,42 +369,53 @@ void ml_positions_linked(struct ml_doc *doc, uint32_t item)
     leaf = leaf_of(p, i->left != NIL ? i->left : i->right);
     if (leaf == NIL)
         return;
-    if (i->left == NIL)
-        p->leaves[leaf].first = item;
-    add_sums(p, p->leaves[leaf].node, leaf, live_units(i), live_formats(i));
-    join_leaf(doc, p, item, leaf);
+    add_sums(p, p->leaves[leaf].node, leaf, live_units(i), 0);
+    place_item(doc, item, leaf, i->left != NIL ? item_at(&p->leaves[leaf], i->left) + 1 : 0,
+               live_units(i));
+    if (live_formats(i))
+        ml_position_count(doc, item, 0, 1);
 }
 
 void ml_positions_cut(struct ml_doc *doc, uint32_t left, uint32_t right)
 {
-    uint32_t leaf = leaf_of(doc->positions, left);
+    struct ml_positions *p = doc->positions;
+    uint32_t leaf = leaf_of(p, left), at;
 
-    if (leaf != NIL)
-        join_leaf(doc, doc->positions, right, leaf);
+    if (leaf == NIL)
+        return;
+    at = item_at(&p->leaves[leaf], left);
+    p->leaves[leaf].units[at] = live_units(ml_item_at(doc, left));
+    place_item(doc, right, leaf, at + 1, live_units(ml_item_at(doc, right)));
+}
+
+static void remove_item(struct ml_positions *p, uint32_t leaf, uint32_t at)
+{
+    struct leaf *l = &p->leaves[leaf];
+    uint32_t behind = l->count - at - 1;
+
+    p->leaf_of[l->item[at]] = NIL;
+    memmove(l->item + at, l->item + at + 1, behind * sizeof *l->item);
+    memmove(l->units + at, l->units + at + 1, behind * sizeof *l->units);
+    if (--l->count)
+        return;
+    remove_child(p, l->node, leaf);
+    l->node = p->leaf_free;
+    p->leaf_free = leaf;
 }
 
 void ml_positions_gone(struct ml_doc *doc, uint32_t item, uint32_t heir)
 {
     struct ml_positions *p = doc->positions;
-    const struct ml_item *i = ml_item_at(doc, item);
-    uint32_t leaf = leaf_of(p, item), to = heir == NIL ? NIL : leaf_of(p, heir), node;
+    uint32_t leaf = leaf_of(p, item), at, units;
 
     if (leaf == NIL)
         return;
-    node = p->leaves[leaf].node;
-    if (to != leaf) {
-        add_sums(p, node, leaf, -live_units(i), -live_formats(i));
-        if (to != NIL)
-            add_sums(p, p->leaves[to].node, to, live_units(i), live_formats(i));
-    }
-    p->leaf_of[item] = NIL;
-    if (p->leaves[leaf].first == item)
-        p->leaves[leaf].first = i->right;
-    if (--p->leaves[leaf].items)
-        return;
-    remove_child(p, node, leaf);
-    p->leaves[leaf].first = p->leaf_free;
-    p->leaf_free = leaf;
+    at = item_at(&p->leaves[leaf], item);
+    units = p->leaves[leaf].units[at];
+    ml_positions_count(doc, item, -(int64_t)units, -(int32_t)live_formats(ml_item_at(doc, item)));
+    if (heir != NIL)
+        ml_positions_count(doc, heir, units, 0);
+    remove_item(p, leaf, at);
 }
 
 void ml_positions_count(struct ml_doc *doc, uint32_t item, int64_t units, int32_t formats)
@@ -374,8 +423,10 @@ void ml_positions_count(struct ml_doc *doc, uint32_t item, int64_t units, int32_
     struct ml_positions *p = doc->positions;
     uint32_t leaf = leaf_of(p, item);
 
-    if (leaf != NIL)
-        add_sums(p, p->leaves[leaf].node, leaf, (uint32_t)units, (uint32_t)formats);
+    if (leaf == NIL || (!units && !formats))
+        return;
+    p->leaves[leaf].units[item_at(&p->leaves[leaf], item)] += (uint32_t)units;
+    add_sums(p, p->leaves[leaf].node, leaf, (uint32_t)units, (uint32_t)formats);
 }
 
 /* ---- Built -----------------------------------------------------------------------------------
@@ -396,15 +447,16 @@ static uint32_t fill_leaf(struct ml_doc *doc, struct ml_positions *p, uint32_t l
 {
     struct leaf *l = &p->leaves[leaf];
 
-    *l = (struct leaf){.first = item};
+    l->count = 0;
     *units = *formats = 0;
-    while (item != NIL && l->items < LEAF_BUILT) {
+    while (item != NIL && l->count < LEAF_BUILT) {
         const struct ml_item *i = ml_item_at(doc, item);
 
         p->leaf_of[item] = leaf;
+        l->item[l->count] = item;
+        l->units[l->count++] = live_units(i);
         *units += live_units(i);
         *formats += live_formats(i);
-        l->items++;
         item = i->right;
     }
     return item;
@@ -456,6 +508,11 @@ static uint32_t index_of(struct ml_doc *doc, uint32_t branch, bool make)
     return node;
 }
 
+bool ml_position_index(struct ml_doc *doc, uint32_t branch)
+{
+    return index_of(doc, branch, true) != NIL;
+}
+
 /* ---- Asked -----------------------------------------------------------------------------------
  */
 
@@ -477,6 +534,22 @@ static uint32_t walk(const struct ml_doc *doc, uint32_t item, uint32_t unit, uin
     return NIL;
 }
 
+static uint32_t find_in_leaf(const struct leaf *l, uint32_t unit, uint32_t *offset_out)
+{
+    uint32_t at;
+
+    for (at = 0; unit >= l->units[at]; at++)
+        unit -= l->units[at];
+    ML_ASSERT_DEBUG(at < l->count);
+    *offset_out = unit;
+    return l->item[at];
+}
+
+uint64_t ml_positions_walked(const struct ml_doc *doc)
+{
+    return doc->positions ? doc->positions->walked : 0;
+}
+
 uint32_t ml_position_find(struct ml_doc *doc, uint32_t branch, uint32_t unit, uint32_t *offset_out)
 {
     uint32_t start = ml_branch_at(doc, branch)->start, root = index_of(doc, branch, false), at;
@@ -486,6 +559,8 @@ uint32_t ml_position_find(struct ml_doc *doc, uint32_t branch, uint32_t unit, ui
     if (root == NIL) {
         uint32_t item = walk(doc, start, unit, WALK_MAX, offset_out);
 
+        if (doc->positions)
+            doc->positions->walked += WALK_MAX;
         if (item != NIL)
             return item;
         root = index_of(doc, branch, true);
@@ -500,7 +575,7 @@ uint32_t ml_position_find(struct ml_doc *doc, uint32_t branch, uint32_t unit, ui
             unit -= n->units[at];
         ML_ASSERT_DEBUG(at < n->count);
         if (n->is_low)
-            return walk(doc, p->leaves[n->child[at]].first, unit, UINT32_MAX, offset_out);
+            return find_in_leaf(&p->leaves[n->child[at]], unit, offset_out);
         root = n->child[at];
     }
 }
@@ -521,9 +596,10 @@ uint32_t ml_position_last(struct ml_doc *doc, uint32_t branch)
         p = doc->positions;
         while (!p->nodes[root].is_low)
             root = p->nodes[root].child[p->nodes[root].count - 1];
-        item = p->leaves[p->nodes[root].child[p->nodes[root].count - 1]].first;
+        root = p->nodes[root].child[p->nodes[root].count - 1];
+        return p->leaves[root].item[p->leaves[root].count - 1];
     }
-    while (item != NIL && ml_item_at(doc, item)->right != NIL)
+    while (item != NIL && ml_item_at(doc, item)->right != NIL) /* no memory for an index */
         item = ml_item_at(doc, item)->right;
     return item;
 }
@@ -537,17 +613,14 @@ struct visitor {
     void *arg;
 };
 
-/* `items` items from `item` on, but nothing behind `last`. */
-static bool visit_items(const struct visitor *v, uint32_t item, uint32_t items, uint32_t last)
+/* From `item` on, but nothing behind `last`. */
+static bool visit_list(const struct visitor *v, uint32_t item, uint32_t last)
 {
-    for (; item != NIL && items; items--) {
-        const struct ml_item *i = ml_item_at(v->doc, item);
-
-        if (live_formats(i) && !v->visit(v->arg, item))
+    for (; item != NIL; item = ml_item_at(v->doc, item)->right) {
+        if (live_formats(ml_item_at(v->doc, item)) && !v->visit(v->arg, item))
             return false;
         if (item == last)
             return true;
-        item = i->right;
     }
     return true;
 }
@@ -563,7 +636,7 @@ static bool visit_child(const struct visitor *v, const struct node *n, uint32_t 
     if (n->is_low) {
         const struct leaf *l = &p->leaves[n->child[at]];
 
-        return visit_items(v, l->first, l->items, NIL);
+        return visit_list(v, l->item[0], l->item[l->count - 1]);
     }
     below = &p->nodes[n->child[at]];
     for (uint32_t i = 0; i < below->count; i++)
@@ -590,7 +663,9 @@ static bool visit_until(const struct visitor *v, uint32_t last)
             if (!visit_child(v, n, at))
                 return false;
     }
-    return visit_items(v, p->leaves[leaf].first, p->leaves[leaf].items, last);
+    if (!p->nodes[way[0]].formats[child_at(&p->nodes[way[0]], leaf)])
+        return true;
+    return visit_list(v, p->leaves[leaf].item[0], last);
 }
 
 bool ml_position_formats(struct ml_doc *doc, uint32_t branch, uint32_t last,
@@ -601,7 +676,7 @@ bool ml_position_formats(struct ml_doc *doc, uint32_t branch, uint32_t last,
     if (last == NIL)
         return true;
     if (index_of(doc, branch, false) == NIL)
-        return visit_items(&v, ml_branch_at(doc, branch)->start, UINT32_MAX, last);
+        return visit_list(&v, ml_branch_at(doc, branch)->start, last);
     return visit_until(&v, last);
 }
 
@@ -614,19 +689,19 @@ static bool check_leaf(const struct ml_doc *doc, uint32_t leaf, uint32_t *item, 
     const struct ml_positions *p = doc->positions;
     const struct leaf *l = &p->leaves[leaf];
 
-    if (!l->items || l->first != *item)
-        return false;
-    for (uint32_t n = 0; n < l->items; n++) {
+    for (uint32_t n = 0; n < l->count; n++) {
         const struct ml_item *i;
 
-        if (*item == NIL || leaf_of(p, *item) != leaf)
+        if (*item == NIL || l->item[n] != *item || leaf_of(p, *item) != leaf)
             return false;
         i = ml_item_at(doc, *item);
+        if (l->units[n] != live_units(i))
+            return false;
         units -= live_units(i);
         formats -= live_formats(i);
         *item = i->right;
     }
-    return units == 0 && formats == 0;
+    return l->count && units == 0 && formats == 0;
 }
 
 static bool check_node(const struct ml_doc *doc, uint32_t index, uint32_t *item)

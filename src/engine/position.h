@@ -4,13 +4,13 @@
  *
  *   node     [ 812 | 40 | 97 ]            units below each child, up to 32
  *              |     |    |
- *   leaf     up to 16 items in a row of the list: it knows the first and how many
- *              v
- *   list     item -> item -> item ...     walked from the first one of a leaf
+ *   leaf     [ 5 | 0 | 17 | ... ]         units of up to 32 items in a row, and their numbers
+ *              v   v   v
+ *   list     item -> item -> item ...
  *
  * A cache: built when a walk from the start gets long, kept right by every change of the list from
  * then on (local, remote, joined, cut, collected), thrown away when memory is short, after a
- * rollback, when the document cools. It costs 4 bytes an item of the document and about 4 an item
+ * rollback, when the document cools. It costs 4 bytes an item of the document and about 12 an item
  * of an indexed list; a document that nobody edits by index has none, and pays one comparison with
  * NULL for each change.
  *
@@ -33,6 +33,10 @@ uint32_t ml_position_last(struct ml_doc *doc, uint32_t branch);
  */
 bool ml_position_formats(struct ml_doc *doc, uint32_t branch, uint32_t last,
                          bool (*visit)(void *arg, uint32_t item), void *arg);
+/** Index a list now, however short. False: out of memory, or the list is empty. */
+bool ml_position_index(struct ml_doc *doc, uint32_t branch);
+/** Items walked over while searching, since the index was made: what no index spared. */
+uint64_t ml_positions_walked(const struct ml_doc *doc);
 /** Is the index as the lists are? For tests: a walk over everything. */
 bool ml_positions_check(const struct ml_doc *doc);
 void ml_positions_release(struct ml_doc *doc);

@@ -77,11 +77,19 @@ static uint8_t *put_parent(const struct ml_doc *doc, uint8_t *p, const struct ml
     return ml_item_is_keyed(i) ? put_text(p, ml_name_text(doc, i->aux)) : p;
 }
 
-/* Content from unit `skip` on. */
+/* Content from unit `skip` on; `skip_bytes`: where that is, NIL: not known. */
 static uint8_t *put_content(const struct ml_doc *doc, uint8_t *p, const struct ml_item *i,
-                            uint32_t skip)
+                            uint32_t skip, uint32_t skip_bytes)
 {
     struct ml_wire s; /* for its cutting */
+    struct ml_slice rest;
+
+    if (skip && skip_bytes != NIL && ml_item_has_bytes(i)) {
+        rest = ml_item_content(doc, i);
+        rest = ml_slice_make(rest.ptr + skip_bytes, rest.len - skip_bytes);
+        p = ml_put_varuint(p, ml_item_kind(i) == ML_WIRE_STRING ? rest.len : i->len - skip);
+        return put_bytes(p, rest.ptr, rest.len);
+    }
 
     switch (ml_item_kind(i)) {
     case ML_WIRE_TYPE: {
@@ -121,7 +129,7 @@ static uint8_t *put_content(const struct ml_doc *doc, uint8_t *p, const struct m
 }
 
 static uint8_t *put_run(const struct ml_doc *doc, uint8_t *p, const struct ml_item *i,
-                        uint32_t skip)
+                        uint32_t skip, uint32_t skip_bytes)
 {
     uint8_t info = (uint8_t)ml_item_kind(i);
     uint32_t o_cl = i->o_cl, o_clock = i->o_clock;
@@ -147,7 +155,7 @@ static uint8_t *put_run(const struct ml_doc *doc, uint8_t *p, const struct ml_it
         p = put_id(doc, p, i->ro_cl, i->ro_clock);
     if (o_cl == NIL && i->ro_cl == NIL)
         p = put_parent(doc, p, i);
-    return put_content(doc, p, i, skip);
+    return put_content(doc, p, i, skip, skip_bytes);
 }
 
 /* Text or deleted, beside a neighbour, whole: nearly all runs are. */
@@ -237,13 +245,14 @@ static bool write_span(struct ml_writer *w, const struct ml_doc *doc, const uint
         if (!ml_writer_reserve(w, RUN_MAX_BYTES + (plain ? i->blen : run_extra(doc, i))))
             return false;
         w->len = (size_t)((plain ? put_plain(doc, w->ptr + w->len, i)
-                                 : put_run(doc, w->ptr + w->len, i, 0)) -
+                                 : put_run(doc, w->ptr + w->len, i, 0, NIL)) -
                           w->ptr);
     }
     return true;
 }
 
-void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from)
+static void write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from,
+                       uint32_t skip_bytes)
 {
     const struct ml_client *c = &doc->clients[slot];
     struct ml_run_walk walk;
@@ -252,9 +261,11 @@ void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot,
 
     ml_wire_write_section(w, count, c->id, from);
     if (from > i->clock) {
-        if (!ml_writer_reserve(w, RUN_MAX_BYTES + run_extra(doc, i)))
+        size_t known = skip_bytes == NIL ? 0 : skip_bytes;
+
+        if (!ml_writer_reserve(w, RUN_MAX_BYTES + run_extra(doc, i) - known))
             return;
-        w->len = (size_t)(put_run(doc, w->ptr + w->len, i, from - i->clock) - w->ptr);
+        w->len = (size_t)(put_run(doc, w->ptr + w->len, i, from - i->clock, skip_bytes) - w->ptr);
         at++;
     }
     if (!c->chunk_count) {
@@ -264,6 +275,22 @@ void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot,
     for (uint32_t n = walk.chunk; n < c->chunk_count; n++, at = 0)
         if (!write_span(w, doc, ml_chunk_items(c->chunk[n]), at, c->chunk[n]->count))
             return;
+}
+
+void ml_write_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from)
+{
+    write_runs(w, doc, slot, from, NIL);
+}
+
+void ml_write_new_runs(struct ml_writer *w, const struct ml_doc *doc, uint32_t slot, uint32_t from)
+{
+    const struct ml_border *b = &doc->txn.border;
+    struct ml_run_walk walk;
+    uint32_t index = ml_run_walk_start(&walk, &doc->clients[slot], from);
+    bool known = b->slot == slot && b->clock == from &&
+                 b->run_clock == ml_item_at(doc, index)->clock && b->run_clock < from;
+
+    write_runs(w, doc, slot, from, known ? b->bytes : NIL);
 }
 
 static int compare_order(const void *pa, const void *pb)

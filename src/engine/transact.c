@@ -45,6 +45,7 @@ void ml_txn_begin(struct ml_doc *doc, uint64_t scan_steps)
     t->inserted_units = t->deleted_units = 0;
     t->scan_left = scan_steps;
     t->parked = t->dropped = false;
+    t->border.slot = NIL;
 }
 
 static void shrink_runs(struct ml_doc *doc, struct ml_runs *runs)
