@@ -35,6 +35,7 @@ struct ml_journal_node {
     bool refused; /* answered without being tried: the error is set already */
     uint8_t codec;
     struct ml_blob *packed; /* a snapshot on its way from packing to storing */
+    struct ml_door *door;   /* of the loop that asked; NULL: the journal's own */
 };
 
 /** Who did it, for a record. Slices borrow from the caller until `done`. */
@@ -269,6 +270,14 @@ void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void 
  */
 enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
                                    struct ml_journal **journal_out) ML_MUST_CHECK;
+
+/**
+ * The same journal for another loop: what that loop asks through the door is answered on it. Only
+ * for SQLite. The loop (its thread) is the only one that uses the door, and closes it with
+ * ml_journal_close before the journal itself is closed; `done` is called on that loop.
+ */
+enum ml_err ml_journal_attach(struct ml_journal *journal, uv_loop_t *loop,
+                              struct ml_journal **door_out) ML_MUST_CHECK;
 
 /** Memory. With a loop, answers arrive on it; with NULL the test delivers them by hand (below). */
 enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_out) ML_MUST_CHECK;

@@ -27,6 +27,9 @@ void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *
 /** Run `done`. The request may be gone or in use again afterwards. */
 void ml_request_answer(struct ml_journal_node *node);
 
+/** Hand an answered request to the loop that asked (node->door). From any thread. */
+void ml_door_answer(struct ml_journal_node *node);
+
 /** Memory that an append keeps alive while it waits. */
 uint64_t ml_append_cost(const struct ml_append *append);
 

@@ -8,6 +8,8 @@
  *                                                                                    v
  *                 done() <---- on_async <------------------------------------ answers
  *
+ * Other loops have doors (door.c): their requests go to the same queues, their answers to them.
+ *
  * Group commit: while the writer is inside one transaction, everything that is asked gathers in
  * to_write; the next transaction takes it, up to ML_COMMIT_MAX_RECORDS and ML_COMMIT_MAX_BYTES.
  * There is no timer: an idle writer commits at once, a busy one commits more per sync.
@@ -135,6 +137,18 @@ static bool wait_at_most(struct sqlite_journal *j, pthread_cond_t *cond, uint64_
         until.tv_nsec -= 1000000000;
     }
     return pthread_cond_timedwait(cond, &j->mutex, &until) != ETIMEDOUT;
+}
+
+/* Under the mutex. Answers for other loops go there at once. */
+static void put_answer(struct sqlite_journal *j, struct ml_journal_node *node)
+{
+    if (!node->door) {
+        ml_list_append(&j->answers, &node->link);
+        return;
+    }
+    if (node->kind == ML_REQUEST_APPEND && !node->refused)
+        j->stats.waiting_bytes -= ml_append_cost(ml_append_of(node));
+    ml_door_answer(node);
 }
 
 static void wake_loop(struct sqlite_journal *j)
@@ -325,7 +339,11 @@ static void *run_writer(void *arg)
         write_batch(j, &batch, &added);
         lock(j);
         add_stats(&j->stats, &added);
-        ml_list_splice(&j->answers, &batch.nodes);
+        ML_LIST_EACH(link, &batch.nodes)
+        {
+            ml_list_remove(link);
+            put_answer(j, ml_node_of(link));
+        }
         wake_loop(j);
         if (j->writer.db && j->writer.wal_pages >= WAL_CEILING_PAGES) {
             unlock(j);
@@ -407,11 +425,13 @@ static void *run_reader(void *arg)
         unlock(j);
         goes_on = read_one(j, ml_node_of(link));
         lock(j);
-        ml_list_append(goes_on ? &j->to_write : &j->answers, link);
-        if (goes_on)
+        if (goes_on) {
+            ml_list_append(&j->to_write, link);
             pthread_cond_signal(&j->writer_wakes);
-        else
+        } else {
+            put_answer(j, ml_node_of(link));
             wake_loop(j);
+        }
     }
     unlock(j);
     ml_sqlite_conn_close(&j->reader);
@@ -504,7 +524,7 @@ static void enqueue(struct sqlite_journal *j, struct ml_journal_node *node, stru
     if (j->closing) {
         ml_request_fail(node, ML_ECLOSED, NULL);
         node->refused = true;
-        ml_list_append(&j->answers, &node->link);
+        put_answer(j, node);
         wake_loop(j);
         return;
     }
