@@ -21,12 +21,9 @@
 #include "net/wire.h"
 #include "net/ws.h"
 
-#define ML_TICK_MS       100
-#define ML_HELD_BYTES    (1u << 20)  /* SEC-WS-03, per socket */
-#define ML_HELD_MESSAGES 1000        /* likewise */
-#define ML_HELD_POOL     (64u << 20) /* likewise, for the node */
-#define ML_JOIN_BUFFER   (64u * 1024)
-#define ML_ADDRESS_TEXT  46 /* INET6_ADDRSTRLEN */
+#define ML_TICK_MS      100
+#define ML_JOIN_BUFFER  (64u * 1024)
+#define ML_ADDRESS_TEXT 46 /* INET6_ADDRSTRLEN */
 
 struct ml_http;
 struct ml_session;

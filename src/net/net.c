@@ -52,6 +52,11 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode)
     DEFAULT(sessions, sessions_from_descriptors());
     DEFAULT(head_ms, 10000);
     DEFAULT(auth_ms, 20000);
+    DEFAULT(held_bytes, 1u << 20);
+    DEFAULT(held_messages, 1000);
+    DEFAULT(held_documents, 100);
+    DEFAULT(held_pool_bytes, 64u << 20);
+    DEFAULT(documents, 1000);
     DEFAULT(ping_ms, 20000);
     DEFAULT(dead_ms, 45000);
     DEFAULT(keepalive_ms, 20000);

@@ -40,6 +40,11 @@ struct ml_net_limits {
     uint32_t sessions;        /* from the descriptor limit */
     uint32_t head_ms;         /* 10 000: request head */
     uint32_t auth_ms;         /* 20 000: from the request to a seat */
+    size_t held_bytes;        /* 1 MiB: what a socket may have waiting before that */
+    uint32_t held_messages;   /* 1 000: likewise */
+    uint32_t held_documents;  /* 100: likewise, where one socket has many */
+    size_t held_pool_bytes;   /* 64 MiB: likewise, all sockets together */
+    uint32_t documents;       /* 1 000 on one socket */
     uint32_t ping_ms, dead_ms;    /* 20 000, 45 000 */
     uint32_t keepalive_ms;        /* 20 000: an application frame on a silent connection */
     uint32_t fragments;           /* 1 024 per message */

@@ -33,9 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SEATS_MAX    1000 /* documents on one socket */
-#define PENDING_MAX  100  /* of them without a credential; SEC-WS-03 */
-#define REFUSALS_MAX 100  /* credentials that one socket may try in vain */
+#define REFUSALS_MAX 100 /* credentials that one socket may try in vain */
 #define NOTICE_MAX   16384
 #define ORG_MAX      63
 
@@ -408,7 +406,9 @@ static void refuse_address(struct ml_session *session, const struct ml_frame *fr
  */
 static bool make_room(struct ml_net *net, size_t bytes)
 {
-    while (net->held_bytes + bytes > ML_HELD_POOL && !ml_list_is_empty(&net->strangers)) {
+    size_t most = net->env.limits.held_pool_bytes;
+
+    while (net->held_bytes + bytes > most && !ml_list_is_empty(&net->strangers)) {
         struct ml_list *node = ml_list_take_first(&net->strangers);
         struct ml_session *session = ML_CONTAINER(node, struct ml_collab, node)->session;
 
@@ -416,17 +416,18 @@ static bool make_room(struct ml_net *net, size_t bytes)
         ml_seat_release_input(seat_at(at));
         ml_session_end_slowly(session, ML_CLOSE_RESET);
     }
-    return net->held_bytes + bytes <= ML_HELD_POOL;
+    return net->held_bytes + bytes <= most;
 }
 
 /* A message before the credential. */
 static void hold_pending(struct ml_seat *seat, struct ml_slice bytes)
 {
     struct ml_session *session = seat->session;
+    const struct ml_net_limits *limits = &session->net->env.limits;
     struct ml_collab *collab = session->collab;
 
-    if (collab->pending_count >= ML_HELD_MESSAGES ||
-        bytes.len > ML_HELD_BYTES - collab->pending_bytes) {
+    if (collab->pending_count >= limits->held_messages ||
+        bytes.len > limits->held_bytes - collab->pending_bytes) {
         ml_session_end_slowly(session, ML_CLOSE_RESET);
         return;
     }
@@ -467,14 +468,15 @@ static void hear_lost(struct ml_seat *seat, const struct ml_frame *frame)
 /* A seat without a credential yet. NULL: the session ends, or it has enough. */
 static struct ml_seat *open_seat(struct ml_session *session, const struct ml_frame *frame)
 {
+    const struct ml_net_limits *limits = &session->net->env.limits;
     struct ml_collab *collab = session->collab;
     struct ml_seat *seat;
 
-    if (collab->pending >= PENDING_MAX) {
+    if (collab->pending >= limits->held_documents) {
         ml_session_end_slowly(session, ML_CLOSE_RESET);
         return NULL;
     }
-    if (session->seat_count >= SEATS_MAX) {
+    if (session->seat_count >= limits->documents) {
         refuse_address(session, frame);
         return NULL;
     }
@@ -533,10 +535,12 @@ static void hear_text(struct ml_session *session)
 /* A stranger may not send what a member may. */
 static void limit(const struct ml_session *session, struct ml_ws_limits *limits)
 {
+    size_t most = session->net->env.limits.held_bytes;
+
     if (session->collab->is_authenticated)
         return;
-    if (limits->message_bytes > ML_HELD_BYTES)
-        limits->message_bytes = ML_HELD_BYTES;
+    if (limits->message_bytes > most)
+        limits->message_bytes = most;
     limits->reply_bytes = limits->message_bytes;
 }
 
@@ -600,12 +604,13 @@ static void lost(struct ml_seat *seat, enum ml_close why, struct ml_slice reason
 
 static bool wants_reading(const struct ml_session *session)
 {
+    const struct ml_net_limits *limits = &session->net->env.limits;
     const struct ml_collab *collab = session->collab;
     size_t bytes = session->held_bytes - collab->pending_bytes;
     size_t count = session->held_count - collab->pending_count;
 
-    return !count || (bytes <= ML_HELD_BYTES && count <= ML_HELD_MESSAGES &&
-                      session->net->held_bytes <= ML_HELD_POOL);
+    return !count || (bytes <= limits->held_bytes && count <= limits->held_messages &&
+                      session->net->held_bytes <= limits->held_pool_bytes);
 }
 
 /* Any message feeds a provider's watchdog, also one for a document that it does not have. */

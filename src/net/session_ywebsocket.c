@@ -211,11 +211,13 @@ static void lost(struct ml_seat *seat, enum ml_close why, struct ml_slice reason
 
 static bool wants_reading(const struct ml_session *session)
 {
+    const struct ml_net_limits *limits = &session->net->env.limits;
     const struct ml_seat *seat = seat_of(session);
 
     if (seat->state == ML_SEAT_JOINING)
-        return session->held_bytes <= ML_HELD_BYTES && session->held_count <= ML_HELD_MESSAGES &&
-               session->net->held_bytes <= ML_HELD_POOL;
+        return session->held_bytes <= limits->held_bytes &&
+               session->held_count <= limits->held_messages &&
+               session->net->held_bytes <= limits->held_pool_bytes;
     return !seat->is_paused && !seat->held_count;
 }
 

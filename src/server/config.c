@@ -227,6 +227,11 @@ static const struct limit {
 } limits[] = {
     LIMIT(net, head_ms, 100, 600000),
     LIMIT(net, auth_ms, 100, 600000),
+    LIMIT(net, held_bytes, 64, GIB),
+    LIMIT(net, held_messages, 1, 1000000),
+    LIMIT(net, held_documents, 1, 1000000),
+    LIMIT(net, held_pool_bytes, 64, 64 * GIB),
+    LIMIT(net, documents, 1, 1000000),
     LIMIT(net, message_bytes, 64, GIB),
     LIMIT(net, reply_bytes, 64, GIB),
     LIMIT(net, message_pool_bytes, 0x10000, 64 * GIB),
