@@ -392,6 +392,8 @@ void ml_lua_push_change(lua_State *L, const struct ml_change *change)
     lua_setfield(L, -2, "was_pending");
     lua_pushboolean(L, change->undone);
     lua_setfield(L, -2, "undone");
+    ml_lua_push_subdocs(L, change);
+    lua_setfield(L, -2, "subdocs");
     ml_lua_set_number(L, "inserted_units", change->inserted_units);
     ml_lua_set_number(L, "deleted_units", change->deleted_units);
 }

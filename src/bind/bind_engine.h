@@ -45,6 +45,9 @@ extern const luaL_Reg ml_lua_history_functions[];
 extern const luaL_Reg ml_lua_history_methods[];
 void ml_lua_close_history(struct ml_lua_doc *handle);
 
+/** Pushes the list of subdocuments that came and went. */
+void ml_lua_push_subdocs(lua_State *L, const struct ml_change *change);
+
 /* bind_write.c: functions of the module and methods of documents, ended by {NULL, NULL}. */
 extern const luaL_Reg ml_lua_write_functions[];
 extern const luaL_Reg ml_lua_write_methods[];

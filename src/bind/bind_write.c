@@ -50,10 +50,52 @@ static int doc_set_client(lua_State *L)
     return 0;
 }
 
+/* Pushes {guid =, options = Any, client =, clock =, removed =}. */
+static void push_subdoc(lua_State *L, const struct ml_subdoc *subdoc)
+{
+    lua_newtable(L);
+    lua_pushlstring(L, (const char *)subdoc->guid.ptr, subdoc->guid.len);
+    lua_setfield(L, -2, "guid");
+    lua_pushlstring(L, (const char *)subdoc->options.ptr, subdoc->options.len);
+    lua_setfield(L, -2, "options");
+    lua_pushnumber(L, (lua_Number)subdoc->client);
+    lua_setfield(L, -2, "client");
+    lua_pushnumber(L, (lua_Number)subdoc->clock);
+    lua_setfield(L, -2, "clock");
+    lua_pushboolean(L, subdoc->removed);
+    lua_setfield(L, -2, "removed");
+}
+
+void ml_lua_push_subdocs(lua_State *L, const struct ml_change *change)
+{
+    lua_newtable(L);
+    for (size_t i = 0; i < change->subdoc_count; i++) {
+        push_subdoc(L, &change->subdocs[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+/* doc:subdocs() -> {subdoc, ...}   [-1, +1] */
+static int doc_subdocs(lua_State *L)
+{
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
+    struct ml_subdoc_cursor cursor = {0};
+    struct ml_subdoc subdoc;
+    int n = 0;
+
+    lua_newtable(L);
+    while (ml_doc_next_subdoc(handle->doc, &cursor, &subdoc)) {
+        push_subdoc(L, &subdoc);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 const luaL_Reg ml_lua_write_functions[] = {{"any", engine_any}, {NULL, NULL}};
 
 const luaL_Reg ml_lua_write_methods[] = {
     {"transact", doc_transact},
+    {"subdocs", doc_subdocs},
     {"set_client", doc_set_client},
     {NULL, NULL},
 };

@@ -132,7 +132,7 @@ static uint32_t find_delete(struct ml_doc *doc, const struct ml_wire_range *r)
     index = ml_run_find(doc, slot, (uint32_t)r->clock);
     i = ml_item_at(doc, index);
     if (r->clock + r->len > ml_item_end(i) || ml_item_kind(i) == ML_WIRE_TYPE ||
-        (i->cl & (ML_ITEM_DELETED | ML_ITEM_KEYED)))
+        ml_item_kind(i) == ML_WIRE_DOC || (i->cl & (ML_ITEM_DELETED | ML_ITEM_KEYED)))
         return NIL;
     return index;
 }
@@ -374,6 +374,7 @@ bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml
         change->bytes = ml_arena_copy(scratch, ml_writer_slice(w));
         ok = change->bytes.ptr != NULL;
     }
+    ok = ok && ml_txn_list_subdocs(doc, scratch, change);
     if (w->cap > RECORD_KEEP_BYTES)
         ml_writer_release(w);
     return ok;

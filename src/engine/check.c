@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One function that knows all invariants of item.h; every failure carries the number. */
-#include "engine/item.h"
+#include "engine/position.h"
 
 #include <stdlib.h>
 
@@ -296,5 +296,7 @@ enum ml_err ml_doc_check(const struct ml_doc *doc, struct ml_diag *diag)
         err = check_pages(k);
     if (!err)
         err = check_deleted(k);
+    if (!err && !ml_positions_check(doc))
+        err = broken(k, "[B12] the index of positions is wrong", NULL);
     return err ? err : check_pending(k);
 }

@@ -209,6 +209,17 @@ struct ml_change {
     bool
         client_taken; /* it has structs under the document's own id: go on with ml_doc_set_client */
     uint64_t inserted_units, deleted_units;
+    const struct ml_subdoc *subdocs; /* that came or went; their bytes are in the arena */
+    size_t subdoc_count;
+};
+
+/** A subdocument: an item that names another document, which is synced by itself. */
+struct ml_subdoc {
+    struct ml_slice guid;    /* two items may name the same document */
+    struct ml_slice options; /* an encoded Any */
+    ml_client_id client;     /* the id of the item */
+    uint64_t clock;
+    bool removed; /* of a change: it went */
 };
 
 /**
@@ -283,6 +294,16 @@ enum ml_view {
  */
 enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_view view,
                         struct ml_writer *out) ML_MUST_CHECK;
+
+/**
+ * The living subdocuments, by author and clock: `*cursor` starts zeroed; false at the end. Borrows
+ * from the document, which must not change meanwhile. Cost of all of it: a walk over the runs.
+ */
+struct ml_subdoc_cursor {
+    uint32_t slot, clock;
+};
+bool ml_doc_next_subdoc(const struct ml_doc *doc, struct ml_subdoc_cursor *cursor,
+                        struct ml_subdoc *out);
 
 /** Names of the roots, in order of appearance. `*cursor` starts at 0; false at the end. */
 bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slice *name_out);

@@ -343,6 +343,8 @@ bool ml_item_link(struct ml_doc *doc, uint32_t index, uint32_t left)
     ml_position_linked(doc, index);
     if (!ml_run_append(doc, index))
         return false;
+    if (ml_item_kind(i) == ML_WIRE_DOC && !ml_subdoc_note(doc, i, false))
+        return false;
     if (replaced && !ml_item_delete(doc, left))
         return false;
     if (ml_item_is_deleted(i))

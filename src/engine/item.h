@@ -28,7 +28,8 @@
  * an own one lies before the item; [B9] with collection on, no deleted run holds content
  * that is not kept; [B10] the
  * counters (runs, deleted runs, live bytes of pages, pending) are right; [B11] the delete set,
- * while it is known, is that of the runs; [P1] parked clients and their structs are sorted and do
+ * while it is known, is that of the runs; [B12] the index of positions, if there is one, says
+ * what the lists say; [P1] parked clients and their structs are sorted and do
  * not overlap; [P2] each parked client waits for a unit that is not there; [P3] no pending delete
  * names a unit that is there; [H1] what is kept is held by types that are kept, and is there only
  * as long as there is a history; [H2] a run is marked redone exactly if a copy of its first unit is
@@ -276,6 +277,7 @@ struct ml_txn {
         uint32_t slot; /* NIL: none */
         uint32_t run_clock, clock, bytes;
     } border;
+    struct ml_writer subdocs; /* that came and went, see subdoc.c */
     bool parked;        /* something of the update waits */
     bool dropped;       /* something did not fit into pending */
 };
@@ -647,6 +649,15 @@ bool ml_own_has_room(const struct ml_doc *doc, uint64_t units);
  * The transaction is told that the own client writes. Answers the item; NIL: out of memory.
  */
 uint32_t ml_own_insert(struct ml_doc *doc, const struct ml_spot *at, const struct ml_payload *what);
+
+/* ---- subdoc.c
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/** An item of kind Doc was linked, or is about to be deleted. False: out of memory. */
+bool ml_subdoc_note(struct ml_doc *doc, const struct ml_item *i, bool removed);
+/** Hand them out with the change. False: out of memory. */
+bool ml_txn_list_subdocs(struct ml_doc *doc, struct ml_arena *scratch, struct ml_change *change);
 
 /* ---- types.c
  * ------------------------------------------------------------------------------------------------

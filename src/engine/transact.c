@@ -46,6 +46,8 @@ void ml_txn_begin(struct ml_doc *doc, uint64_t scan_steps)
     t->scan_left = scan_steps;
     t->parked = t->dropped = false;
     t->border.slot = NIL;
+    t->subdocs.max = SIZE_MAX / 2;
+    ml_writer_reset(&t->subdocs);
 }
 
 static void shrink_runs(struct ml_doc *doc, struct ml_runs *runs)
@@ -63,6 +65,7 @@ void ml_txn_end(struct ml_doc *doc)
     shrink_runs(doc, &t->clients);
     shrink_runs(doc, &t->deleted);
     shrink_runs(doc, &t->merges);
+    ml_writer_release(&t->subdocs);
     if (t->stack_cap > KEEP_ENTRIES) {
         ml_doc_drop(doc, t->stack, t->stack_cap * sizeof *t->stack);
         t->stack = NULL;
@@ -132,6 +135,8 @@ static bool mark_deleted(struct ml_doc *doc, uint32_t index)
     }
     ml_position_count(doc, index, ml_item_is_visible(i) ? -(int64_t)i->len : 0,
                       ml_item_kind(i) == ML_WIRE_FORMAT ? -1 : 0);
+    if (ml_item_kind(i) == ML_WIRE_DOC && !ml_subdoc_note(doc, i, true))
+        return false;
     i->cl |= ML_ITEM_DELETED;
     doc->deleted_known = false;
     doc->clients[ml_item_slot(i)].deleted_runs++;
