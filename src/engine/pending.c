@@ -245,6 +245,12 @@ bool ml_pending_add_deletes(struct ml_doc *doc, struct ml_idset *set)
         return true;
     doc->txn.parked = true;
     doc->txn.dropped |= !fits;
+    if (fits && !to->count) { /* the usual case, and a copy of very many is felt */
+        struct ml_idset spare = *to;
+
+        *to = *set;
+        *set = spare;
+    }
     for (size_t i = 0; fits && ok && i < set->count; i++)
         ok = ml_idset_add(to, set->ranges[i].client, set->ranges[i].clock, set->ranges[i].len);
     ml_idset_normalize(to);
