@@ -79,10 +79,14 @@ static bool take_line(struct ml_slice bytes, size_t *pos, struct ml_slice *line_
 
 static enum ml_method method_of(struct ml_slice text)
 {
-    if (ml_slice_equal(text, ML_SLICE("GET")))
-        return ML_METHOD_GET;
-    if (ml_slice_equal(text, ML_SLICE("HEAD")))
-        return ML_METHOD_HEAD;
+    static const char *const names[] = {
+        [ML_METHOD_GET] = "GET",       [ML_METHOD_HEAD] = "HEAD",       [ML_METHOD_POST] = "POST",
+        [ML_METHOD_DELETE] = "DELETE", [ML_METHOD_OPTIONS] = "OPTIONS",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (ml_slice_equal(text, ml_slice_str(names[i])))
+            return (enum ml_method)i;
     return ML_METHOD_OTHER;
 }
 

@@ -14,7 +14,14 @@
 #define ML_HEAD_FIELD_COUNT 100
 #define ML_HEAD_MAX_BYTES   (ML_HEAD_LINE_MAX + ML_HEAD_FIELDS_MAX)
 
-enum ml_method { ML_METHOD_GET, ML_METHOD_HEAD, ML_METHOD_OTHER };
+enum ml_method {
+    ML_METHOD_GET,
+    ML_METHOD_HEAD,
+    ML_METHOD_POST,
+    ML_METHOD_DELETE,
+    ML_METHOD_OPTIONS,
+    ML_METHOD_OTHER
+};
 
 struct ml_head_field {
     struct ml_slice name, value; /* value without blanks around it */

@@ -5,12 +5,14 @@
  *
  *                 head complete            journal answers          all sent, keep-alive
  *  accept -> HEAD -------------> (route) -> WAITING -----> SENDING ----------------------> HEAD
- *              |                    |          ^              |
- *              | broken, late       | upgrade  +-- or at once | all sent, no keep-alive
- *              v                    v                         v
- *           SENDING              session                   LINGER --peer's end, or late--> (none)
+ *              |                  |   \        ^  ^           |
+ *              | broken, late     |    v       |  +- at once  | all sent, no keep-alive
+ *              v          upgrade |   BODY ----+              v
+ *           SENDING               v   (whole)              LINGER --peer's end, or late--> (none)
+ *                              session
  *
  * HEAD     `in` holds what came; a head has to be whole `head_ms` after its first byte.
+ * BODY     what comes goes through `reader` into `taken`, at SEC-LM-02's pace.
  * WAITING  nothing is read; somebody will answer and call ml_http_resume.
  * SENDING  `out`, then `body`, leave as the socket takes them.
  * LINGER   our side is shut; what still comes is thrown away, so that the answer is not lost in a
@@ -38,6 +40,9 @@
 #define SEND_MS       30000
 #define LINGER_MS     2000
 #define LINGER_BYTES  (1u << 20)
+#define BODY_MS       30000 /* SEC-LM-02 */
+#define BODY_SLOW_MS  5000
+#define BODY_RATE     1024 /* bytes per second, once BODY_SLOW_MS are over */
 #define OUT_MAX_BYTES (4u << 20)
 
 /* SEC-WEB-02, on everything. */
@@ -55,14 +60,24 @@ static const struct {
 } reasons[] = {
     {101, "Switching Protocols"},
     {200, "OK"},
+    {201, "Created"},
+    {204, "No Content"},
     {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {422, "Unprocessable Content"},
     {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
@@ -99,6 +114,12 @@ static void end_handshake(struct ml_http *http)
     http->is_first = false;
 }
 
+static void release_taken(struct ml_http *http)
+{
+    http->net->body_bytes -= http->taken.len;
+    ml_writer_release(&http->taken);
+}
+
 /* Everything but the descriptor. The memory goes when the handle has closed. */
 static void http_release(struct ml_http *http)
 {
@@ -114,6 +135,8 @@ static void http_release(struct ml_http *http)
     http->address = NULL;
     ml_writer_release(&http->in);
     ml_writer_release(&http->out);
+    ml_writer_release(&http->own);
+    release_taken(http);
 }
 
 static void http_close(struct ml_http *http)
@@ -177,7 +200,7 @@ void ml_http_begin(struct ml_http *http, unsigned status, const char *type, cons
     ml_write_bytes(out, ml_slice_str(fields));
     if (type)
         ml_http_print(out, "Content-Type: %s\r\n", type);
-    if (status != 304)
+    if (status != 304 && status != 204)
         ml_http_print(out, "Content-Length: %zu\r\n", len);
     ml_http_print(out, "Connection: %s\r\n\r\n", http->keeps_alive ? "keep-alive" : "close");
 }
@@ -188,6 +211,17 @@ void ml_http_answer(struct ml_http *http, unsigned status, const char *type, con
     ml_http_begin(http, status, type, fields, body.len);
     if (!http->is_head)
         ml_write_bytes(&http->out, body);
+}
+
+void ml_http_answer_own(struct ml_http *http, unsigned status, const char *type, const char *fields,
+                        struct ml_writer *body)
+{
+    ml_http_begin(http, status, type, fields, body->len);
+    ml_writer_release(&http->own);
+    http->own = *body;
+    ml_writer_init(body, 0);
+    if (!http->is_head)
+        http->body = ml_writer_slice(&http->own);
 }
 
 void ml_json_write_text(struct ml_writer *out, struct ml_slice text)
@@ -216,6 +250,7 @@ void ml_http_answer_denial(struct ml_http *http, unsigned status, struct ml_slic
     struct ml_writer body;
     uint64_t incident = 0;
 
+    /* Not found and the like are the caller's affair, what failed here is the operator's. */
     (void)!getrandom(&incident, sizeof incident, 0);
     ml_log(status == 500 || status == 503 ? ML_LOG_WARN : ML_LOG_DEBUG, "http.refused",
            "status=%u code=%s incident=%016" PRIx64, status, ML_LOG_TEXT(code), incident);
@@ -247,6 +282,26 @@ void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_
     http->on_gone = on_gone;
     http->state = ML_HTTP_WAITING;
     http->deadline_ms = ml_net_now(http->net) + SEND_MS;
+}
+
+void ml_http_take_body(struct ml_http *http, const struct ml_head *head, size_t max_bytes,
+                       void *waiter, void (*on_body)(struct ml_http *http),
+                       void (*on_gone)(struct ml_http *http))
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    http->waiter = waiter;
+    http->on_body = on_body;
+    http->on_gone = on_gone;
+    http->state = ML_HTTP_BODY;
+    http->body_since_ms = ml_net_now(http->net);
+    http->deadline_ms = http->body_since_ms + BODY_MS;
+    ml_writer_init(&http->taken, max_bytes);
+    ml_body_init(&http->reader, head->is_chunked, head->content_length);
+    /* Nothing else is on the way to this client, so that the few bytes fit; if not, it goes on by
+     * itself after a moment. */
+    if (ml_head_has_token(head, "expect", "100-continue"))
+        (void)!send(http->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 int ml_http_give_away(struct ml_http *http)
@@ -291,7 +346,7 @@ static bool read_some(struct ml_http *http)
         http_close(http);
         return false;
     }
-    if (http->in.len == 0 && !http->is_first)
+    if (http->in.len == 0 && !http->is_first && http->state == ML_HTTP_HEAD)
         http->deadline_ms = ml_net_now(http->net) + http->net->env.limits.head_ms;
     ml_write_bytes(&http->in, ml_slice_make(buffer, (size_t)n));
     if (http->in.err) {
@@ -330,11 +385,59 @@ static bool take_request(struct ml_http *http)
         break;
     }
     end_handshake(http);
+    http->is_routing = true;
     ml_route(http, &head);
+    http->is_routing = false;
     ml_arena_reset(&http->net->scratch);
     if (http->fd < 0)
         return true;
     forget(http, head.len_bytes);
+    return true;
+}
+
+/* The request ends here; who waited for its body hears that nobody waits for the answer. */
+static void refuse_body(struct ml_http *http, unsigned status, const char *code,
+                        const char *message)
+{
+    if (http->on_gone)
+        http->on_gone(http);
+    http->on_gone = NULL;
+    release_taken(http);
+    http->keeps_alive = false;
+    ml_http_answer_error(http, status, code, message);
+}
+
+static bool is_slow(const struct ml_http *http)
+{
+    uint64_t took_ms = ml_net_now(http->net) - http->body_since_ms;
+
+    return took_ms > BODY_SLOW_MS && (uint64_t)http->taken.len * 1000 < took_ms * BODY_RATE;
+}
+
+/* False: more bytes are needed. */
+static bool take_body(struct ml_http *http)
+{
+    struct ml_slice in = ml_writer_slice(&http->in);
+    size_t before = http->taken.len;
+    enum ml_body_state state = ml_body_feed(&http->reader, &in, &http->taken);
+
+    forget(http, http->in.len - in.len);
+    http->net->body_bytes += http->taken.len - before;
+    if (state == ML_BODY_BROKEN)
+        refuse_body(http, 400, "bad_request", "The body is not what its head announces.");
+    else if (state == ML_BODY_TOO_LARGE)
+        refuse_body(http, 413, "too_large", "The body is too large.");
+    else if (http->net->body_bytes > ML_HTTP_BODY_POOL)
+        refuse_body(http, 503, "overloaded", "Too much is being uploaded; try again later.");
+    else if (state == ML_BODY_PARTIAL)
+        return false;
+    else {
+        http->on_gone = NULL;
+        http->is_routing = true;
+        http->on_body(http);
+        http->is_routing = false;
+        ml_arena_reset(&http->net->scratch);
+    }
     return true;
 }
 
@@ -380,6 +483,8 @@ static bool write_some(struct ml_http *http)
 static void end_answer(struct ml_http *http)
 {
     ml_writer_release(&http->out);
+    ml_writer_release(&http->own);
+    release_taken(http);
     http->out_sent = http->body_sent = 0;
     http->body = ml_slice_make(NULL, 0);
     if (http->keeps_alive) {
@@ -423,6 +528,12 @@ void ml_http_resume(struct ml_http *http)
                 return;
             }
             break;
+        case ML_HTTP_BODY:
+            if (!take_body(http)) {
+                watch(http, UV_READABLE);
+                return;
+            }
+            break;
         case ML_HTTP_WAITING:
             watch(http, 0);
             return;
@@ -456,7 +567,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
         http_close(http);
         return;
     }
-    if (http->state == ML_HTTP_HEAD && !read_some(http))
+    if ((http->state == ML_HTTP_HEAD || http->state == ML_HTTP_BODY) && !read_some(http))
         return;
     ml_http_resume(http);
 }
@@ -497,8 +608,12 @@ void ml_http_tick(struct ml_net *net)
     {
         struct ml_http *http = ML_CONTAINER(node, struct ml_http, node);
 
-        if (now >= http->deadline_ms)
+        if (http->state == ML_HTTP_BODY && (now >= http->deadline_ms || is_slow(http))) {
+            refuse_body(http, 408, "too_slow", "The body took too long.");
+            ml_http_resume(http);
+        } else if (now >= http->deadline_ms) {
             http_close(http);
+        }
     }
 }
 

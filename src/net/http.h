@@ -3,10 +3,11 @@
 #ifndef ML_NET_HTTP_H
 #define ML_NET_HTTP_H
 
+#include "net/body.h"
 #include "net/head.h"
 #include "net/live.h"
 
-enum ml_http_state { ML_HTTP_HEAD, ML_HTTP_WAITING, ML_HTTP_SENDING, ML_HTTP_LINGER };
+enum ml_http_state { ML_HTTP_HEAD, ML_HTTP_BODY, ML_HTTP_WAITING, ML_HTTP_SENDING, ML_HTTP_LINGER };
 
 struct ml_http {
     struct ml_net *net;
@@ -19,7 +20,8 @@ struct ml_http {
     struct ml_address *address; /* NULL: not counted */
     char ip[ML_ADDRESS_TEXT];
     struct ml_writer in, out;
-    struct ml_slice body; /* borrowed from an asset */
+    struct ml_slice body; /* of the answer: borrowed from an asset, or of `own` */
+    struct ml_writer own; /* a body that was made for this answer */
     size_t out_sent, body_sent, drained;
     uint64_t deadline_ms;
     bool is_first;                         /* no request was read yet: counted as a handshake */
@@ -27,6 +29,12 @@ struct ml_http {
     bool is_head;                          /* method HEAD: no body */
     void (*on_gone)(struct ml_http *http); /* for who waits for an answer; NULL: nobody */
     void *waiter;
+    bool is_routing; /* inside ml_route, or on_body: who answers there need not resume */
+    /* state BODY */
+    struct ml_body reader;
+    struct ml_writer taken; /* so far, of the request's body */
+    uint64_t body_since_ms;
+    void (*on_body)(struct ml_http *http);
 };
 
 /* Fields, as whole lines. */
@@ -36,8 +44,10 @@ struct ml_http {
 #define ML_HTTP_JSON  "application/json"
 #define ML_HTTP_PLAIN "text/plain; charset=utf-8"
 #define ML_HTTP_HTML  "text/html; charset=utf-8"
-/* Largest body that is made for one answer. */
+/* Largest body that is made for one answer; larger ones are given with their memory. */
 #define ML_HTTP_BODY_MAX (2u << 20)
+/* Of the bodies of all requests that are being read or worked on. */
+#define ML_HTTP_BODY_POOL (256u << 20)
 
 /**
  * An answer up to its blank line. What follows in `out`, or http->body, has to have `len` bytes.
@@ -49,6 +59,9 @@ void ml_http_begin(struct ml_http *http, unsigned status, const char *type, cons
 /** A whole answer; `body` is copied. */
 void ml_http_answer(struct ml_http *http, unsigned status, const char *type, const char *fields,
                     struct ml_slice body);
+/** A whole answer; the memory of `body` is taken over, and it is as after init. */
+void ml_http_answer_own(struct ml_http *http, unsigned status, const char *type, const char *fields,
+                        struct ml_writer *body);
 /** Contract 5: { "error": { "code", "message", "incident" } }, and what belongs to the status. */
 void ml_http_answer_error(struct ml_http *http, unsigned status, const char *code,
                           const char *message);
@@ -65,6 +78,15 @@ void ml_json_write_text(struct ml_writer *out, struct ml_slice text);
 void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_http *http));
 /** After an answer that was waited for. */
 void ml_http_resume(struct ml_http *http);
+
+/**
+ * Read the body that this head announces, then call `on_body` (http->taken has it; it answers or
+ * waits). On the way the connection may go (`on_gone`), or be answered 400, 408, 413 or 503 (then
+ * `on_gone` is called too: nobody waits any more). The head is not needed after this.
+ */
+void ml_http_take_body(struct ml_http *http, const struct ml_head *head, size_t max_bytes,
+                       void *waiter, void (*on_body)(struct ml_http *http),
+                       void (*on_gone)(struct ml_http *http));
 
 /** The descriptor leaves, not watched by anybody; the address count is the taker's too. */
 int ml_http_give_away(struct ml_http *http);

@@ -49,7 +49,12 @@ struct ml_net {
     struct ml_list timed;     /* ml_session.timed: wants every tick */
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     size_t http_count, handshakes, session_count;
-    size_t lists_waiting; /* requests at the journal */
+    size_t calls;                    /* API requests that are not answered yet */
+    size_t body_bytes;               /* of their bodies */
+    size_t readings;                 /* documents that are being read for them */
+    struct ml_list readings_waiting; /* ml_reading.node */
+    struct ml_list writings;         /* ml_writing.node */
+    struct ml_hashmap ops_lanes;     /* org NUL name → api_ops.c */
 
     struct ml_hashmap addresses; /* ip → ml_address */
     struct ml_ws_pool message_pool;

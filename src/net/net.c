@@ -10,6 +10,7 @@
  *
  * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
  */
+#include "net/api.h"
 #include "net/live.h"
 
 #include "base/assert.h"
@@ -86,6 +87,8 @@ static void net_free(struct ml_net *net)
 {
     ml_assets_release(&net->assets);
     ml_hashmap_release(&net->addresses);
+    ml_api_drop_lanes(net, true);
+    ml_hashmap_release(&net->ops_lanes);
     ml_arena_release(&net->scratch);
     ml_blob_unref(net->ping);
     ml_blob_unref(net->keepalive);
@@ -122,7 +125,7 @@ static void go_on_closing(struct ml_net *net)
         ml_transport_stop(net->wire);
         ML_ASSERT(net->session_count == 0);
     }
-    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->lists_waiting ||
+    if (net->is_wire_open || net->turns < ML_WIRE_TURNS || net->calls ||
         uv_is_closing((uv_handle_t *)&net->tick))
         return;
     ml_transport_free(net->wire);
@@ -138,6 +141,7 @@ static void on_tick(uv_timer_t *handle)
 
     ml_http_tick(net);
     ml_session_tick(net);
+    ml_api_tick(net);
     if (net->is_closing) {
         go_on_closing(net);
         return;
@@ -153,6 +157,7 @@ static void on_flush(uv_prepare_t *handle)
     /* A session may bring what it had to keep, and a room has something to say about that. */
     (void)ml_rooms_flush(net->env.rooms);
     for (int rounds = 0; rounds < FLUSH_ROUNDS; rounds++) {
+        ml_api_flush(net);
         ml_session_flush_all(net);
         if (!ml_rooms_flush(net->env.rooms))
             break;
@@ -212,6 +217,9 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->dirty);
     ml_list_init(&net->timed);
     ml_list_init(&net->strangers);
+    ml_list_init(&net->readings_waiting);
+    ml_list_init(&net->writings);
+    ml_hashmap_init(&net->ops_lanes);
     ml_hashmap_init(&net->addresses);
     ml_arena_init(&net->scratch, SCRATCH_MAX);
     err = make_parts(net);

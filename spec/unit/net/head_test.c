@@ -214,7 +214,7 @@ static void old_clients_close(void **state)
     assert_false(head.keeps_alive);
     assert_int_equal(parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n"),
                      ML_HEAD_COMPLETE);
-    assert_int_equal(head.method, ML_METHOD_OTHER);
+    assert_int_equal(head.method, ML_METHOD_POST);
     assert_int_equal(head.content_length, 12);
     assert_int_equal(parse("HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"),
                      ML_HEAD_COMPLETE);

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every route of the API, once: what is dispatched, checked and described (openapi.json) is the
+ * same row. A new route is a new row and a handler.
+ */
+#include "net/api.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define DOCS "/api/v1/orgs/{org}/docs"
+#define DOC  DOCS "/{doc}"
+
+#define READ    ML_MAY_READ
+#define WRITE   (ML_MAY_READ | ML_MAY_WRITE)
+#define HISTORY (ML_MAY_READ | ML_MAY_HISTORY)
+
+#define REF(name)  "{\"$ref\":\"#/components/schemas/" name "\"}"
+#define WHOLE      "{\"type\":\"integer\",\"minimum\":1,\"maximum\":9007199254740991}"
+#define TEXT       "{\"type\":\"string\"}"
+#define PAGE_LIMIT "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":100}"
+#define JSON       "application/json"
+#define BYTES      "application/octet-stream"
+
+#define LIST_OF(item)                                                                              \
+    "{\"type\":\"object\",\"required\":[\"items\",\"next\"],\"properties\":{\"items\":{"           \
+    "\"type\":\"array\",\"items\":" item                                                           \
+    "},\"next\":{\"type\":[\"string\",\"null\"],\"description\":\"cursor of the next "             \
+    "page\"}}}"
+
+#define AT_SEQ                                                                                     \
+    {                                                                                              \
+        "seq", WHOLE, "the document as it was after this record"                                   \
+    }
+#define AT_TIME                                                                                    \
+    {                                                                                              \
+        "at", WHOLE, "the document as it was then, milliseconds since 1970 UTC"                    \
+    }
+#define IF_MATCH                                                                                   \
+    {                                                                                              \
+        "If-Match", "{\"type\":\"string\",\"pattern\":\"^\\\"[0-9]+\\\"$\"}",                      \
+            "write only if the document is at this seq"                                            \
+    }
+#define WRITTEN                                                                                    \
+    {                                                                                              \
+        200, JSON,                                                                                 \
+            "{\"type\":\"object\",\"required\":[\"seq\"],\"properties\":{\"seq\":{"                \
+            "\"type\":\"integer\"}}}",                                                             \
+            "durable; the number of its record"                                                    \
+    }
+#define STALE                                                                                      \
+    {                                                                                              \
+        412, JSON, REF("Error"), "the document is not at the seq of If-Match"                      \
+    }
+#define ABSENT                                                                                     \
+    {                                                                                              \
+        404, JSON, REF("Error"), "no such document, or it was deleted"                             \
+    }
+#define LATER                                                                                      \
+    {                                                                                              \
+        501, JSON, REF("Error"), "not in this version"                                             \
+    }
+
+const struct ml_api_route ml_api_routes[] = {
+    {
+        .method = ML_METHOD_GET,
+        .path = "/api/v1/openapi.json",
+        .id = "describe",
+        .summary = "This description",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "OpenAPI 3.1"}},
+        .run = ml_api_openapi,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOCS,
+        .id = "listDocuments",
+        .summary = "Documents of an org by name",
+        .action = "org.documents",
+        .may = READ,
+        .parameters = {{"prefix", TEXT, "only names that begin with this"},
+                       {"after", TEXT, "only names behind this one: the cursor"},
+                       {"limit", PAGE_LIMIT, "how many at most"}},
+        .answers = {{200, JSON, LIST_OF(REF("Listed")), "one page"}},
+        .run = ml_api_list,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOCS,
+        .id = "createDocument",
+        .summary = "Make a document, once",
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = REF("Creation"),
+        .answers = {{201, JSON, REF("Created"), "made; Location tells its address"},
+                    {409, JSON, REF("Error"), "there is one, or it was deleted"}},
+        .run = ml_api_create,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC,
+        .id = "getDocument",
+        .summary = "What is known about a document",
+        .action = "doc.open",
+        .may = READ,
+        .answers = {{200, JSON, REF("Metadata"), "its numbers"}, ABSENT},
+        .run = ml_api_metadata,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = DOC,
+        .id = "deleteDocument",
+        .summary = "Lay a tombstone: stale clients cannot bring it back",
+        .action = "doc.delete",
+        .may = WRITE,
+        .answers = {{204, NULL, NULL, "deleted; everybody was sent away"}, ABSENT},
+        .run = ml_api_delete,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/undelete",
+        .id = "undeleteDocument",
+        .summary = "Lift the tombstone",
+        .action = "doc.delete",
+        .may = WRITE,
+        .body_max = 4096,
+        .is_body_optional = true,
+        .answers = {{204, NULL, NULL, "it is there, as it was"}, ABSENT},
+        .run = ml_api_undelete,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/state",
+        .id = "getState",
+        .summary = "The document as one Yjs update, or what a state vector lacks",
+        .action = "doc.open",
+        .may = READ,
+        .parameters = {{"sv", TEXT, "state vector in base64url"},
+                       {"format", "{\"enum\":[\"v1\",\"v2\"],\"default\":\"v1\"}", "of the update"},
+                       AT_SEQ,
+                       AT_TIME},
+        .answers = {{200, BYTES, NULL, "a Yjs update; ETag is the seq"}, ABSENT},
+        .run = ml_api_state,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/updates",
+        .id = "postUpdate",
+        .summary = "Write one Yjs update",
+        .action = "doc.open",
+        .may = WRITE,
+        .body_max = ML_API_IMPORT_MAX,
+        .body_type = BYTES,
+        .parameters = {{"format", "{\"enum\":[\"v1\",\"v2\"],\"default\":\"v1\"}", "of the body"},
+                       IF_MATCH},
+        .answers = {WRITTEN, ABSENT, STALE},
+        .run = ml_api_update,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/content",
+        .id = "getContent",
+        .summary = "One root of the document in a readable form",
+        .action = "doc.open",
+        .may = READ,
+        .parameters = {{"root", "{\"type\":\"string\",\"default\":\"content\"}", "its name"},
+                       {"as",
+                        "{\"enum\":[\"text\",\"delta\",\"json\",\"xml\",\"markdown\",\"html\"],"
+                        "\"default\":\"text\"}",
+                        "the form"},
+                       AT_SEQ,
+                       AT_TIME},
+        .answers = {{200, "*/*", NULL, "as its Content-Type says; ETag is the seq"}, ABSENT},
+        .run = ml_api_content,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/ops",
+        .id = "postOps",
+        .summary = "Write by operations, all or none",
+        .action = "doc.open",
+        .may = WRITE,
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = REF("Operations"),
+        .parameters = {IF_MATCH},
+        .answers = {WRITTEN, ABSENT, STALE},
+        .run = ml_api_ops,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/history",
+        .id = "getHistory",
+        .summary = "Who wrote when, the newest first",
+        .action = "doc.history",
+        .may = HISTORY,
+        .parameters = {{"before", WHOLE, "only records before this seq: the cursor"},
+                       {"limit", PAGE_LIMIT, "how many at most"}},
+        .answers = {{200, JSON, LIST_OF(REF("Record")), "one page"}, ABSENT},
+        .run = ml_api_history,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/versions",
+        .id = "listVersions",
+        .summary = "Named versions",
+        .action = "doc.history",
+        .may = HISTORY,
+        .answers = {LATER},
+        .run = ml_api_later,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/versions",
+        .id = "createVersion",
+        .summary = "Name the present version",
+        .action = "doc.history",
+        .may = HISTORY,
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}",
+        .answers = {LATER},
+        .run = ml_api_later,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/restore",
+        .id = "restoreDocument",
+        .summary = "Make the document as it was, as a new edit",
+        .action = "doc.restore",
+        .may = WRITE,
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"properties\":{\"seq\":{\"type\":\"integer\"},"
+                       "\"version\":{\"type\":\"string\"}}}",
+        .answers = {LATER},
+        .run = ml_api_later,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/sessions",
+        .id = "listSessions",
+        .summary = "Who has the document open",
+        .action = "doc.open",
+        .may = READ,
+        .answers = {{200, JSON, LIST_OF(REF("Session")), "everybody who is here"}},
+        .run = ml_api_sessions,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = DOC "/sessions/{id}",
+        .id = "removeSession",
+        .summary = "Send somebody away",
+        .action = "doc.open",
+        .may = WRITE,
+        .answers = {{204, NULL, NULL, "the connection is closed"},
+                    {404, JSON, REF("Error"), "no such session here"}},
+        .run = ml_api_remove_session,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/api/v1/orgs/{org}/tokens",
+        .id = "mintToken",
+        .summary = "Mint a token for one user and a pattern of documents",
+        .action = "org.tokens",
+        .may = WRITE,
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\"}",
+        .answers = {LATER},
+        .run = ml_api_later,
+    },
+};
+const size_t ml_api_route_count = sizeof ml_api_routes / sizeof *ml_api_routes;
+
+/* ---- openapi.json ---------------------------------------------------------------------------- */
+
+#define INTEGER "{\"type\":\"integer\"}"
+#define USER    "{\"type\":[\"string\",\"null\"],\"description\":\"null: the server\"}"
+
+static const char components[] =
+    "\"components\":{\"schemas\":{"
+    "\"Error\":{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{"
+    "\"type\":\"object\",\"required\":[\"code\",\"message\",\"incident\"],\"properties\":{"
+    "\"code\":" TEXT ",\"message\":" TEXT ",\"incident\":" TEXT "}}}},"
+    "\"Listed\":{\"type\":\"object\",\"required\":[\"name\",\"seq\",\"bytes\",\"created_at_ms\","
+    "\"updated_at_ms\"],\"properties\":{\"name\":" TEXT ",\"seq\":" INTEGER ",\"bytes\":" INTEGER
+    ",\"created_at_ms\":" INTEGER ",\"updated_at_ms\":" INTEGER "}},"
+    "\"Creation\":{\"type\":\"object\",\"required\":[\"name\"],\"additionalProperties\":false,"
+    "\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":512},"
+    "\"content\":{\"oneOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"properties\":{"
+    "\"ops\":{\"type\":\"array\"}},\"required\":[\"ops\"]},{\"type\":\"object\",\"properties\":{"
+    "\"update\":{\"type\":\"string\",\"description\":\"a Yjs update in base64url\"}},"
+    "\"required\":[\"update\"]}]},\"root\":{\"type\":\"string\",\"default\":\"content\","
+    "\"description\":\"the text that content goes to\"},\"template\":{\"type\":\"string\","
+    "\"description\":\"a document that this one begins as\"}}},"
+    "\"Created\":{\"type\":\"object\",\"required\":[\"name\",\"seq\",\"epoch\"],\"properties\":{"
+    "\"name\":" TEXT ",\"seq\":" INTEGER ",\"epoch\":" INTEGER "}},"
+    "\"Metadata\":{\"type\":\"object\",\"required\":[\"name\",\"seq\",\"epoch\"],\"properties\":{"
+    "\"name\":" TEXT ",\"seq\":" INTEGER ",\"epoch\":" INTEGER ",\"snapshot_seq\":" INTEGER
+    ",\"record_bytes\":" INTEGER ",\"snapshot_bytes\":" INTEGER ",\"created_at_ms\":" INTEGER
+    ",\"updated_at_ms\":" INTEGER ",\"authors\":{\"type\":\"array\",\"items\":{"
+    "\"type\":\"object\",\"properties\":{\"user\":" USER ",\"records\":" INTEGER
+    ",\"last_at_ms\":" INTEGER "}}},\"authors_since_seq\":" INTEGER "}},"
+    "\"Record\":{\"type\":\"object\",\"required\":[\"seq\",\"at_ms\",\"user\",\"bytes\"],"
+    "\"properties\":{\"seq\":" INTEGER ",\"at_ms\":" INTEGER ",\"user\":" USER
+    ",\"session\":{\"type\":[\"string\",\"null\"]},\"bytes\":" INTEGER "}},"
+    "\"Session\":{\"type\":\"object\",\"required\":[\"id\",\"user\",\"name\",\"write\"],"
+    "\"properties\":{\"id\":" TEXT ",\"user\":" TEXT ",\"name\":" TEXT
+    ",\"write\":{\"type\":\"boolean\"}}},"
+    "\"Operations\":{\"type\":\"object\",\"required\":[\"ops\"],\"additionalProperties\":false,"
+    "\"properties\":{\"ops\":{\"type\":\"array\",\"items\":{\"type\":\"array\","
+    "\"description\":\"name of the operation, path of the type, arguments\"}}}}"
+    "}}";
+
+static const struct {
+    const char *part, *name, *schema, *summary;
+} path_parts[] = {
+    {"{org}", "org", "{\"type\":\"string\",\"pattern\":\"^[a-z0-9][a-z0-9-]{0,62}$\"}", "the org"},
+    {"{doc}", "doc", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}",
+     "name of the document; a slash in it is %2F"},
+    {"{id}", "id", TEXT, "id of the session"},
+};
+
+static void write_text(struct ml_writer *out, const char *text)
+{
+    ml_write_bytes(out, ml_slice_str(text));
+}
+
+static void write_string(struct ml_writer *out, const char *text)
+{
+    ml_json_write_text(out, ml_slice_str(text));
+}
+
+static void write_parameter(struct ml_writer *out, bool *any, const char *name, const char *in,
+                            bool required, const char *schema, const char *summary)
+{
+    ml_http_print(out, "%s{\"name\":", *any ? "," : ",\"parameters\":[");
+    *any = true;
+    write_string(out, name);
+    ml_http_print(out, ",\"in\":\"%s\"%s,\"description\":", in,
+                  required ? ",\"required\":true" : "");
+    write_string(out, summary);
+    write_text(out, ",\"schema\":");
+    write_text(out, schema);
+    write_text(out, "}");
+}
+
+static void write_parameters(struct ml_writer *out, const struct ml_api_route *route)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < sizeof path_parts / sizeof *path_parts; i++)
+        if (strstr(route->path, path_parts[i].part))
+            write_parameter(out, &any, path_parts[i].name, "path", true, path_parts[i].schema,
+                            path_parts[i].summary);
+    for (size_t i = 0; i < ML_API_PARAMETERS && route->parameters[i].name; i++) {
+        const struct ml_api_parameter *p = &route->parameters[i];
+
+        write_parameter(out, &any, p->name, strcmp(p->name, "If-Match") == 0 ? "header" : "query",
+                        false, p->schema, p->summary);
+    }
+    if (any)
+        write_text(out, "]");
+}
+
+static void write_body(struct ml_writer *out, const struct ml_api_route *route)
+{
+    if (!route->body_type)
+        return;
+    write_text(out, ",\"requestBody\":{\"required\":true,\"content\":{");
+    write_string(out, route->body_type);
+    write_text(out, ":{");
+    if (route->body_schema) {
+        write_text(out, "\"schema\":");
+        write_text(out, route->body_schema);
+    }
+    write_text(out, "}}}");
+}
+
+static void write_answers(struct ml_writer *out, const struct ml_api_route *route)
+{
+    write_text(out, ",\"responses\":{");
+    for (size_t i = 0; i < ML_API_ANSWERS && route->answers[i].status; i++) {
+        const struct ml_api_answer *answer = &route->answers[i];
+
+        ml_http_print(out, "\"%u\":{\"description\":", answer->status);
+        write_string(out, answer->summary);
+        if (answer->type) {
+            write_text(out, ",\"content\":{");
+            write_string(out, answer->type);
+            write_text(out, ":{");
+            if (answer->schema) {
+                write_text(out, "\"schema\":");
+                write_text(out, answer->schema);
+            }
+            write_text(out, "}}");
+        }
+        write_text(out, "},");
+    }
+    write_text(out, "\"default\":{\"description\":\"what is wrong\",\"content\":{"
+                    "\"" JSON "\":{\"schema\":" REF("Error") "}}}}");
+}
+
+static void write_operation(struct ml_writer *out, const struct ml_api_route *route)
+{
+    static const char *const names[] = {
+        [ML_METHOD_GET] = "get", [ML_METHOD_POST] = "post", [ML_METHOD_DELETE] = "delete"};
+
+    write_string(out, names[route->method]);
+    write_text(out, ":{\"operationId\":");
+    write_string(out, route->id);
+    write_text(out, ",\"summary\":");
+    write_string(out, route->summary);
+    write_parameters(out, route);
+    write_body(out, route);
+    write_answers(out, route);
+    write_text(out, "}");
+}
+
+/* Rows of one path become one object, at the first of them. */
+static bool is_first_of_path(size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(ml_api_routes[i].path, ml_api_routes[index].path) == 0)
+            return false;
+    return true;
+}
+
+void ml_api_describe(struct ml_writer *out)
+{
+    write_text(out, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Moonloom\",\"version\":\"1\","
+                    "\"description\":\"Documents of a Moonloom server. Every write is durable "
+                    "before it is answered.\"},\"paths\":{");
+    for (size_t i = 0; i < ml_api_route_count; i++) {
+        bool any = false;
+
+        if (!is_first_of_path(i))
+            continue;
+        if (i)
+            write_text(out, ",");
+        write_string(out, ml_api_routes[i].path);
+        write_text(out, ":{");
+        for (size_t k = i; k < ml_api_route_count; k++) {
+            if (strcmp(ml_api_routes[k].path, ml_api_routes[i].path) != 0)
+                continue;
+            if (any)
+                write_text(out, ",");
+            write_operation(out, &ml_api_routes[k]);
+            any = true;
+        }
+        write_text(out, "}");
+    }
+    write_text(out, "},");
+    write_text(out, components);
+    write_text(out, "}\n");
+}
