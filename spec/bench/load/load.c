@@ -81,6 +81,9 @@ struct document {
     struct person *people;
     uint64_t **typed_at; /* [writers][clock] when each unit was typed */
     uint32_t *typed_cap; /* [writers] */
+    struct ml_writer
+        text; /* what was filled in, as one update: a server that forgot it is told again */
+    uint32_t text_units;
 };
 
 static struct scenario plan;
@@ -237,32 +240,36 @@ static void type_key(struct person *p)
     send_update(p);
 }
 
-/* Text that stands there before, each struct before the last: runs that never become one. */
-static void fill(struct person *p, unsigned structs)
+/* Structs of text that stands there before, each before the last: runs that never become one. */
+static void write_fill(struct ml_writer *w, uint64_t id, uint32_t clock, unsigned structs)
 {
     char text[FILL_STRUCT_UNITS];
-    uint64_t id = client_id(p->document, p->index);
 
     memset(text, 'f', sizeof(text));
-    ml_writer_reset(&update);
-    ml_write_varuint(&update, 1);
-    ml_write_varuint(&update, structs);
-    ml_write_varuint(&update, id);
-    ml_write_varuint(&update, p->typed);
-    for (unsigned n = 0; n < structs; n++) {
-        if (p->typed) {
-            ml_write_u8(&update, 0x44);
-            ml_write_varuint(&update, id);
-            ml_write_varuint(&update, p->typed - FILL_STRUCT_UNITS);
+    ml_write_varuint(w, 1);
+    ml_write_varuint(w, structs);
+    ml_write_varuint(w, id);
+    ml_write_varuint(w, clock);
+    for (unsigned n = 0; n < structs; n++, clock += FILL_STRUCT_UNITS) {
+        if (clock) {
+            ml_write_u8(w, 0x44);
+            ml_write_varuint(w, id);
+            ml_write_varuint(w, clock - FILL_STRUCT_UNITS);
         } else {
-            ml_write_u8(&update, 0x04);
-            ml_write_varuint(&update, 1);
-            ml_write_varbytes(&update, ml_slice_make(ROOT, strlen(ROOT)));
+            ml_write_u8(w, 0x04);
+            ml_write_varuint(w, 1);
+            ml_write_varbytes(w, ml_slice_make(ROOT, strlen(ROOT)));
         }
-        ml_write_varbytes(&update, ml_slice_make(text, sizeof(text)));
-        note_typed(p, FILL_STRUCT_UNITS);
+        ml_write_varbytes(w, ml_slice_make(text, sizeof(text)));
     }
-    ml_write_varuint(&update, 0);
+    ml_write_varuint(w, 0);
+}
+
+static void fill(struct person *p, unsigned structs)
+{
+    ml_writer_reset(&update);
+    write_fill(&update, client_id(p->document, p->index), p->typed, structs);
+    note_typed(p, structs * FILL_STRUCT_UNITS);
     send_update(p);
 }
 
@@ -306,7 +313,8 @@ static void hear_units(struct person *p, unsigned writer, uint64_t clock, uint64
         counts.doubled += measuring && !own;
         return;
     }
-    if (clock > p->next[writer])
+    if (clock > p->next[writer] &&
+        !(own && dialect == DIALECT_HOCUSPOCUS)) /* which needs no echo */
         counts.gaps += clock - p->next[writer];
     for (uint64_t at = clock > p->next[writer] ? clock : p->next[writer]; at < end; at++) {
         if (!measuring || p->is_reader || at >= d->people[writer].typed)
@@ -375,6 +383,26 @@ static void begin_sync(struct person *p)
     say(p);
 }
 
+/* What the server lacks of what this person has: everything that was filled in, or nothing. */
+static struct ml_slice lacking(const struct person *p, struct ml_slice state_vector)
+{
+    static const uint8_t NOTHING[] = {0, 0};
+    const struct document *d = p->document;
+    struct ml_reader r = ml_reader_make(state_vector);
+    uint64_t count, id, clock, known = 0;
+
+    if (ml_read_varuint(&r, &count))
+        count = 0;
+    while (count--) {
+        if (ml_read_varuint(&r, &id) || ml_read_varuint(&r, &clock))
+            die("the server sent a state vector that is none");
+        if (id == client_id(d, 0))
+            known = clock;
+    }
+    return known < d->text_units && p->next[0] >= d->text_units ? ml_writer_slice(&d->text)
+                                                                : ml_slice_make(NOTHING, 2);
+}
+
 static void on_open(struct socket *s)
 {
     struct person *p = (struct person *)(void *)s;
@@ -389,13 +417,13 @@ static void on_open(struct socket *s)
 
 static void on_message(struct socket *s, struct ml_slice bytes)
 {
-    static const uint8_t NOTHING[] = {0, 0}, PONG[] = {10};
+    static const uint8_t PONG[] = {10};
     struct person *p = (struct person *)(void *)s;
     struct heard heard = speech_hear(dialect, bytes);
 
     switch (heard.kind) {
     case HEARD_STEP1:
-        speech_step2(&message, dialect, name_of(p), ml_slice_make(NOTHING, 2));
+        speech_step2(&message, dialect, name_of(p), lacking(p, heard.bytes));
         say(p);
         expect_saved(p);
         break;
@@ -546,8 +574,17 @@ static void fill_documents(void)
                  structs - done < FILL_STRUCTS ? structs - done : FILL_STRUCTS);
         sockets_turn(&sockets, 1);
     }
+    for (unsigned n = 0; n < plan.docs; n++) {
+        struct document *d = &documents[n];
+
+        d->text_units = structs * FILL_STRUCT_UNITS;
+        ml_writer_init(&d->text, 64u << 20);
+        write_fill(&d->text, client_id(d, 0), 0, structs);
+    }
     if (settle())
         die("the text to begin with did not reach everybody");
+    for (unsigned n = 0; n < plan.docs; n++)
+        documents[n].people[0].next[0] = documents[n].text_units; /* its own, echoed or not */
 }
 
 static void type_for(unsigned seconds)
