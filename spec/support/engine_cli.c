@@ -7,6 +7,7 @@
  *
  *   new {doc, client?, gc?, roots: [{name, type}]}   free {doc}
  *   apply {doc, v, hex}         checks all invariants of the document afterwards
+ *   tx {doc, ops}               the same; writes as the document's client: bytes of an Any
  *   emitted {doc}               {updates: [{v1, v2}]} since it was asked last
  *   sv {doc}   state {doc, v, sv?}   pending {doc}   view {doc}   load {doc, from, v}
  *   merge {v, list}   diff {v, hex, sv}   convert {from, hex}   svof {v, hex}
@@ -237,6 +238,18 @@ static enum ml_err do_apply(const cJSON *c)
     enum ml_err err = to_v1(&bytes, is_v2(c));
 
     return err ? err : apply(seat_of(c), bytes);
+}
+
+/* Write as a client: `ops` is one encoded Any, as ml_doc_run_ops takes it. */
+static enum ml_err do_tx(const cJSON *c)
+{
+    struct seat *s = seat_of(c);
+    const struct ml_change *change;
+    enum ml_err err = ml_doc_run_ops(s->doc, unhex(member(c, "ops")), &scratch, &diag, &change);
+
+    if (!err)
+        keep_emission(s, change->bytes);
+    return err ? err : ml_doc_check(s->doc, &diag);
 }
 
 static enum ml_err do_emitted(const cJSON *c)
@@ -490,7 +503,7 @@ static const struct {
     {"apply", do_apply},     {"emitted", do_emitted}, {"sv", do_sv},     {"view", do_view},
     {"state", do_state},     {"pending", do_pending}, {"new", do_new},   {"free", do_free},
     {"load", do_load},       {"merge", do_merge},     {"diff", do_diff}, {"svof", do_svof},
-    {"convert", do_convert},
+    {"convert", do_convert}, {"tx", do_tx},
 };
 
 static enum ml_err run(const cJSON *command)

@@ -2,7 +2,8 @@
 //
 // A history is a setup and steps, plain data, so that it can be printed, shortened and run again:
 //
-//   setup  { roots, replicas: [{ client, gc }], style }
+//   setup  { style, roots, writes, replicas: [{ client, gc }] }
+//          writes: the engine makes the edits itself; else it receives them from the oracle's author
 //   step   { edit: replica, operations, id }             the update of this transaction is `id` from now on
 //          { give: replica, ids, as }                    as: 1, 2, or "merged 1", "merged 2"
 //          { sync: replica, from: replica, as: 1|2 }     what the one lacks, by its state vector
@@ -12,9 +13,9 @@
 //
 // Each step becomes commands for the engine (spec/support/engine_cli.c) and a check of each answer.
 import { Engine } from "./engine.mjs";
-import { choose } from "./operations.mjs";
+import { choose, encoded } from "./operations.mjs";
 import { Random } from "./random.mjs";
-import { bytes, findByScan, Replica, statesOfNext, withoutCollected } from "./replica.mjs";
+import { bytes, findByScan, Replica, statesOfNext, toHex, withoutCollected } from "./replica.mjs";
 import { canonical } from "./views.mjs";
 
 const STYLES = {
@@ -68,6 +69,7 @@ function setupOf(random, style) {
   return {
     style,
     roots: STYLES[style].roots,
+    writes: !STYLES[style].splitsPairs && random.chance(0.5), // our writer never cuts a pair
     replicas: [...clients].map((client) => ({ client, gc: gc === "on" || (gc === "mixed" && random.chance(0.5)) })),
   };
 }
@@ -88,18 +90,20 @@ function receivedAs(updates, expected) {
 export class History {
   constructor(setup) {
     this.setup = setup;
-    this.replicas = setup.replicas.map((r) => new Replica({ ...r, roots: setup.roots }));
+    findByScan(setup.writes); // as our writer does; otherwise through Yjs' own markers
+    this.replicas = setup.replicas.map((r) => new Replica({ ...r, roots: setup.roots, whole: setup.writes }));
     this.updates = new Map();
     this.commands = [];
     this.checks = [];
     this.operations = 0;
+    this.written = 0; // of them by our own writer
     this.joinedByReload = 0; // states that are the same only after Yjs has loaded its own
     this.replicas.forEach((r, doc) => this.ask({ cmd: "new", ...this.options(doc) }));
   }
 
   options(doc) {
-    const { gc, roots } = this.replicas[doc];
-    return { doc, gc, roots };
+    const { client, gc, roots } = this.replicas[doc];
+    return { doc, client: this.setup.writes ? client : 0, gc, roots };
   }
 
   /** `check(answer)` says what is wrong, or nothing. */
@@ -120,12 +124,18 @@ export class History {
 
   /** The oracle has done `operations` in one transaction. */
   edited(doc, operations, id) {
-    const [update] = this.replicas[doc].emitted;
+    const replica = this.replicas[doc];
+    const [update] = replica.emitted;
     this.operations += operations.length;
-    if (update) {
-      this.updates.set(id, update);
-      this.ask({ cmd: "apply", doc, hex: update[`v${(id % 2) + 1}`], v: (id % 2) + 1 });
+    if (update) this.updates.set(id, update);
+    if (this.setup.writes && replica.client !== 0) {
+      this.written += operations.length;
+      this.ask({ cmd: "tx", doc, ops: toHex(encoded(operations)) });
+      this.expectEmitted(doc);
+      return;
     }
+    const v = (id % 2) + 1;
+    if (update) this.ask({ cmd: "apply", doc, hex: update[`v${v}`], v });
     this.expectEmitted(doc, receivedAs);
   }
 
@@ -211,8 +221,7 @@ const listed = (updates, v) => updates.map((u) => u[`v${v}`]);
 
 const STEPS = {
   edit(history, { edit: doc, operations, id }) {
-    history.replicas[doc].edit(operations);
-    history.edited(doc, operations, id);
+    history.edited(doc, history.replicas[doc].edit(operations), id);
   },
 
   give(history, { give: doc, ids, as }) {
@@ -262,8 +271,8 @@ class Maker {
   constructor(seed) {
     this.random = new Random(seed);
     const style = this.random.pick(Object.keys(STYLES));
-    this.style = STYLES[style];
     this.history = new History(setupOf(this.random, style));
+    this.style = { ...STYLES[style], primitive: this.history.setup.writes };
     this.steps = [];
     this.behind = this.history.replicas.map(() => []); // ids not yet given
     this.next = 0;
@@ -337,7 +346,6 @@ class Maker {
  * `next`: in the end compared with Yjs 14 too.
  */
 export function make(seed, length, next) {
-  findByScan(false);
   const made = new Maker(seed).make(length);
   made.history.finish(next);
   return made;
@@ -352,15 +360,29 @@ export function replay({ setup, steps }, next) {
 
 // ---- Shortening one -----------------------------------------------------------------------------
 
-/** Fewer steps that still differ. `differs(steps)` runs them anew. */
-export async function shorten(steps, differs, tries = 400) {
+const without = (list, at, count = 1) => [...list.slice(0, at), ...list.slice(at + count)];
+
+/** The same step with one operation or one update less, in every way. */
+function lesser(step) {
+  const part = ["operations", "ids", "bytes"].find((name) => Array.isArray(step[name]) && step[name].length > 1);
+  return part ? step[part].map((_, i) => ({ ...step, [part]: without(step[part], i) })) : [];
+}
+
+/** Fewer and smaller steps that still differ. `differs(steps)` runs them anew. */
+export async function shorten(steps, differs, tries = 1000) {
   let kept = steps;
-  for (let size = Math.ceil(kept.length / 2); size >= 1 && tries > 0; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let at = 0; at < kept.length && tries > 0; tries--) {
-      const fewer = [...kept.slice(0, at), ...kept.slice(at + size)];
-      if (await differs(fewer)) kept = fewer;
-      else at += size;
-    }
+  const keepIf = async (fewer) => {
+    if (tries-- <= 0 || !(await differs(fewer))) return false;
+    kept = fewer;
+    return true;
+  };
+  for (let size = Math.ceil(kept.length / 2); size > 1; size = Math.ceil(size / 2))
+    for (let at = 0; at < kept.length;) if (!(await keepIf(without(kept, at, size)))) at += size;
+  for (let before = 0; before !== JSON.stringify(kept).length && tries > 0;) {
+    before = JSON.stringify(kept).length;
+    for (let at = 0; at < kept.length;) if (!(await keepIf(without(kept, at)))) at += 1;
+    for (let at = 0; at < kept.length; at++)
+      for (const step of lesser(kept[at])) if (await keepIf([...kept.slice(0, at), step, ...kept.slice(at + 1)])) break;
   }
   return kept;
 }

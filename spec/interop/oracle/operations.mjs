@@ -9,7 +9,7 @@
 //
 // Values that JSON lacks: {"$y": "undefined"}, {"$y": "num"|"bigint"|"bytes", "v"}. New types: {"$new": "map"|"array"|
 // "text"|"xmltext"|"xmlelement"|"xmlfragment"|"xmlhook"|"doc", …} with entries, values, text, name, attrs, children, guid, opts.
-import { Y } from "../packages.mjs";
+import { encoding, Y } from "../packages.mjs";
 import { attributes, KEYS, pairs, text, value } from "./random.mjs";
 
 export const TYPES = {
@@ -38,6 +38,21 @@ export function meant(v) {
   if (v.$y !== undefined) return LACKING[v.$y](v.v);
   if (v.$new !== undefined) return MAKE[v.$new](v);
   return Object.fromEntries(Object.entries(v).map(([key, inner]) => [key, meant(inner)]));
+}
+
+/** The same for a writer that makes new types itself: only what JSON lacks is put in its place. */
+function plain(v) {
+  if (v === null || typeof v !== "object") return v;
+  if (Array.isArray(v)) return v.map(plain);
+  if (v.$y !== undefined) return LACKING[v.$y](v.v);
+  return Object.fromEntries(Object.entries(v).map(([key, inner]) => [key, plain(inner)]));
+}
+
+/** Operations as bytes of an Any. */
+export function encoded(operations) {
+  const encoder = encoding.createEncoder();
+  encoding.writeAny(encoder, plain(operations));
+  return encoding.toUint8Array(encoder);
 }
 
 function filled(map, entries = {}) {
@@ -113,8 +128,23 @@ const PERFORM = {
   "attr.remove": (t, o) => t.removeAttribute(o.key),
 };
 
-export function perform(doc, roots, operation) {
-  PERFORM[operation.op](resolve(doc, roots, operation.path), operation);
+/** Indexes that an operation on a text names. */
+function places({ op, index, length, delta }) {
+  if (op !== "text.delta") return [index, index + (length ?? 0)];
+  let at = 0;
+  return delta.map((step) => (at += step.retain ?? step.delete ?? 0));
+}
+
+/** Throws, and changes nothing, if there is no such place. `whole`: nor inside a surrogate pair. */
+export function perform(doc, roots, operation, whole) {
+  const type = resolve(doc, roots, operation.path);
+  const { op, index = 0, length = 0 } = operation;
+  const named = op.startsWith("text.") ? places(operation) : [index + length];
+  const reach = Math.max(...named);
+  const cuts = (at) => type instanceof Y.Text && outsidePair(type, at) !== at;
+  if (reach > type.length && (op !== "text.format" || index > type.length)) throw new Error("no such place");
+  if (whole && named.some(cuts)) throw new Error("inside a pair");
+  PERFORM[op](type, operation);
 }
 
 // ---- Choosing -----------------------------------------------------------------------------------
@@ -218,9 +248,15 @@ function listed(random, style) {
 
 function delta(random, style, index, length) {
   const out = [];
-  if (index > 0) out.push(random.chance(0.5) ? { retain: index } : { retain: index, attributes: attributes(random) });
+  if (index > 0)
+    out.push(
+      random.chance(0.5) ? { retain: index } : { retain: index, attributes: attributes(random, style.primitive) },
+    );
   if (length > 0 && random.chance(0.5)) out.push({ delete: length });
-  out.push({ insert: text(random, 2), ...(random.chance(0.5) ? { attributes: attributes(random) } : {}) });
+  out.push({
+    insert: text(random, 2),
+    ...(random.chance(0.5) ? { attributes: attributes(random, style.primitive) } : {}),
+  });
   return out;
 }
 
@@ -251,13 +287,19 @@ function chooseText(random, type, path, style) {
     const embed = random.chance(0.2)
       ? { $new: "map", entries: { in: 1 } }
       : { image: "u", n: random.pick([0, 0.5, 1e21, null]) };
-    return { op: "text.embed", path, index, embed, ...(random.chance(0.4) ? { attrs: attributes(random) } : {}) };
+    return {
+      op: "text.embed",
+      path,
+      index,
+      embed,
+      ...(random.chance(0.4) ? { attrs: attributes(random, style.primitive) } : {}),
+    };
   }
   if (kind === "format" && end > index)
-    return { op: "text.format", path, index, length: end - index, attrs: attributes(random) };
+    return { op: "text.format", path, index, length: end - index, attrs: attributes(random, style.primitive) };
   if (kind === "delete" && end > index) return { op: "text.delete", path, index, length: end - index };
   const insert = { op: "text.insert", path, index, text: style.splitsPairs ? pairs(random) : text(random) };
-  if (style.formats && random.chance(0.4)) insert.attrs = random.chance(0.2) ? {} : attributes(random);
+  if (style.formats && random.chance(0.4)) insert.attrs = random.chance(0.2) ? {} : attributes(random, style.primitive);
   return insert;
 }
 
@@ -291,7 +333,7 @@ function chooseXml(random, type, path) {
   return { op: "xml.insert", path, index, nodes: aFew(random, () => freshNode(random, 2)) };
 }
 
-/** An operation that is valid in `doc` as it is now. `style`: { formats, nested, onePlace, splitsPairs }. */
+/** An operation that is valid in `doc` as it is now. `style`: { formats, primitive, nested, onePlace, splitsPairs }. */
 export function choose(random, doc, roots, style) {
   const type = somewhere(random, doc, roots);
   const path = pathOf(type);

@@ -33,8 +33,9 @@ const NOBODY = -1;
 export class Replica {
   static retries = 0;
 
-  constructor({ client, gc, roots }) {
-    Object.assign(this, { client, gc, roots });
+  /** `whole`: its edits never cut a surrogate pair. */
+  constructor({ client, gc, roots, whole = false }) {
+    Object.assign(this, { client, gc, roots, whole });
     this.open();
   }
 
@@ -59,24 +60,20 @@ export class Replica {
 
   /** One transaction. Operations that are not possible (any more, in a shortened history) are left out. */
   edit(operations) {
-    this.transact(
-      operations.length,
-      (i) => operations[i],
-      () => {},
-    );
+    return this.transact(operations.length, (i) => operations[i], true);
   }
 
   /** `operation(i)` is asked when those before it are done; answers what was done. */
-  transact(count, operation, onError) {
+  transact(count, operation, lenient = false) {
     const done = [];
     this.doc.transact(() => {
       for (let i = 0; i < count; i++) {
-        done.push(operation(i));
+        const next = operation(i);
         try {
-          perform(this.doc, this.roots, done[i]);
+          perform(this.doc, this.roots, next, this.whole);
+          done.push(next);
         } catch (error) {
-          if (!onError) throw error;
-          onError(error);
+          if (!lenient) throw error;
         }
       }
     });
