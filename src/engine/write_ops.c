@@ -98,25 +98,54 @@ static bool read_string(struct ml_slice any, struct ml_slice *out)
     return ml_read_varbytes(&in, out) == ML_OK;
 }
 
-/* A whole number from 0 to 2^32-1; numbers beyond 2^31 stand as floats. */
-static bool read_index(struct ml_slice any, uint32_t *out)
+static uint64_t big_endian(const uint8_t *p, size_t len)
+{
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < len; i++)
+        bits = bits << 8 | p[i];
+    return bits;
+}
+
+/* A number; it was checked. */
+static bool read_number(struct ml_slice any, double *out)
 {
     struct ml_reader in = ml_reader_make(any);
-    struct ml_writer text;
-    uint64_t value = 0;
-    bool ok;
+    uint64_t bits;
+    uint32_t word;
+    float narrow;
+    bool negative;
 
-    if (tag_of(any) != TAG_INTEGER && tag_of(any) != TAG_FLOAT32 && tag_of(any) != TAG_FLOAT64)
+    switch (tag_of(any)) {
+    case TAG_INTEGER:
+        in.pos++;
+        if (ml_read_varint(&in, &bits, &negative))
+            return false;
+        *out = negative ? -(double)bits : (double)bits;
+        return true;
+    case TAG_FLOAT32:
+        word = (uint32_t)big_endian(any.ptr + 1, 4);
+        memcpy(&narrow, &word, sizeof narrow);
+        *out = (double)narrow;
+        return true;
+    case TAG_FLOAT64:
+        bits = big_endian(any.ptr + 1, 8);
+        memcpy(out, &bits, sizeof *out);
+        return true;
+    default:
         return false;
-    ml_writer_init(&text, 64);
-    ok = !ml_any_to_text(&in, &text) && text.len > 0 && text.len <= 10;
-    for (size_t i = 0; ok && i < text.len; i++) {
-        ok = text.ptr[i] >= '0' && text.ptr[i] <= '9';
-        value = value * 10 + (text.ptr[i] - '0');
     }
-    ml_writer_release(&text);
+}
+
+/* A whole number from 0 to 2^32-1. */
+static bool read_index(struct ml_slice any, uint32_t *out)
+{
+    double value;
+
+    if (!read_number(any, &value) || !(value >= 0 && value <= (double)UINT32_MAX))
+        return false;
     *out = (uint32_t)value;
-    return ok && value <= UINT32_MAX;
+    return (double)*out == value;
 }
 
 /* ---- Values ----------------------------------------------------------------------------------

@@ -320,8 +320,9 @@ static enum ml_err embed_content(struct ml_doc *doc, uint32_t branch, const stru
     }
     ml_writer_init(&json, INT32_MAX);
     in = ml_reader_make(embed->any);
-    if (ml_any_to_json(&in, ML_ANY_JSON_STRINGIFY, &json)) {
-        err = ml_write_fail(doc, ML_EFORMAT, "an embed that JSON cannot hold");
+    err = ml_any_to_json(&in, ML_ANY_JSON_STRINGIFY, &json);
+    if (err) {
+        (void)ml_write_fail(doc, err, "an embed that JSON cannot hold");
     } else {
         out->what.bytes = ml_arena_copy(&doc->writing->call, ml_writer_slice(&json));
         out->need.bytes += json.len;

@@ -160,8 +160,12 @@ enum ml_err ml_doc_commit(struct ml_doc *doc, struct ml_arena *scratch,
     bool ok;
 
     ML_ASSERT(doc->is_writing);
-    change = doc->broken ? NULL : ml_arena_alloc(scratch, sizeof *change);
-    ok = change && ml_txn_tidy(doc) &&
+    change = ml_arena_alloc(scratch, sizeof *change);
+    if (!change) {
+        ml_doc_rollback(doc);
+        return ML_ELIMIT;
+    }
+    ok = !doc->broken && ml_txn_tidy(doc) &&
          ml_txn_write_record(doc, ml_slice_make(NULL, 0), scratch, change);
     if (ok) {
         forget_empty_roots(doc);

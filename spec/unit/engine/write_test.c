@@ -508,10 +508,48 @@ static void an_edit_of_a_long_text_walks_over_a_few_runs(void **state)
     ml_doc_free(r->doc);
 }
 
+/* m.k = a list of 200 lists of one number each, cut into many items. */
+static void make_nested(struct replica *r)
+{
+    struct ml_value number = {.kind = ML_VALUE_ANY, .any = ml_slice_make("\x7d\x07", 2)};
+    struct ml_value list = {.kind = ML_VALUE_ARRAY, .values = &number, .value_count = 1};
+    struct ml_type in;
+
+    assert_int_equal(ml_map_set(r->doc, root_of(r, "m"), ML_SLICE("k"), &list), ML_OK);
+    assert_int_equal(ml_type_at_key(r->doc, root_of(r, "m"), ML_SLICE("k"), &in), ML_OK);
+    for (uint32_t n = 1; n < 200; n++)
+        assert_int_equal(ml_list_insert(r->doc, in, random_below(n), &list, 1), ML_OK);
+}
+
+static void an_index_goes_with_the_list_it_is_of(void **state)
+{
+    struct ml_doc_options options = {.client = 1};
+    struct replica *r = &replicas[0];
+    const struct ml_change *change;
+    struct ml_arena scratch;
+
+    (void)state;
+    r->doc = ml_doc_new(&options);
+    ml_arena_init(&scratch, MAX_BYTES);
+    for (int n = 0; n < 3; n++) {
+        assert_int_equal(ml_doc_begin(r->doc, NULL), ML_OK);
+        make_nested(r);
+        assert_int_equal(ml_doc_commit(r->doc, &scratch, &change), ML_OK);
+        assert_non_null(r->doc->positions);
+        check_document(r); /* the second time the first list has become GC */
+    }
+    ml_writing_release(r->doc);
+    assert_null(r->doc->positions);
+    check_document(r);
+    ml_arena_release(&scratch);
+    ml_doc_free(r->doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(local_edits_do_what_a_flat_array_does),
+        cmocka_unit_test(an_index_goes_with_the_list_it_is_of),
         cmocka_unit_test(an_edit_of_a_long_text_walks_over_a_few_runs),
     };
 
