@@ -12,6 +12,7 @@
 #define SECTION_MIN_BYTES    3
 #define STRUCT_MIN_BYTES     2
 #define RANGE_MIN_BYTES      2
+#define SORT_COPY_MAX        65536 /* ranges, 1.5 MB */
 #define RANGE_PART_MIN_BYTES 2
 #define SV_ENTRY_MIN_BYTES   2
 
@@ -498,6 +499,39 @@ static int compare_ranges(const void *pa, const void *pb)
     return (a->clock > b->clock) - (a->clock < b->clock);
 }
 
+/* Let ranges[at] sink in a heap with the last on top. */
+static void sink(struct ml_wire_range *ranges, size_t at, size_t count)
+{
+    struct ml_wire_range r = ranges[at];
+
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && compare_ranges(&ranges[child], &ranges[child + 1]) < 0)
+            child++;
+        if (compare_ranges(&r, &ranges[child]) >= 0)
+            break;
+        ranges[at] = ranges[child];
+    }
+    ranges[at] = r;
+}
+
+/* A C library may sort in a copy, which millions of ranges of an attacker must not get. */
+static void sort_ranges(struct ml_wire_range *ranges, size_t count)
+{
+    if (count <= SORT_COPY_MAX) {
+        qsort(ranges, count, sizeof *ranges, compare_ranges);
+        return;
+    }
+    for (size_t i = count / 2; i > 0; i--)
+        sink(ranges, i - 1, count);
+    for (size_t n = count; n > 1; n--) {
+        struct ml_wire_range last = ranges[0];
+
+        ranges[0] = ranges[n - 1];
+        ranges[n - 1] = last;
+        sink(ranges, 0, n - 1);
+    }
+}
+
 size_t ml_wire_normalize_ranges(struct ml_wire_range *ranges, size_t count)
 {
     size_t n = 0;
@@ -506,7 +540,7 @@ size_t ml_wire_normalize_ranges(struct ml_wire_range *ranges, size_t count)
     for (size_t i = 1; i < count && sorted; i++)
         sorted = compare_ranges(&ranges[i - 1], &ranges[i]) <= 0;
     if (!sorted)
-        qsort(ranges, count, sizeof *ranges, compare_ranges);
+        sort_ranges(ranges, count);
     for (size_t i = 0; i < count; i++) {
         struct ml_wire_range *last = n ? &ranges[n - 1] : NULL;
         uint64_t end = ranges[i].clock + ranges[i].len;

@@ -71,6 +71,7 @@ struct ml_update_facts {
     uint64_t inserted_units; /* of countable content */
     uint64_t inserted_bytes; /* encoded content */
     uint64_t deleted_units;  /* of its delete set; may be known already */
+    uint32_t delete_ranges;  /* of its delete set, as they stand there */
     uint32_t keys;           /* structs that carry a map key or attribute name on the wire */
     uint32_t clients;        /* distinct authors of structs */
 };

@@ -145,7 +145,7 @@ static enum ml_err read_ranges(struct ml_wire_reader *r, struct ml_update *u)
             return err;
         if (!more)
             break;
-        u->range_count++;
+        u->facts.delete_ranges++;
         u->facts.deleted_units += range.len;
     }
     u->end_offset = ml_reader_offset(&r->in);
@@ -234,7 +234,6 @@ static void fill(struct ml_update *u, struct ml_slice bytes, enum ml_update_shap
     u->shape = shape;
     u->sections = &u->one;
     u->section_count = shape == ML_SHAPE_TYPED;
-    u->range_count = shape == ML_SHAPE_ERASED;
     u->descending = true;
     u->delete_set_offset = shape == ML_SHAPE_TYPED ? bytes.len - 1 : 1;
     u->end_offset = bytes.len;
@@ -250,7 +249,8 @@ static bool read_shape(struct ml_update *u, struct ml_slice bytes)
         return false;
     if (bytes.ptr[0] == 0 && read_erased(in, &u->range)) {
         fill(u, bytes, ML_SHAPE_ERASED);
-        u->facts = (struct ml_update_facts){.bytes = bytes.len, .deleted_units = u->range.len};
+        u->facts = (struct ml_update_facts){
+            .bytes = bytes.len, .deleted_units = u->range.len, .delete_ranges = 1};
         return true;
     }
     if (bytes.ptr[0] != 1 || !read_typed(in, &u->typed, &offset))
@@ -307,7 +307,7 @@ const struct ml_update_facts *ml_update_facts(const struct ml_update *update)
 
 bool ml_update_is_empty(const struct ml_update *update)
 {
-    return update->facts.structs == 0 && update->range_count == 0;
+    return update->facts.structs == 0 && update->facts.delete_ranges == 0;
 }
 
 void ml_update_reread(const struct ml_update *u, const struct ml_section *s,

@@ -37,7 +37,6 @@ struct ml_update {
     struct ml_update_facts facts;
     const struct ml_section *sections; /* in wire order, no client twice */
     uint32_t section_count;
-    uint32_t range_count; /* delete ranges */
     bool descending;      /* sections stand in descending order of clients */
     size_t delete_set_offset;
     size_t end_offset;          /* what follows is ignored */
