@@ -27,10 +27,8 @@ static struct ml_rooms_stats stats_now(void)
 
 static void with_limits(struct ml_room_limits limits)
 {
-    ml_rooms_free(w.rooms);
     w.env.limits = limits;
-    w.rooms = ml_rooms_new(&w.env);
-    assert_non_null(w.rooms);
+    world_restart_rooms(&w);
 }
 
 static struct client *joined(unsigned i)
@@ -498,6 +496,8 @@ static void run_world(uint64_t seed)
         .frame_bytes = seed % 5 ? 0 : 64,
         .presence_ms = 2000,
     });
+    if (seed % 3 == 1)
+        world_split(&w);
     for (int step = 0; step < STEPS; step++) {
         world_step(&w);
         if (world_random(&w, 400) == 0)

@@ -225,9 +225,8 @@ static void staged_work_is_bounded_and_pauses_the_writer(void **state)
 
     (void)state;
     world_open(&w, 9, 2);
-    ml_rooms_free(w.rooms);
     w.env.limits.staged_bytes = 2000;
-    w.rooms = ml_rooms_new(&w.env);
+    world_restart_rooms(&w);
     anna = joined(0);
     while (!anna->is_paused && sent < 1000) {
         client_type(anna);
@@ -368,14 +367,41 @@ static void a_drained_server_commits_and_says_goodbye(void **state)
     client_type(anna);
     world_deliver_to_server(anna);
     ml_rooms_drain(w.rooms, ML_CLOSE_SHUTDOWN);
-    assert_true(anna->was_closed);
+    assert_false(anna->was_closed); /* its edit is under way */
+    assert_true(anna->is_paused);
     client_connect(&w.clients[1]);
     assert_false(w.clients[1].is_connected);
-    client_disconnect(anna);
     world_commit(&w);
+    world_advance(&w, 50);
+    assert_int_equal(anna->acked_no, anna->message_no);
+    assert_true(anna->was_closed);
+    client_disconnect(anna);
     world_commit(&w);
     assert_int_equal(w.truth_head, 1);
     assert_true(ml_rooms_is_empty(w.rooms));
+    world_close(&w);
+}
+
+static void a_drain_waits_for_a_dead_journal_three_seconds(void **state)
+{
+    struct client *anna;
+
+    (void)state;
+    world_open(&w, 16, 1);
+    anna = joined(0);
+    ml_journal_memory_fault(w.journal, ML_FAULT_FAIL, 1000);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    ml_rooms_drain(w.rooms, ML_CLOSE_SHUTDOWN);
+    for (int i = 0; i < 28; i++) {
+        world_commit(&w);
+        world_advance(&w, 100);
+        assert_false(anna->was_closed);
+    }
+    world_advance(&w, 500);
+    assert_true(anna->was_closed);
+    assert_int_equal(anna->acked_no, anna->message_no - 1);
+    ml_journal_memory_fault(w.journal, ML_FAULT_NONE, 0);
     world_close(&w);
 }
 
@@ -500,11 +526,12 @@ static void run_world(uint64_t seed)
     w.clients[0].reader = seed % 3 == 0;
     if (seed % 2) {
         /* A room that snapshots all the time shows what a snapshot must not hold. */
-        ml_rooms_free(w.rooms);
         w.env.snapshot.every_ops = 2;
         w.env.snapshot.min_gap_ms = 0;
-        w.rooms = ml_rooms_new(&w.env);
+        world_restart_rooms(&w);
     }
+    if (seed % 5 < 2)
+        world_split(&w);
     for (int step = 0; step < STEPS; step++) {
         world_step(&w);
         if (world_random(&w, 400) == 0) {
@@ -566,6 +593,7 @@ int main(void)
         cmocka_unit_test(work_of_someone_who_left_is_committed),
         cmocka_unit_test(what_waits_for_others_is_recorded_and_asked_for),
         cmocka_unit_test(a_drained_server_commits_and_says_goodbye),
+        cmocka_unit_test(a_drain_waits_for_a_dead_journal_three_seconds),
         cmocka_unit_test(a_cursor_reaches_everybody_and_leaves_with_its_owner),
         cmocka_unit_test(what_changes_nothing_is_not_forwarded),
         cmocka_unit_test(nobody_speaks_for_somebody_else),

@@ -159,6 +159,71 @@ static void port_pause(struct ml_port *port, bool paused)
     client_of(port)->is_paused = paused;
 }
 
+static void port_failed(struct ml_port *port, uint64_t message_no, enum ml_err err)
+{
+    struct client *client = client_of(port);
+
+    assert_int_equal(err, ML_EDENIED);
+    assert_true(message_no > client->acked_no);
+    client->was_closed = true;
+}
+
+/* ---- Between two loops ------------------------------------------------------------------------
+ */
+
+static void post(void *arg, unsigned loop, struct ml_list *parcels)
+{
+    struct world *world = arg;
+
+    ml_list_splice(&world->mail[loop], parcels);
+}
+
+static struct ml_rooms *rooms_of(struct world *world, unsigned loop)
+{
+    return loop == world->env.loop ? world->rooms : world->front;
+}
+
+bool world_deliver_mail(struct world *world)
+{
+    bool is_any = false;
+
+    for (unsigned loop = 0; loop < 2; loop++) {
+        struct ml_list now, *node;
+
+        ml_list_init(&now);
+        ml_list_splice(&now, &world->mail[loop]);
+        while ((node = ml_list_take_first(&now)) != NULL) {
+            struct ml_parcel *parcel = ML_CONTAINER(node, struct ml_parcel, node);
+
+            parcel->open(parcel, rooms_of(world, loop));
+            is_any = true;
+        }
+    }
+    return is_any;
+}
+
+static void lose_mail(struct world *world)
+{
+    for (unsigned loop = 0; loop < 2; loop++) {
+        struct ml_list *node;
+
+        while ((node = ml_list_take_first(&world->mail[loop])) != NULL) {
+            struct ml_parcel *parcel = ML_CONTAINER(node, struct ml_parcel, node);
+
+            parcel->open(parcel, NULL);
+        }
+    }
+}
+
+static bool flush(struct world *world)
+{
+    bool is_any = ml_rooms_flush(world->rooms);
+
+    if (world->front != world->rooms)
+        is_any |= ml_rooms_flush(world->front);
+    return is_any;
+}
+
 /* ---- Truth ------------------------------------------------------------------------------------
  */
 
@@ -282,7 +347,7 @@ void client_connect(struct client *client)
     (void)snprintf(identity.session, sizeof identity.session, "s%llu",
                    (unsigned long long)world->next_id++);
     client->is_connected = true;
-    if (ml_rooms_join(world->rooms, org, document, &identity, &grant, &client->port, &member)) {
+    if (ml_rooms_join(world->front, org, document, &identity, &grant, &client->port, &member)) {
         client->is_connected = false;
         return;
     }
@@ -475,6 +540,8 @@ void world_advance(struct world *world, uint64_t ms)
     for (uint64_t end = world->now_ms + ms; world->now_ms < end;) {
         world->now_ms += TICK_MS;
         ml_rooms_tick(world->rooms);
+        if (world->front != world->rooms)
+            ml_rooms_tick(world->front);
     }
 }
 
@@ -519,7 +586,9 @@ void world_step(struct world *world)
     uint64_t dice = world_random(world, 100);
 
     if (dice % 4 == 0)
-        (void)ml_rooms_flush(world->rooms);
+        (void)flush(world);
+    if (dice % 3 == 0)
+        (void)world_deliver_mail(world);
     if (dice < 12)
         world_commit(world);
     else if (dice < 16)
@@ -532,7 +601,8 @@ void world_settle(struct world *world)
 {
     for (bool moved = true; moved;) {
         moved = ml_journal_memory_step(world->journal) > 0;
-        moved |= ml_rooms_flush(world->rooms);
+        moved |= flush(world);
+        moved |= world_deliver_mail(world);
         for (unsigned i = 0; i < world->client_count; i++) {
             struct client *client = &world->clients[i];
 
@@ -547,13 +617,45 @@ void world_settle(struct world *world)
 
 static void start_server(struct world *world)
 {
-    world->rooms = ml_rooms_new(&world->env);
+    struct ml_room_env env = world->env;
+
+    world->rooms = world->front = ml_rooms_new(&env);
     assert_non_null(world->rooms);
+    if (env.loops < 2)
+        return;
+    env.loop = 1 - env.loop;
+    world->front = ml_rooms_new(&env);
+    assert_non_null(world->front);
+}
+
+static void stop_server(struct world *world)
+{
+    if (world->front != world->rooms)
+        ml_rooms_free(world->front);
+    ml_rooms_free(world->rooms);
+}
+
+void world_restart_rooms(struct world *world)
+{
+    stop_server(world);
+    start_server(world);
+}
+
+void world_split(struct world *world)
+{
+    world->env.loops = 2;
+    world->env.loop = ml_document_loop(org, document, 2);
+    world->env.post = post;
+    world->env.post_arg = world;
+    world_restart_rooms(world);
 }
 
 void world_crash(struct world *world)
 {
     ml_journal_memory_forget(world->journal);
+    lose_mail(world);
+    if (world->front != world->rooms)
+        ml_rooms_crash(world->front);
     ml_rooms_crash(world->rooms);
     for (unsigned i = 0; i < world->client_count; i++)
         client_forget_connection(&world->clients[i]);
@@ -562,20 +664,21 @@ void world_crash(struct world *world)
 
 void world_open(struct world *world, uint64_t seed, unsigned clients)
 {
-    static const struct ml_port port = {
-        .dialect = ML_DIALECT_YWEBSOCKET,
-        .send = port_send,
-        .ack = port_ack,
-        .joined = port_joined,
-        .close = port_close,
-        .pause = port_pause,
-    };
+    static const struct ml_port port = {.dialect = ML_DIALECT_YWEBSOCKET,
+                                        .send = port_send,
+                                        .ack = port_ack,
+                                        .joined = port_joined,
+                                        .close = port_close,
+                                        .pause = port_pause,
+                                        .failed = port_failed};
     struct ml_doc_options options = {0};
 
     *world = (struct world){
         .seed = seed, .rng = seed, .now_ms = 1000000, .client_count = clients, .next_id = 1};
     assert_true(clients <= WORLD_CLIENTS);
     ml_arena_init(&world->scratch, 64u << 20);
+    ml_list_init(&world->mail[0]);
+    ml_list_init(&world->mail[1]);
     world->truth = ml_doc_new(&options);
     assert_int_equal(ml_journal_open_memory(NULL, &world->journal), ML_OK);
     ml_journal_memory_on_commit(world->journal, on_commit, world);
@@ -611,12 +714,17 @@ void world_close(struct world *world)
 {
     for (unsigned i = 0; i < world->client_count; i++)
         client_disconnect(&world->clients[i]);
+    (void)flush(world);
+    (void)world_deliver_mail(world);
+    ml_rooms_drain(world->front, ML_CLOSE_SHUTDOWN);
     ml_rooms_drain(world->rooms, ML_CLOSE_SHUTDOWN);
     for (int i = 0; i < 100 && !ml_rooms_is_empty(world->rooms); i++) {
         world_commit(world);
         world_advance(world, 1000);
+        (void)world_deliver_mail(world);
     }
-    ml_rooms_free(world->rooms);
+    lose_mail(world);
+    stop_server(world);
     ml_journal_close(world->journal, on_closed, NULL);
     (void)ml_journal_memory_step(world->journal);
     ml_doc_free(world->truth);

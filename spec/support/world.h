@@ -51,7 +51,9 @@ struct world {
     uint64_t seed, rng;
     uint64_t now_ms;
     struct ml_room_env env;
-    struct ml_rooms *rooms;
+    struct ml_rooms *rooms; /* the document's */
+    struct ml_rooms *front; /* the loop of the clients; the same unless the world is split */
+    struct ml_list mail[2]; /* ml_parcel.node: on the way to loop 0, 1 */
     struct ml_journal *journal;
     struct ml_arena scratch;
     struct client clients[WORLD_CLIENTS];
@@ -62,7 +64,13 @@ struct world {
 };
 
 void world_open(struct world *world, uint64_t seed, unsigned clients);
+/* Clients are on another loop than the document; letters travel when the world says so. */
+void world_split(struct world *world);
+/* New rooms, from world->env. Nobody may be connected. */
+void world_restart_rooms(struct world *world);
 void world_close(struct world *world);
+/* False: there was none. */
+bool world_deliver_mail(struct world *world);
 uint64_t world_random(struct world *world, uint64_t below);
 
 /* The process dies: nothing in memory survives, no wire is told. The journal stays. */

@@ -57,6 +57,14 @@ static void port_ack(struct ml_port *port, uint64_t message_no)
         seat->session->dialect->acknowledged(seat, message_no);
 }
 
+static void port_failed(struct ml_port *port, uint64_t message_no, enum ml_err err)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    if (!seat->session->is_closing && !is_over(seat))
+        seat->session->dialect->failed(seat, message_no, err);
+}
+
 static void port_joined(struct ml_port *port, struct ml_member *member, enum ml_close why)
 {
     struct ml_seat *seat = seat_of(port);
@@ -110,6 +118,7 @@ struct ml_seat *ml_seat_new(struct ml_session *session, struct ml_slice address)
         .joined = port_joined,
         .close = port_close,
         .pause = port_pause,
+        .failed = port_failed,
         .refused = session->dialect->refused ? port_refused : NULL,
         .address = {seat->address, address.len},
     };

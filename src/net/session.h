@@ -116,6 +116,8 @@ struct ml_session_dialect {
     void (*acknowledged)(struct ml_seat *seat, uint64_t message_no);
     /** As port->refused; NULL: nobody can be told. */
     void (*refused)(struct ml_seat *seat, const struct ml_denial *denial);
+    /** As port->failed: that update was not taken after all. Do not call the room. */
+    void (*failed)(struct ml_seat *seat, uint64_t message_no, enum ml_err err);
     /** The room wants the seat to end. Do not call the room. */
     void (*lost)(struct ml_seat *seat, enum ml_close why, struct ml_slice reason);
     /** Presence that waited for its rate turned out to follow no format. */

@@ -567,6 +567,17 @@ static void acknowledged(struct ml_seat *seat, uint64_t message_no)
     say_status(seat, true, times);
 }
 
+/* The room of another loop answers in its own time, and in order. */
+static void failed(struct ml_seat *seat, uint64_t message_no, enum ml_err err)
+{
+    ml_log(ML_LOG_DEBUG, "update.refused", "err=%s", ml_err_name(err));
+    if (message_no <= seat->status_no)
+        return;
+    acknowledged(seat, message_no - 1);
+    seat->status_no = message_no;
+    say_status(seat, false, 1);
+}
+
 /* Does this end a document, or what the client can do nothing about but come again? */
 static bool is_of_the_document(enum ml_close why)
 {
@@ -694,6 +705,7 @@ static const struct ml_session_dialect hocuspocus = {
     .joined = joined,
     .acknowledged = acknowledged,
     .refused = refused,
+    .failed = failed,
     .lost = lost,
     .broken = reset,
     .wants_reading = wants_reading,

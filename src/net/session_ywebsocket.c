@@ -201,6 +201,12 @@ static void acknowledged(struct ml_seat *seat, uint64_t message_no)
     }
 }
 
+static void failed(struct ml_seat *seat, uint64_t message_no, enum ml_err err)
+{
+    (void)message_no;
+    (void)refuse(seat->session, err);
+}
+
 static void lost(struct ml_seat *seat, enum ml_close why, struct ml_slice reason)
 {
     ml_session_end(seat->session, why, reason);
@@ -272,6 +278,7 @@ static const struct ml_session_dialect ywebsocket = {
     .take = take,
     .joined = joined,
     .acknowledged = acknowledged,
+    .failed = failed,
     .lost = lost,
     .broken = broken,
     .wants_reading = wants_reading,

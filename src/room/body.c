@@ -133,9 +133,11 @@ void ml_room_weigh(struct ml_room *room)
 {
     struct ml_rooms *rooms = room->rooms;
 
-    rooms->memory_bytes -= room->memory_bytes;
-    room->memory_bytes = weight_of(room);
-    rooms->memory_bytes += room->memory_bytes;
+    size_t now = weight_of(room);
+
+    rooms->memory_bytes += now - room->memory_bytes;
+    rooms->shared->memory_bytes += now - room->memory_bytes;
+    room->memory_bytes = now;
 }
 
 /** What a holder of `vector` lacks (an empty slice: everything). */

@@ -267,7 +267,7 @@ static void serve_waiting(struct ml_room *room)
         if (room->snapshot_due)
             ml_room_take_snapshot(room);
     }
-    if (room->staged_bytes > room->rooms->env.limits.staged_bytes / 2)
+    if (room->staged_bytes > room->rooms->env.limits.staged_bytes / 2 || room->rooms->is_draining)
         return;
     ML_LIST_EACH(node, &room->members)
     {

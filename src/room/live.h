@@ -43,7 +43,8 @@ struct ml_staged {
 
 struct ml_member {
     struct ml_list node; /* room->members */
-    struct ml_room *room;
+    struct ml_room
+        *room; /* NULL: in another loop (remote.c); then only port, identity and grant count */
     struct ml_port *port;
     struct ml_identity identity;
     struct ml_grant grant;
@@ -127,6 +128,12 @@ struct ml_room {
     uint64_t empty_since_ms; /* meaningful while member_count == 0 */
 };
 
+/* Letters for another loop, until the end of the turn. */
+struct ml_outgoing {
+    struct ml_list letters; /* ml_parcel.node */
+    void *last_frame;       /* the last of them, if it is a frame that more seats may want */
+};
+
 struct ml_rooms {
     struct ml_room_env env;
     struct ml_hashmap by_key;
@@ -139,7 +146,17 @@ struct ml_rooms {
     size_t memory_bytes; /* of all rooms, as far as they were weighed */
     bool is_draining;
     enum ml_close drain_why;
-    struct ml_arena scratch; /* for what a timer or a journal answer starts */
+    uint64_t drain_since_ms;
+    uint32_t drain_at_a_time; /* members a tick */
+    struct ml_arena scratch;  /* for what a timer or a journal answer starts */
+    struct ml_rooms_shared *shared, own_shared;
+    /* remote.c: */
+    struct ml_outgoing *outgoing; /* [env.loops]; NULL: alone */
+    struct ml_hashmap remotes;    /* seats of this loop's sessions elsewhere */
+    struct ml_hashmap agents;     /* seats of other loops' sessions here */
+    struct ml_list stirred;       /* agents that may go on */
+    struct ml_arena letters;      /* scratch for what came in letters */
+    uint64_t next_remote;
     struct ml_rooms_stats stats;
 };
 
@@ -222,6 +239,32 @@ void ml_room_presence_leave(struct ml_room *room, struct ml_member *member);
 void ml_room_presence_expire(struct ml_room *room);
 void ml_room_presence_tell(struct ml_room *room);
 void ml_room_presence_release(struct ml_room *room);
+
+/* remote.c */
+static inline bool ml_member_is_remote(const struct ml_member *member)
+{
+    return !member->room;
+}
+bool ml_remote_init(struct ml_rooms *rooms) ML_MUST_CHECK;
+void ml_remote_release(struct ml_rooms *rooms, bool by_force);
+bool ml_remote_is_quiet(const struct ml_rooms *rooms);
+void ml_remote_stir(struct ml_rooms *rooms);
+void ml_remote_post_all(struct ml_rooms *rooms);
+enum ml_err ml_remote_join(struct ml_rooms *rooms, unsigned home, struct ml_slice org,
+                           struct ml_slice name, const struct ml_identity *identity,
+                           const struct ml_grant *grant, struct ml_port *port,
+                           struct ml_member **member_out) ML_MUST_CHECK;
+enum ml_err ml_remote_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                             bool is_reply, struct ml_arena *scratch) ML_MUST_CHECK;
+enum ml_err ml_remote_sync(struct ml_member *member, struct ml_slice state_vector) ML_MUST_CHECK;
+enum ml_err ml_remote_presence(struct ml_member *from, struct ml_slice update) ML_MUST_CHECK;
+enum ml_err ml_remote_query(struct ml_member *member) ML_MUST_CHECK;
+void ml_remote_confirm(struct ml_member *member, uint64_t message_no);
+bool ml_remote_renew(struct ml_member *member, const struct ml_identity *identity,
+                     const struct ml_grant *grant);
+void ml_remote_leave(struct ml_member *member);
+void ml_remote_dismiss(struct ml_rooms *rooms, unsigned home, struct ml_slice org,
+                       struct ml_slice name, enum ml_close why, const char *reason);
 
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);

@@ -21,8 +21,14 @@ static struct ml_room *find(const struct ml_rooms *rooms, struct ml_slice org, s
 bool ml_rooms_dismiss(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name,
                       enum ml_close why, const char *reason)
 {
-    struct ml_room *room = find(rooms, org, name);
+    unsigned home = ml_document_loop(org, name, rooms->env.loops);
+    struct ml_room *room;
 
+    if (home != rooms->env.loop) {
+        ml_remote_dismiss(rooms, home, org, name, why, reason);
+        return true;
+    }
+    room = find(rooms, org, name);
     if (!room)
         return false;
     room->is_abandoned = true;
@@ -84,10 +90,13 @@ bool ml_member_is_at(const struct ml_member *member, uint64_t seq)
 {
     const struct ml_room *room = member->room;
 
+    /* From another loop nobody can say that at once. */
+    if (!room)
+        return seq == UINT64_MAX;
     return !ml_room_is_staging(room) && (seq == UINT64_MAX || room->head == seq);
 }
 
 uint64_t ml_member_seq(const struct ml_member *member)
 {
-    return member->room->head;
+    return member->room ? member->room->head : 0;
 }

@@ -154,6 +154,8 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
     enum ml_err err;
 
     (void)scratch;
+    if (ml_member_is_remote(from))
+        return ml_remote_presence(from, update);
     if (!ml_grant_allows(&from->grant, ML_MAY_PRESENCE))
         return ML_OK;
     err = ml_presence_begin(update, &reader);
@@ -216,6 +218,8 @@ enum ml_err ml_room_query_presence(struct ml_member *member)
     size_t count = 0;
     enum ml_err err;
 
+    if (ml_member_is_remote(member))
+        return ml_remote_query(member);
     for (size_t i = 0; i < room->presence_count; i++)
         count += room->presence[i].json != NULL;
     if (!count)

@@ -62,7 +62,30 @@ struct ml_port {
     /** A policy has just refused a message: it becomes deleted content. Borrowed; never calls back.
      */
     void (*refused)(struct ml_port *port, const struct ml_denial *denial);
+    /**
+     * A message that ml_room_submit took was refused after all, all before it are durable or
+     * refused. Only by rooms of other loops, which answer late. Never calls back.
+     */
+    void (*failed)(struct ml_port *port, uint64_t message_no, enum ml_err err);
     bool is_hidden; /* nobody is there: not counted among the sessions */
+};
+
+/**
+ * What one loop sends another. It is opened once, on the loop it was sent to, and frees itself.
+ * `rooms` NULL: that loop has ended; on any thread.
+ */
+struct ml_parcel {
+    struct ml_list node;
+    void (*open)(struct ml_parcel *parcel, struct ml_rooms *rooms);
+};
+
+/** On which of `loops` loops does this document live? The same in one process. */
+unsigned ml_document_loop(struct ml_slice org, struct ml_slice name, unsigned loops);
+
+/* What the rooms of all loops count together. */
+struct ml_rooms_shared {
+    _Atomic uint32_t rooms;
+    _Atomic size_t memory_bytes;
 };
 
 struct ml_room_limits {
@@ -87,7 +110,13 @@ struct ml_room_env {
     int64_t (*wall_ms)(void *arg);
     uint64_t (*random)(void *arg); /* for the server's own client ids */
     void *arg;
-    struct ml_room_limits limits;       /* zero fields: the defaults beside them */
+    struct ml_room_limits limits; /* zero fields: the defaults beside them */
+    unsigned loop, loops;         /* which one of how many; 0, 0: alone */
+    /** Takes all parcels of the list, in order. Never opens one before it returns, if that loop is
+     * alive. */
+    void (*post)(void *arg, unsigned loop, struct ml_list *parcels);
+    void *post_arg;
+    struct ml_rooms_shared *shared;     /* NULL: not shared; else it outlives all rooms */
     struct ml_snapshot_policy snapshot; /* core default; plugins may set it per document */
 };
 
@@ -98,13 +127,15 @@ void ml_rooms_free(struct ml_rooms *rooms);
 /** Expiry, cadence, retries, unloading. Call every 50 ms or so with the time moving. */
 void ml_rooms_tick(struct ml_rooms *rooms);
 /**
- * Presence that became news since the last call leaves. Call once per turn of the loop, before
- * outboxes are written. False: there was none.
+ * Presence that became news since the last call leaves, and so do letters to other loops. Call
+ * once per turn of the loop, before outboxes are written, and after. False: there was nothing to do
+ * for this loop's own ports.
  */
 bool ml_rooms_flush(struct ml_rooms *rooms);
 /**
- * No new joins; every member is closed with `why`; rooms commit what is staged, take their last
- * snapshot and go. Finished when ml_rooms_is_empty.
+ * No new joins; what members sent is committed and acknowledged, then they are closed with `why`,
+ * spread over up to 8 s if they are many; rooms take their last snapshot and go. Goes on in
+ * ml_rooms_tick. Finished when ml_rooms_is_empty.
  */
 void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why);
 bool ml_rooms_is_empty(const struct ml_rooms *rooms);

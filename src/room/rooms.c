@@ -15,6 +15,11 @@
 #define HELD_JOIN_MS  10000
 /* A room is looked at about once a second, if it is not in a hurry. */
 #define TICKS_A_VISIT 20
+/* A drain: so many members a tick that all have gone after DRAIN_TICKS, and what has to be
+ * acknowledged has so long. Clients that come back at once must not come all at the same moment. */
+#define DRAIN_TICKS  160
+#define DRAIN_LEAST  10
+#define DRAIN_ACK_MS 3000
 /* Documents that become bytes in one piece of work: each costs an encode. */
 #define RESTS_AT_A_TIME 16
 
@@ -60,12 +65,27 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->urgent);
     ml_list_init(&rooms->noisy);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
+    if (!rooms->env.loops)
+        rooms->env.loops = 1;
+    rooms->shared = env->shared ? env->shared : &rooms->own_shared;
+    if (!ml_remote_init(rooms)) {
+        free(rooms);
+        return NULL;
+    }
     return rooms;
 }
 
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
-    return rooms->count == 0;
+    return rooms->count == 0 && ml_remote_is_quiet(rooms);
+}
+
+static void free_all(struct ml_rooms *rooms, bool by_force)
+{
+    ml_remote_release(rooms, by_force);
+    ml_hashmap_release(&rooms->by_key);
+    ml_arena_release(&rooms->scratch);
+    free(rooms);
 }
 
 void ml_rooms_free(struct ml_rooms *rooms)
@@ -73,9 +93,7 @@ void ml_rooms_free(struct ml_rooms *rooms)
     if (!rooms)
         return;
     ML_ASSERT(ml_rooms_is_empty(rooms));
-    ml_hashmap_release(&rooms->by_key);
-    ml_arena_release(&rooms->scratch);
-    free(rooms);
+    free_all(rooms, false);
 }
 
 /* ---- A room comes and goes --------------------------------------------------------------------
@@ -104,6 +122,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
     ml_list_append(&rooms->all, &room->node);
     ml_list_append(&rooms->empty, &room->empty);
     rooms->count++;
+    rooms->shared->rooms++;
     return room;
 }
 
@@ -119,7 +138,9 @@ void ml_room_free(struct ml_room *room)
     ml_list_remove(&room->urgent);
     ml_list_remove(&room->noisy);
     room->rooms->count--;
+    room->rooms->shared->rooms--;
     room->rooms->memory_bytes -= room->memory_bytes;
+    room->rooms->shared->memory_bytes -= room->memory_bytes;
     room->rooms->stats.closed++;
     ml_room_drop_staged(room);
     ml_room_presence_release(room);
@@ -181,7 +202,7 @@ void ml_rooms_crash(struct ml_rooms *rooms)
         room->is_appending = room->is_putting = room->is_reading = false;
         ml_room_free(room);
     }
-    ml_rooms_free(rooms);
+    free_all(rooms, true);
 }
 
 /* ---- Loading ----------------------------------------------------------------------------------
@@ -398,7 +419,7 @@ static void give_way(struct ml_rooms *rooms)
     {
         struct ml_room *room = ML_CONTAINER(node, struct ml_room, awake);
 
-        if (rooms->memory_bytes <= ceiling || rests_left-- == 0)
+        if (rooms->shared->memory_bytes <= ceiling || rests_left-- == 0)
             break;
         ml_room_forget_answers(room);
         ml_room_rest(room);
@@ -408,13 +429,24 @@ static void give_way(struct ml_rooms *rooms)
     {
         struct ml_room *room = ML_CONTAINER(node, struct ml_room, empty);
 
-        if (rooms->memory_bytes <= ceiling)
+        if (rooms->shared->memory_bytes <= ceiling)
             break;
         if (may_close(room)) {
             rooms->stats.evicted++;
             close_room(room);
         }
     }
+}
+
+/* Hashing is keyed anew in every process: who knows a name does not know its loop. */
+unsigned ml_document_loop(struct ml_slice org, struct ml_slice name, unsigned loops)
+{
+    uint64_t hash;
+
+    if (loops < 2)
+        return 0;
+    hash = ml_hash_bytes(org) * 31 + ml_hash_bytes(name);
+    return (unsigned)((hash >> 32) % loops);
 }
 
 static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
@@ -431,10 +463,10 @@ static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
     room = ml_hashmap_get(&rooms->by_key, key);
     if (room)
         return room;
-    if (rooms->memory_bytes > rooms->env.limits.rooms_bytes)
+    if (rooms->shared->memory_bytes > rooms->env.limits.rooms_bytes)
         give_way(rooms);
-    if (rooms->count >= rooms->env.limits.rooms ||
-        rooms->memory_bytes > rooms->env.limits.rooms_bytes)
+    if (rooms->shared->rooms >= rooms->env.limits.rooms ||
+        rooms->shared->memory_bytes > rooms->env.limits.rooms_bytes)
         return NULL;
     room = new_room(rooms, key, org.len);
     if (room)
@@ -446,9 +478,12 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
                           const struct ml_identity *identity, const struct ml_grant *grant,
                           struct ml_port *port, struct ml_member **member_out)
 {
+    unsigned home = ml_document_loop(org, name, rooms->env.loops);
     struct ml_member *member;
     struct ml_room *room;
 
+    if (home != rooms->env.loop && !rooms->is_draining)
+        return ml_remote_join(rooms, home, org, name, identity, grant, port, member_out);
     room = rooms->is_draining ? NULL : find_or_load(rooms, org, name);
     /* An abandoned room is gone in a moment: the client comes again. */
     if (!room || room->is_abandoned || room->member_count >= rooms->env.limits.members) {
@@ -480,6 +515,8 @@ bool ml_member_renew(struct ml_member *member, const struct ml_identity *identit
 
     if (!is_same || !ml_grant_allows(grant, member->grant.may))
         return false;
+    if (ml_member_is_remote(member))
+        return ml_remote_renew(member, identity, grant);
     member->grant = *grant;
     return true;
 }
@@ -487,8 +524,13 @@ bool ml_member_renew(struct ml_member *member, const struct ml_identity *identit
 void ml_member_leave(struct ml_member *member)
 {
     struct ml_room *room = member->room;
-    struct ml_rooms *rooms = room->rooms;
+    struct ml_rooms *rooms;
 
+    if (!room) {
+        ml_remote_leave(member);
+        return;
+    }
+    rooms = room->rooms;
     ml_list_remove(&member->node);
     room->member_count--;
     if (member->wants_sync)
@@ -556,36 +598,15 @@ static void visit(struct ml_room *room, uint64_t now)
     ml_room_close_if_idle(room);
 }
 
-void ml_rooms_tick(struct ml_rooms *rooms)
+/*
+ * Some of the members that are left. Who has work under way is not listened to any more and goes
+ * when it is acknowledged; if that takes too long it comes back to another process with it.
+ */
+static void drain_some(struct ml_rooms *rooms, uint64_t now)
 {
-    uint64_t now = rooms->env.mono_ms(rooms->env.arg);
-    uint32_t count = rooms->count / TICKS_A_VISIT + 1;
+    bool is_late = now - rooms->drain_since_ms > DRAIN_ACK_MS;
+    uint32_t left = rooms->drain_at_a_time;
 
-    tick_urgent(rooms, now);
-    for (uint32_t i = 0; i < count && !ml_list_is_empty(&rooms->all); i++) {
-        struct ml_list *node = ml_list_take_first(&rooms->all);
-
-        ml_list_append(&rooms->all, node);
-        visit(ML_CONTAINER(node, struct ml_room, node), now);
-    }
-    if (rooms->memory_bytes > rooms->env.limits.rooms_bytes)
-        give_way(rooms);
-    (void)ml_rooms_flush(rooms);
-}
-
-bool ml_rooms_flush(struct ml_rooms *rooms)
-{
-    bool is_any = !ml_list_is_empty(&rooms->noisy);
-
-    ML_LIST_EACH(node, &rooms->noisy)
-    ml_room_presence_tell(ML_CONTAINER(node, struct ml_room, noisy));
-    return is_any;
-}
-
-void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
-{
-    rooms->is_draining = true;
-    rooms->drain_why = why;
     ML_LIST_EACH(room_node, &rooms->all)
     {
         struct ml_room *room = ML_CONTAINER(room_node, struct ml_room, node);
@@ -594,11 +615,60 @@ void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
         {
             struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
-            if (member->is_seated)
-                ml_member_close(member, why, "the server is restarting");
+            if (!member->is_seated || member->is_closing || !left)
+                continue;
+            left--;
+            if (!member->staged_count || is_late) {
+                ml_member_close(member, rooms->drain_why, "the server is restarting");
+            } else if (!member->is_paused) {
+                member->is_paused = true;
+                member->port->pause(member->port, true);
+            }
         }
         ml_room_close_if_idle(room);
     }
+}
+
+void ml_rooms_tick(struct ml_rooms *rooms)
+{
+    uint64_t now = rooms->env.mono_ms(rooms->env.arg);
+    uint32_t count = rooms->count / TICKS_A_VISIT + 1;
+
+    tick_urgent(rooms, now);
+    if (rooms->is_draining)
+        drain_some(rooms, now);
+    for (uint32_t i = 0; i < count && !ml_list_is_empty(&rooms->all); i++) {
+        struct ml_list *node = ml_list_take_first(&rooms->all);
+
+        ml_list_append(&rooms->all, node);
+        visit(ML_CONTAINER(node, struct ml_room, node), now);
+    }
+    if (rooms->shared->memory_bytes > rooms->env.limits.rooms_bytes)
+        give_way(rooms);
+    (void)ml_rooms_flush(rooms);
+}
+
+bool ml_rooms_flush(struct ml_rooms *rooms)
+{
+    bool is_any = !ml_list_is_empty(&rooms->noisy) || !ml_list_is_empty(&rooms->stirred);
+
+    ml_remote_stir(rooms);
+    ML_LIST_EACH(node, &rooms->noisy)
+    ml_room_presence_tell(ML_CONTAINER(node, struct ml_room, noisy));
+    ml_remote_post_all(rooms);
+    return is_any;
+}
+
+void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
+{
+    struct ml_rooms_stats stats;
+
+    ml_rooms_stats(rooms, &stats);
+    rooms->is_draining = true;
+    rooms->drain_why = why;
+    rooms->drain_since_ms = rooms->env.mono_ms(rooms->env.arg);
+    rooms->drain_at_a_time = (uint32_t)(stats.members / DRAIN_TICKS) + DRAIN_LEAST;
+    drain_some(rooms, rooms->drain_since_ms);
 }
 
 void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)

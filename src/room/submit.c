@@ -108,8 +108,8 @@ static enum ml_err ask_policy(struct ml_member *from, const struct ml_update *up
 enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
                            bool is_reply, struct ml_arena *scratch)
 {
-    struct ml_room *room = from->room;
-    const struct ml_room_env *env = &room->rooms->env;
+    const struct ml_room_env *env;
+    struct ml_room *room;
     struct ml_verdict verdict = {0};
     const struct ml_update *update;
     const struct ml_change *change;
@@ -117,6 +117,10 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     bool waits;
     enum ml_err err;
 
+    if (ml_member_is_remote(from))
+        return ml_remote_submit(from, bytes, message_no, is_reply, scratch);
+    room = from->room;
+    env = &room->rooms->env;
     if (has_barrier(room) ||
         room->staged_bytes + bytes.len > env->limits.staged_bytes + bytes.len / 2)
         return wait_for_room(from);
@@ -187,7 +191,9 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
 void ml_room_confirm(struct ml_member *member, uint64_t message_no)
 {
-    if (!member->staged_count)
+    if (ml_member_is_remote(member))
+        ml_remote_confirm(member, message_no);
+    else if (!member->staged_count)
         member->port->ack(member->port, message_no);
 }
 
@@ -197,6 +203,8 @@ enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
     enum ml_err err;
 
     (void)scratch;
+    if (ml_member_is_remote(member))
+        return ml_remote_sync(member, state_vector);
     err = ml_state_vector_check(state_vector, NULL);
     if (err)
         return err;
