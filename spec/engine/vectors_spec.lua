@@ -178,15 +178,10 @@ describe("vectors pending", function()
   end
 end)
 
--- from: first clock of a client's section; to: end of its last struct, Skips included.
 local function meta(update)
   local from, to = {}, {}
-  for line in assert(engine.show(update, true)):gmatch("[^\n]+") do
-    local row = json.decode(line)
-    if row.kind ~= "delete" then
-      from[row.client] = from[row.client] or row.clock
-      to[row.client] = row.clock + row.len
-    end
+  for _, author in ipairs(assert(engine.authors(update))) do
+    from[author.client], to[author.client] = author.from, author.to
   end
   return from, to
 end

@@ -23,6 +23,38 @@ static enum ml_update_format check_format(lua_State *L, int index)
     return luaL_checkoption(L, index, "v1", formats) ? ML_UPDATE_V2 : ML_UPDATE_V1;
 }
 
+/* ---- Updates --------------------------------------------------------------------------------- */
+
+/* engine.authors(update) -> {{client =, from =, to =}, …} | nil, kind, text, offset */
+static int engine_authors(lua_State *L)
+{
+    struct ml_slice bytes = ml_lua_check_bytes(L, 1);
+    const struct ml_update *update;
+    struct ml_author author;
+    struct ml_diag diag = {0};
+    struct ml_arena arena;
+    uint32_t cursor = 0;
+    enum ml_err err;
+    int n = 0;
+
+    ml_arena_init(&arena, ML_LUA_SCRATCH);
+    err = ml_update_decode(&arena, bytes, NULL, &diag, &update);
+    if (err) {
+        ml_arena_release(&arena);
+        return ml_lua_push_error(L, err, &diag);
+    }
+    lua_newtable(L);
+    while (ml_update_next_author(update, &cursor, &author)) {
+        lua_newtable(L);
+        ml_lua_set_number(L, "client", author.client);
+        ml_lua_set_number(L, "from", author.from);
+        ml_lua_set_number(L, "to", author.to);
+        lua_rawseti(L, -2, ++n);
+    }
+    ml_arena_release(&arena);
+    return 1;
+}
+
 /* ---- Snapshots ------------------------------------------------------------------------------- */
 
 /* doc:snapshot(["v1"|"v2"]) -> bytes | nil, kind, text */
@@ -270,6 +302,99 @@ static int engine_position_json(lua_State *L)
     return err ? ml_lua_push_error(L, err, &diag) : 2;
 }
 
+/* ---- What has changed ------------------------------------------------------------------------ */
+
+static void push_key(lua_State *L, const struct ml_key_change *k)
+{
+    static const char *const actions[] = {
+        [ML_KEY_ADDED] = "added", [ML_KEY_UPDATED] = "updated", [ML_KEY_DELETED] = "deleted"};
+
+    lua_newtable(L);
+    lua_pushstring(L, actions[k->action]);
+    lua_setfield(L, -2, "action");
+    ml_lua_set_bytes(L, "key", k->key);
+    ml_lua_set_bytes(L, "before", k->before);
+    ml_lua_set_bytes(L, "after", k->after);
+}
+
+static void push_list(lua_State *L, const struct ml_list_change *c)
+{
+    static const char *const actions[] = {
+        [ML_LIST_RETAIN] = "retain", [ML_LIST_INSERT] = "insert", [ML_LIST_DELETE] = "delete"};
+
+    lua_newtable(L);
+    ml_lua_set_number(L, actions[c->action], c->len);
+    ml_lua_set_bytes(L, "text", c->text);
+    ml_lua_set_bytes(L, "values", c->values);
+    ml_lua_set_bytes(L, "formats", c->formats);
+}
+
+static void push_event(lua_State *L, const struct ml_event *e)
+{
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushlstring(L, (const char *)e->root.ptr, e->root.len);
+    lua_rawseti(L, -2, 1);
+    for (size_t i = 0; i < e->step_count; i++) {
+        if (e->steps[i].key.ptr)
+            lua_pushlstring(L, (const char *)e->steps[i].key.ptr, e->steps[i].key.len);
+        else
+            lua_pushnumber(L, e->steps[i].index);
+        lua_rawseti(L, -2, (int)i + 2);
+    }
+    lua_setfield(L, -2, "path");
+    if (!e->is_root)
+        ml_lua_set_number(L, "type_ref", e->type_ref);
+    ml_lua_set_bytes(L, "name", e->name);
+    lua_newtable(L);
+    for (size_t i = 0; i < e->key_count; i++) {
+        push_key(L, &e->keys[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "keys");
+    lua_newtable(L);
+    for (size_t i = 0; i < e->list_count; i++) {
+        push_list(L, &e->list[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "list");
+}
+
+/* doc:listen(function [, arena_bytes]) -> {event, …} | nil, kind, text   what the function did */
+static int doc_listen(lua_State *L)
+{
+    struct ml_lua_doc *handle = ml_lua_check_doc(L);
+    size_t max_bytes = (size_t)luaL_optnumber(L, 3, (lua_Number)ML_LUA_SCRATCH);
+    const struct ml_event *events = NULL;
+    struct ml_listener *listener;
+    struct ml_diag diag = {0};
+    struct ml_arena arena;
+    enum ml_err err;
+    int n = 0, failed;
+
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    ml_arena_init(&arena, max_bytes);
+    err = ml_doc_listen(handle->doc, &arena, &listener);
+    if (err) {
+        ml_arena_release(&arena);
+        return ml_lua_push_error(L, err, &diag);
+    }
+    lua_pushvalue(L, 2);
+    failed = lua_pcall(L, 0, 0, 0);
+    err = ml_doc_unlisten(handle->doc, listener, &events);
+    if (!failed && !err) {
+        lua_newtable(L);
+        for (const struct ml_event *e = events; e; e = e->next) {
+            push_event(L, e);
+            lua_rawseti(L, -2, ++n);
+        }
+    }
+    ml_arena_release(&arena);
+    if (failed)
+        return lua_error(L);
+    return err ? ml_lua_push_error(L, err, &diag) : 1;
+}
+
 /* ---- Undo ------------------------------------------------------------------------------------ */
 
 #define LIST_MAX 16
@@ -401,6 +526,7 @@ const luaL_Reg ml_lua_history_methods[] = {
     {"revert", doc_revert},
     {"position", doc_position},
     {"resolve", doc_resolve},
+    {"listen", doc_listen},
     {"track", doc_track},
     {"untrack", doc_untrack},
     {"origin", doc_origin},
@@ -413,6 +539,7 @@ const luaL_Reg ml_lua_history_methods[] = {
 };
 
 const luaL_Reg ml_lua_history_functions[] = {
+    {"authors", engine_authors},
     {"snapshot", engine_snapshot},
     {"snapshot_contains", engine_snapshot_contains},
     {"position", engine_position},

@@ -79,6 +79,14 @@ const struct ml_update_facts *ml_update_facts(const struct ml_update *update);
 /** No struct and no delete range. */
 bool ml_update_is_empty(const struct ml_update *update);
 
+/** What an update holds of one author: units [from, to). Between them may be holes. */
+struct ml_author {
+    ml_client_id client;
+    uint64_t from, to;
+};
+/** The authors of its structs, in wire order: `*cursor` starts at 0; false at the end. */
+bool ml_update_next_author(const struct ml_update *update, uint32_t *cursor, struct ml_author *out);
+
 enum ml_edit_kind {
     ML_EDIT_GC,
     ML_EDIT_DELETED,
@@ -573,6 +581,66 @@ void ml_relpos_encode(const struct ml_relpos *position, struct ml_writer *out);
 enum ml_err ml_relpos_from_json(struct ml_arena *arena, struct ml_slice json, struct ml_relpos *out,
                                 struct ml_diag *diag) ML_MUST_CHECK;
 void ml_relpos_to_json(const struct ml_relpos *position, struct ml_writer *out);
+
+/* ---- What has changed ------------------------------------------------------------------------ */
+
+enum ml_key_action { ML_KEY_ADDED, ML_KEY_UPDATED, ML_KEY_DELETED };
+
+/** A key of a map, an attribute. */
+struct ml_key_change {
+    struct ml_slice key;
+    enum ml_key_action action;
+    struct ml_slice before, after; /* JSON as ml_doc_read shows it; .ptr NULL: none */
+};
+
+enum ml_list_action { ML_LIST_RETAIN, ML_LIST_INSERT, ML_LIST_DELETE };
+
+/** One step along a list, as in a Quill delta. A retain at the end is left out. */
+struct ml_list_change {
+    enum ml_list_action action;
+    uint32_t len; /* units: UTF-16 for text */
+    /* What was inserted or deleted: text, or a JSON list. The other one is .ptr NULL. What a
+     * deleted shared type held is not told: it shows as empty. */
+    struct ml_slice text, values;
+    /* JSON object: insert: formats in force; retain: those that changed, null: ended. .ptr NULL:
+     * none
+     */
+    struct ml_slice formats;
+};
+
+/** What one transaction did to one shared type. New and deleted types are told by what holds them.
+ */
+struct ml_event {
+    const struct ml_event *next;
+    struct ml_slice root; /* the path of the type, after the transaction */
+    const struct ml_path_step *steps;
+    size_t step_count;
+    bool is_root;
+    uint8_t type_ref;     /* of a nested type: 0 array, 1 map, 2 text, 3 XML element, ... */
+    struct ml_slice name; /* of a nested XML element or hook; else .ptr NULL */
+    const struct ml_key_change *keys;
+    size_t key_count;
+    const struct ml_list_change *list;
+    size_t list_count;
+};
+
+struct ml_listener;
+
+/**
+ * Tell what every transaction (apply, commit, undo) does, from now to ml_doc_unlisten; the document
+ * takes no short cuts meanwhile. Without a listener this costs nothing.
+ *
+ * @param arena  holds the listener and everything that is told; until after unlisten
+ * Cost: the lists that were touched, from their start: linear in their runs.
+ */
+enum ml_err ml_doc_listen(struct ml_doc *doc, struct ml_arena *arena,
+                          struct ml_listener **listener_out) ML_MUST_CHECK;
+/**
+ * @param events_out  the first event, in the order of the transactions; NULL: nothing was changed
+ * @retval ML_ELIMIT  the arena was full: some is missing. The document is all right.
+ */
+enum ml_err ml_doc_unlisten(struct ml_doc *doc, struct ml_listener *listener,
+                            const struct ml_event **events_out) ML_MUST_CHECK;
 
 /* ---- Undo ----------------------------------------------------------------------------------- */
 

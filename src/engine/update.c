@@ -375,3 +375,14 @@ bool ml_update_next_edit(const struct ml_update *update, struct ml_edit_cursor *
     }
     return false;
 }
+
+bool ml_update_next_author(const struct ml_update *u, uint32_t *cursor, struct ml_author *out)
+{
+    const struct ml_section *s;
+
+    if (*cursor >= u->section_count)
+        return false;
+    s = &u->sections[(*cursor)++];
+    *out = (struct ml_author){s->client, s->first_clock, s->end_clock};
+    return true;
+}

@@ -47,6 +47,9 @@ struct ml_view_entry {
 enum ml_err ml_view_entries(const struct ml_doc *doc, uint32_t branch, struct ml_view_entry **out,
                             size_t *count_out) ML_MUST_CHECK;
 
+/** The units of an item from `skip` on, with commas between. */
+enum ml_err ml_view_units(struct ml_viewer *v, uint32_t item, uint32_t skip) ML_MUST_CHECK;
+
 /** A branch as its type ref says, or as it looks if that says nothing. */
 enum ml_err ml_view_json(struct ml_viewer *v, uint32_t branch) ML_MUST_CHECK;
 

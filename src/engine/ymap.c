@@ -217,6 +217,11 @@ static enum ml_err write_item(struct ml_viewer *v, const struct ml_item *item, u
     return v->out->err;
 }
 
+enum ml_err ml_view_units(struct ml_viewer *v, uint32_t item, uint32_t skip)
+{
+    return write_item(v, ml_item_at(v->doc, item), skip);
+}
+
 /* Would JSON leave this entry out? */
 static bool is_undefined(const struct ml_doc *doc, const struct ml_item *item)
 {
