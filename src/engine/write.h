@@ -5,7 +5,7 @@
  *   write_txn.c    begin, commit, rollback; which branch a handle means
  *   write_value.c  values and new types: checked and measured first, then put in
  *   write_list.c   lists, keys
- *   write_text.c   texts with formats; formats.c: sets of formats in force
+ *   write_text.c   texts with formats; caret.c: a place in one, formats.c: what is in force there
  *   write_ops.c    operations as data
  *
  * Every public call has the same shape: resolve the type, check the arguments, ask for room (after

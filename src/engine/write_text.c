@@ -1,224 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texts with formats, as a client writes them.
+ * Texts with formats, as a client writes them: inserts, deletes, formats, deltas. caret.h has the
+ * drawing.
  *
- *   list      [b=1] "ab" [b=null] "cd"            a format holds from its place on
- *   place           ab |                          left "ab", right [b=null], in force b=1
- *   insert "x", plain    ab [b=null] | x           moves over what fits, opens what lacks, closes
- *                                                 what it opened
- *
- * A place knows what is in force there, so it is found from the start: the live formats before it
- * are gathered (position.h passes over parts of the list that have none).
- *
- * Indexes in UTF-16 units may fall inside a character. `debt` is how far the place asked for lies
- * to the right of the one taken (-1: to the left, after a range that was made longer); the next
- * step pays it.
- *
- * Source: Yjs 13.6, YText.js: findPosition, insertText, formatText, deleteText,
- * minimizeAttributeChanges, insertAttributes, insertNegatedAttributes, cleanupFormattingGap. The
- * last one belongs to deleting and is no clean-up of what others wrote.
+ * Source: Yjs 13.6, YText.js: insertText, formatText, deleteText, cleanupFormattingGap (which
+ * belongs to deleting and is no clean-up of what others wrote).
  */
 #include "base/utf8.h"
 #include "engine/any.h"
-#include "engine/formats.h"
-#include "engine/position.h"
-#include "engine/write.h"
+#include "engine/caret.h"
 
-struct place {
-    struct ml_doc *doc;
-    uint32_t branch, left, right;
-    struct ml_formats attrs; /* in force */
-    int64_t debt;
-};
-
-static const struct ml_slice json_null = {(const uint8_t *)"null", 4};
-
-static const struct ml_item *right_of(const struct place *p)
-{
-    return ml_item_at(p->doc, p->right);
-}
-
-static struct ml_arena *memory(const struct place *p)
+static struct ml_arena *memory(const struct ml_caret *p)
 {
     return &p->doc->writing->call;
-}
-
-/* 1: equal, 0: not, -1: out of memory. */
-static int is_equal(const struct place *p, struct ml_slice a, struct ml_slice b)
-{
-    struct ml_arena *scratch = &p->doc->writing->compare;
-    int equal = ml_json_is_equal(scratch, a, b);
-
-    ml_arena_reset(scratch);
-    return equal;
-}
-
-static struct ml_slice value_in(const struct ml_formats *f, struct ml_slice key)
-{
-    const struct ml_format *found = ml_formats_get(f, key);
-
-    return found ? found->json : json_null;
-}
-
-/* ---- Moving ----------------------------------------------------------------------------------
- */
-
-static bool is_live_format(const struct ml_item *i)
-{
-    return !ml_item_is_deleted(i) && ml_item_kind(i) == ML_WIRE_FORMAT;
-}
-
-static bool step(struct place *p)
-{
-    const struct ml_item *i = right_of(p);
-
-    if (is_live_format(i) && !ml_formats_apply(&p->attrs, ml_format_of(p->doc, p->right)))
-        return false;
-    p->left = p->right;
-    p->right = right_of(p)->right;
-    return true;
-}
-
-/* The item right of the place ends behind `units` units. False: out of memory. */
-static bool cut_right(struct place *p, uint32_t units)
-{
-    return units >= right_of(p)->len ||
-           (ml_items_reserve(p->doc, 1) && ml_run_split(p->doc, p->right, units) != NIL);
-}
-
-static bool gather(void *arg, uint32_t item)
-{
-    struct place *p = arg;
-
-    return ml_formats_apply(&p->attrs, ml_format_of(p->doc, item));
-}
-
-/* The place behind unit index - 1, in front of formats and deleted items that follow. */
-static bool find_place(struct ml_doc *doc, uint32_t branch, uint32_t index, struct place *p)
-{
-    uint32_t offset;
-
-    *p = (struct place){.doc = doc,
-                        .branch = branch,
-                        .left = NIL,
-                        .right = ml_branch_at(doc, branch)->start,
-                        .attrs = ml_formats_make(&doc->writing->call)};
-    if (!index)
-        return true;
-    p->right = ml_position_find(doc, branch, index - 1, &offset);
-    if (ml_item_is_inside_pair(doc, right_of(p), offset + 1)) {
-        if (!find_place(doc, branch, index - 1, p))
-            return false;
-        p->debt = 1;
-        return true;
-    }
-    if (!cut_right(p, offset + 1))
-        return false;
-    p->left = p->right;
-    p->right = right_of(p)->right;
-    return ml_position_formats(doc, branch, p->left, gather, p);
-}
-
-/* ---- Formats around an insert ----------------------------------------------------------------
- */
-
-/* Move over what is deleted, and formats that say what is wanted anyway. */
-static bool skip_right(struct place *p, const struct ml_formats *wanted)
-{
-    while (p->right != NIL) {
-        if (!ml_item_is_deleted(right_of(p))) {
-            struct ml_format f;
-            int equal;
-
-            if (!is_live_format(right_of(p)))
-                return true;
-            f = ml_format_of(p->doc, p->right);
-            equal = is_equal(p, value_in(wanted, f.key), f.json);
-            if (equal < 0)
-                return false;
-            if (!equal)
-                return true;
-        }
-        if (!step(p))
-            return false;
-    }
-    return true;
-}
-
-static bool insert_here(struct place *p, const struct ml_payload *what)
-{
-    struct ml_spot at = {.left = p->left, .right = p->right, .parent = p->branch, .key = NIL};
-
-    p->right = ml_own_insert(p->doc, &at, what);
-    return p->right != NIL && step(p);
-}
-
-static bool insert_format(struct place *p, struct ml_slice key, struct ml_slice json)
-{
-    struct ml_payload what = {.kind = ML_WIRE_FORMAT, .len = 1, .name = NIL};
-    struct ml_writer body;
-    bool ok;
-
-    ml_writer_init(&body, INT32_MAX);
-    ml_write_varbytes(&body, key);
-    ml_write_varbytes(&body, json);
-    what.bytes = ml_writer_slice(&body);
-    ok = !body.err && insert_here(p, &what);
-    ml_writer_release(&body);
-    return ok;
-}
-
-/* What is wanted and not in force begins here; `closing` gets what was in force. */
-static bool open_formats(struct place *p, const struct ml_formats *wanted,
-                         struct ml_formats *closing)
-{
-    *closing = ml_formats_make(memory(p));
-    for (uint32_t i = 0; i < wanted->count; i++) {
-        struct ml_format want = wanted->at[i], before;
-        const struct ml_format *current;
-        int equal;
-
-        if (!want.json.ptr)
-            continue;
-        current = ml_formats_get(&p->attrs, want.key);
-        before = current ? *current : (struct ml_format){want.key, json_null, NIL};
-        /* What is inherited is what is in force, also where equal values would not count as such.
-         */
-        equal =
-            want.item != NIL && want.item == before.item ? 1 : is_equal(p, before.json, want.json);
-        if (equal < 0 || (!equal && (!ml_formats_set(closing, before) ||
-                                     !insert_format(p, want.key, want.json))))
-            return false;
-    }
-    return true;
-}
-
-static bool close_formats(struct place *p, struct ml_formats *closing)
-{
-    while (p->right != NIL) {
-        if (!ml_item_is_deleted(right_of(p))) {
-            struct ml_format f;
-            const struct ml_format *close;
-            int equal;
-
-            if (!is_live_format(right_of(p)))
-                break;
-            f = ml_format_of(p->doc, p->right);
-            close = ml_formats_get(closing, f.key);
-            equal = close ? is_equal(p, close->json, f.json) : 0;
-            if (equal < 0)
-                return false;
-            if (!equal)
-                break;
-            ml_formats_remove(closing, f.key);
-        }
-        if (!step(p))
-            return false;
-    }
-    for (uint32_t i = 0; i < closing->count; i++)
-        if (closing->at[i].json.ptr && !insert_format(p, closing->at[i].key, closing->at[i].json))
-            return false;
-    return true;
 }
 
 /* ---- What is wanted --------------------------------------------------------------------------
@@ -259,10 +53,10 @@ static enum ml_err read_attrs(struct ml_doc *doc, const struct ml_attrs *attrs,
 }
 
 /* An insert with attributes ends everything else that is in force. */
-static bool end_the_others(const struct place *p, struct ml_formats *wanted)
+static bool end_the_others(const struct ml_caret *p, struct ml_formats *wanted)
 {
     for (uint32_t i = 0; i < p->attrs.count; i++) {
-        struct ml_format f = {p->attrs.at[i].key, json_null, NIL};
+        struct ml_format f = {p->attrs.at[i].key, ML_SLICE("null"), NIL};
 
         if (p->attrs.at[i].json.ptr && !ml_formats_get(wanted, f.key) && !ml_formats_set(wanted, f))
             return false;
@@ -333,36 +127,37 @@ static enum ml_err embed_content(struct ml_doc *doc, uint32_t branch, const stru
     return err;
 }
 
-static bool insert_type_here(struct place *p, const struct ml_value *type)
+static bool insert_type_here(struct ml_caret *p, const struct ml_value *type)
 {
     struct ml_spot at = {.left = p->left, .right = p->right, .parent = p->branch, .key = NIL};
 
     p->right = ml_value_insert(p->doc, &at, type);
-    return p->right != NIL && step(p);
+    return p->right != NIL && ml_caret_step(p);
 }
 
-static bool insert_content(struct place *p, const struct content *content,
+static bool insert_content(struct ml_caret *p, const struct content *content,
                            struct ml_formats *wanted)
 {
     struct ml_formats closing;
 
-    return skip_right(p, wanted) && open_formats(p, wanted, &closing) &&
-           (content->type ? insert_type_here(p, content->type) : insert_here(p, &content->what)) &&
-           close_formats(p, &closing);
+    return ml_caret_skip(p, wanted) && ml_caret_open(p, wanted, &closing) &&
+           (content->type ? insert_type_here(p, content->type)
+                          : ml_caret_insert(p, &content->what)) &&
+           ml_caret_close(p, &closing);
 }
 
 static enum ml_err insert_at_index(struct ml_doc *doc, uint32_t branch, uint32_t index,
                                    const struct ml_attrs *attrs, struct content *content)
 {
     struct ml_formats wanted;
-    struct place p;
+    struct ml_caret p;
     enum ml_err err = read_attrs(doc, attrs, &wanted);
 
     if (!err)
         err = ml_write_room(doc, branch, &content->need);
     if (err)
         return err;
-    if (!find_place(doc, branch, index, &p))
+    if (!ml_caret_find(doc, branch, index, &p))
         return ml_write_close(doc, false);
     if (!(attrs ? end_the_others(&p, &wanted)
                 : ml_formats_copy(&wanted, &p.attrs) && ml_formats_order(&wanted)))
@@ -429,9 +224,9 @@ static bool is_text_content(const struct ml_item *i)
 
 /* The units of the item right of the place that a range of `*len` units takes; *len goes down. A
  * character at its end is taken whole. */
-static uint32_t take_units(struct place *p, int64_t *len)
+static uint32_t take_units(struct ml_caret *p, int64_t *len)
 {
-    const struct ml_item *i = right_of(p);
+    const struct ml_item *i = ml_caret_right(p);
     uint32_t units = i->len;
 
     if (*len < units) {
@@ -447,14 +242,15 @@ static uint32_t take_units(struct place *p, int64_t *len)
 }
 
 /* The items from `start` on up to the first that is seen, and the last format of each key there. */
-static bool last_formats(const struct place *p, uint32_t start, struct ml_formats *last,
+static bool last_formats(const struct ml_caret *p, uint32_t start, struct ml_formats *last,
                          uint32_t *end_out)
 {
     uint32_t i = start;
 
     *last = ml_formats_make(memory(p));
     while (i != NIL && !ml_item_is_visible(ml_item_at(p->doc, i))) {
-        if (is_live_format(ml_item_at(p->doc, i)) && !ml_formats_set(last, ml_format_of(p->doc, i)))
+        if (ml_item_is_live_format(ml_item_at(p->doc, i)) &&
+            !ml_formats_set(last, ml_format_of(p->doc, i)))
             return false;
         i = ml_item_at(p->doc, i)->right;
     }
@@ -463,11 +259,11 @@ static bool last_formats(const struct place *p, uint32_t start, struct ml_format
 }
 
 /* One live format of a gap: does it go? -1: out of memory. */
-static int is_needless(const struct place *p, const struct ml_format *f,
+static int is_needless(const struct ml_caret *p, const struct ml_format *f,
                        const struct ml_formats *before, const struct ml_formats *last)
 {
     const struct ml_format *first = ml_formats_get(before, f->key);
-    struct ml_format none = {f->key, json_null, NIL};
+    struct ml_format none = {f->key, ML_SLICE("null"), NIL};
 
     if (ml_formats_get(last, f->key)->item != f->item)
         return 1;
@@ -475,10 +271,11 @@ static int is_needless(const struct place *p, const struct ml_format *f,
 }
 
 /* A needless format in front of the place is deleted: what it brought into force goes back. */
-static bool take_back(struct place *p, const struct ml_format *f, const struct ml_formats *before)
+static bool take_back(struct ml_caret *p, const struct ml_format *f,
+                      const struct ml_formats *before)
 {
     struct ml_arena *scratch = &p->doc->writing->compare;
-    struct ml_format none = {f->key, json_null, NIL};
+    struct ml_format none = {f->key, ML_SLICE("null"), NIL};
     const struct ml_format *now = ml_formats_get(&p->attrs, f->key);
     const struct ml_format *first = ml_formats_get(before, f->key);
     int held = ml_format_is_same(scratch, now ? now : &none, f);
@@ -496,7 +293,7 @@ static bool take_back(struct place *p, const struct ml_format *f, const struct m
 
 /* Formats between `start` and the next thing seen say nothing any more if a later one overrides
  * them or the text before was so already. */
-static bool tidy_gap(struct place *p, uint32_t start, const struct ml_formats *before)
+static bool tidy_gap(struct ml_caret *p, uint32_t start, const struct ml_formats *before)
 {
     struct ml_formats last;
     uint32_t end;
@@ -509,7 +306,7 @@ static bool tidy_gap(struct place *p, uint32_t start, const struct ml_formats *b
         int needless;
 
         at_place |= i == p->right;
-        if (!is_live_format(ml_item_at(p->doc, i)))
+        if (!ml_item_is_live_format(ml_item_at(p->doc, i)))
             continue;
         f = ml_format_of(p->doc, i);
         needless = is_needless(p, &f, before, &last);
@@ -526,7 +323,7 @@ static bool tidy_gap(struct place *p, uint32_t start, const struct ml_formats *b
     return true;
 }
 
-static bool delete_here(struct place *p, int64_t len)
+static bool delete_here(struct ml_caret *p, int64_t len)
 {
     struct ml_formats before;
     uint32_t start = p->right;
@@ -540,10 +337,10 @@ static bool delete_here(struct place *p, int64_t len)
     if (!ml_formats_copy(&before, &p->attrs))
         return false;
     while (len > 0 && p->right != NIL) {
-        if (is_text_content(right_of(p)) &&
-            (!cut_right(p, take_units(p, &len)) || !ml_item_delete(p->doc, p->right)))
+        if (is_text_content(ml_caret_right(p)) &&
+            (!ml_caret_cut(p, take_units(p, &len)) || !ml_item_delete(p->doc, p->right)))
             return false;
-        if (!step(p))
+        if (!ml_caret_step(p))
             return false;
     }
     return start == NIL || tidy_gap(p, start, &before);
@@ -552,21 +349,21 @@ static bool delete_here(struct place *p, int64_t len)
 enum ml_err ml_text_delete(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
                            uint32_t len_utf16)
 {
-    struct place p;
+    struct ml_caret p;
     uint32_t branch;
     enum ml_err err = open_text(doc, text, (uint64_t)index_utf16 + len_utf16, false, &branch);
 
     if (err || !len_utf16)
         return err;
-    return ml_write_close(doc,
-                          find_place(doc, branch, index_utf16, &p) && delete_here(&p, len_utf16));
+    return ml_write_close(doc, ml_caret_find(doc, branch, index_utf16, &p) &&
+                                   delete_here(&p, len_utf16));
 }
 
 /* ---- Format ----------------------------------------------------------------------------------
  */
 
 /* A format inside the range. *stop: behind the range, and it says something else. */
-static bool take_format(struct place *p, const struct ml_formats *wanted,
+static bool take_format(struct ml_caret *p, const struct ml_formats *wanted,
                         struct ml_formats *closing, bool range_ended, bool *stop)
 {
     struct ml_format f = ml_format_of(p->doc, p->right);
@@ -575,7 +372,7 @@ static bool take_format(struct place *p, const struct ml_formats *wanted,
 
     if (!want)
         return true; /* the step over it brings it into force */
-    equal = is_equal(p, want->json, f.json);
+    equal = ml_caret_equal(p, want->json, f.json);
     if (equal < 0)
         return false;
     if (equal) {
@@ -590,7 +387,7 @@ static bool take_format(struct place *p, const struct ml_formats *wanted,
     return ml_item_delete(p->doc, p->right);
 }
 
-static bool insert_line_feeds(struct place *p, int64_t count)
+static bool insert_line_feeds(struct ml_caret *p, int64_t count)
 {
     struct ml_payload what = {.kind = ML_WIRE_STRING, .len = (uint32_t)count, .name = NIL};
     struct ml_slice text = {0};
@@ -601,32 +398,34 @@ static bool insert_line_feeds(struct place *p, int64_t count)
     memset(feeds, '\n', (size_t)count);
     text = ml_slice_make(feeds, (size_t)count);
     what.bytes = text;
-    return insert_here(p, &what);
+    return ml_caret_insert(p, &what);
 }
 
-static bool format_here(struct place *p, const struct ml_formats *wanted, int64_t len)
+static bool format_here(struct ml_caret *p, const struct ml_formats *wanted, int64_t len)
 {
     struct ml_formats closing;
     bool stop = false;
 
-    if (!skip_right(p, wanted) || !open_formats(p, wanted, &closing))
+    if (!ml_caret_skip(p, wanted) || !ml_caret_open(p, wanted, &closing))
         return false;
-    while (p->right != NIL && (len > 0 || (closing.live && (ml_item_is_deleted(right_of(p)) ||
-                                                            is_live_format(right_of(p)))))) {
-        if (is_live_format(right_of(p))) {
+    while (p->right != NIL &&
+           (len > 0 || (closing.live && (ml_item_is_deleted(ml_caret_right(p)) ||
+                                         ml_item_is_live_format(ml_caret_right(p)))))) {
+        if (ml_item_is_live_format(ml_caret_right(p))) {
             if (!take_format(p, wanted, &closing, len == 0, &stop))
                 return false;
             if (stop)
                 break;
-        } else if (!ml_item_is_deleted(right_of(p)) && !cut_right(p, take_units(p, &len))) {
+        } else if (!ml_item_is_deleted(ml_caret_right(p)) &&
+                   !ml_caret_cut(p, take_units(p, &len))) {
             return false;
         }
-        if (!step(p))
+        if (!ml_caret_step(p))
             return false;
     }
     if (len > 0 && !insert_line_feeds(p, len))
         return false;
-    return close_formats(p, &closing);
+    return ml_caret_close(p, &closing);
 }
 
 enum ml_err ml_text_format(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
@@ -634,7 +433,7 @@ enum ml_err ml_text_format(struct ml_doc *doc, struct ml_type text, uint32_t ind
 {
     struct ml_formats wanted;
     struct ml_need need = {0};
-    struct place p;
+    struct ml_caret p;
     uint32_t branch;
     enum ml_err err = open_text(doc, text, index_utf16, false, &branch);
 
@@ -653,7 +452,7 @@ enum ml_err ml_text_format(struct ml_doc *doc, struct ml_type text, uint32_t ind
     err = ml_write_room(doc, branch, &need);
     if (err)
         return err;
-    if (!find_place(doc, branch, index_utf16, &p))
+    if (!ml_caret_find(doc, branch, index_utf16, &p))
         return ml_write_close(doc, false);
     return p.right == NIL ? ML_OK
                           : ml_write_close(doc, format_here(&p, &wanted, len_utf16 + p.debt));
@@ -709,14 +508,14 @@ static enum ml_err read_step(struct ml_doc *doc, uint32_t branch, const struct m
 }
 
 /* Move over units; inside a character the place before it is taken. */
-static bool retain_here(struct place *p, int64_t len)
+static bool retain_here(struct ml_caret *p, int64_t len)
 {
     struct ml_formats none = ml_formats_make(memory(p)), closing;
 
-    if (!skip_right(p, &none) || !open_formats(p, &none, &closing))
+    if (!ml_caret_skip(p, &none) || !ml_caret_open(p, &none, &closing))
         return false;
     while (p->right != NIL && len > 0) {
-        const struct ml_item *i = right_of(p);
+        const struct ml_item *i = ml_caret_right(p);
 
         if (ml_item_is_visible(i)) {
             uint32_t units = len < i->len ? (uint32_t)len : i->len;
@@ -725,19 +524,19 @@ static bool retain_here(struct place *p, int64_t len)
                 units--;
                 p->debt = 1;
             }
-            if (units && !cut_right(p, units))
+            if (units && !ml_caret_cut(p, units))
                 return false;
             len -= units + (p->debt > 0);
             if (!units)
                 return true;
         }
-        if (!step(p))
+        if (!ml_caret_step(p))
             return false;
     }
-    return (len <= 0 || insert_line_feeds(p, len)) && close_formats(p, &closing);
+    return (len <= 0 || insert_line_feeds(p, len)) && ml_caret_close(p, &closing);
 }
 
-static bool run_retain(struct place *p, const struct delta_step *s)
+static bool run_retain(struct ml_caret *p, const struct delta_step *s)
 {
     int64_t len = s->len + p->debt;
 
@@ -749,7 +548,7 @@ static bool run_retain(struct place *p, const struct delta_step *s)
     return s->has_attrs ? format_here(p, &s->wanted, len) : retain_here(p, len);
 }
 
-static enum ml_err run_step(struct place *p, struct delta_step *s)
+static enum ml_err run_step(struct ml_caret *p, struct delta_step *s)
 {
     struct ml_need need = {0};
     enum ml_err err;
@@ -774,7 +573,7 @@ enum ml_err ml_text_apply_delta(struct ml_doc *doc, struct ml_type text,
 {
     struct ml_need need = {0};
     struct delta_step *steps;
-    struct place p;
+    struct ml_caret p;
     uint32_t branch;
     uint64_t at = 0, length;
     enum ml_err err = open_text(doc, text, 0, true, &branch);
@@ -796,7 +595,7 @@ enum ml_err ml_text_apply_delta(struct ml_doc *doc, struct ml_type text,
         err = ml_write_room(doc, branch, &need);
     if (err)
         return err;
-    if (!find_place(doc, branch, 0, &p))
+    if (!ml_caret_find(doc, branch, 0, &p))
         return ml_write_close(doc, false);
     for (size_t i = 0; i < count && !err; i++)
         err = run_step(&p, &steps[i]);
