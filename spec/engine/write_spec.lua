@@ -1,6 +1,6 @@
 -- Writing as a client: what calls mean, what they refuse, what they leave behind.
 local engine = require "moonloom.engine"
-local json = require "support.json"
+local vectors = require "support.vectors"
 
 -- Several lists of arguments, as JSON text, in one transaction.
 local function transact(doc, ...)
@@ -100,6 +100,15 @@ describe("an operation", function()
     end
     assert.are.equal("", (assert(transact(doc))))
     assert.are.same({ "t", "a" }, doc:roots())
+  end)
+
+  it("needs a client id to write with", function()
+    local doc = engine.new()
+    local nothing, kind = transact(doc, '["text.insert","t",0,"x"]')
+    assert.is_nil(nothing)
+    assert.are.equal("EDENIED", kind)
+    doc:set_client(5)
+    assert.are.equal("010105000401017401" .. "7800", vectors.hex((assert(transact(doc, '["text.insert","t",0,"x"]')))))
   end)
 
   it("does not cut characters", function()
@@ -239,6 +248,5 @@ describe("JSON as Any", function()
       assert.are.equal("EFORMAT", kind)
     end
     assert.is_nil((engine.any(("["):rep(100) .. ("]"):rep(100))))
-    assert.is_not_nil(json.null)
   end)
 end)

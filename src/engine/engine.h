@@ -399,7 +399,7 @@ struct ml_delta_op {
 
 /**
  * @param diag  borrowed until commit or rollback, may be NULL
- * Needs a client id. Nothing is allocated that grows with the document.
+ * @retval ML_EDENIED  the document has no client id of its own
  */
 enum ml_err ml_doc_begin(struct ml_doc *doc, struct ml_diag *diag) ML_MUST_CHECK;
 /**

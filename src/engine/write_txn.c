@@ -110,7 +110,9 @@ enum ml_err ml_doc_begin(struct ml_doc *doc, struct ml_diag *diag)
 {
     struct ml_writing *w = doc->writing;
 
-    ML_ASSERT(doc->own_client && !doc->is_writing);
+    ML_ASSERT(!doc->is_writing);
+    if (!doc->own_client)
+        return ml_diag_set(diag, ML_EDENIED, 0, "the document has no client id of its own");
     if (!w) {
         w = ml_doc_alloc(doc, sizeof *w);
         if (!w)
