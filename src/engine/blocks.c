@@ -556,8 +556,8 @@ bool ml_runs_join(struct ml_doc *doc, uint32_t a_index, uint32_t b_index)
     struct ml_client *c = &doc->clients[ml_item_slot(a)];
 
     if (c->txn == doc->txn.number && c->before == b->clock)
-        doc->txn.border =
-            (struct ml_border){ml_item_slot(a), a->clock, b->clock, ml_item_has_bytes(a) ? a->blen : 0};
+        doc->txn.border = (struct ml_border){ml_item_slot(a), a->clock, b->clock,
+                                             ml_item_has_bytes(a) ? a->blen : 0};
     if (!join_content(doc, a, b))
         return false;
     ml_position_gone(doc, b_index, a_index);

@@ -278,8 +278,8 @@ struct ml_txn {
         uint32_t run_clock, clock, bytes;
     } border;
     struct ml_writer subdocs; /* that came and went, see subdoc.c */
-    bool parked;        /* something of the update waits */
-    bool dropped;       /* something did not fit into pending */
+    bool parked;              /* something of the update waits */
+    bool dropped;             /* something did not fit into pending */
 };
 
 /* ---- Watching, undo
