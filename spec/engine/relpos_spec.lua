@@ -77,6 +77,13 @@ describe("a relative position", function()
     assert.are.equal("ENOTFOUND", select(2, doc:position({ "m", "t" }, 0, 0)))
   end)
 
+  it("beside the value of a key is nowhere", function()
+    local doc = engine.new {}
+    doc:apply(unhex "010201002701016d0174020400010002686900")
+    assert.are.equal("ENOTFOUND", select(2, doc:resolve(unhex "00010041")))
+    assert.are.equal(0, doc:resolve(unhex "00010100"))
+  end)
+
   it("is refused when it is broken, cut off or too long", function()
     for _, bad in ipairs { "", "03010100", "00", "0001", "0101", "010174ff", "0001020000",
       "00ffffffffffffffffff0100", "0101ff00", "0001028080808080808080808000" } do

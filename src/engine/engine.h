@@ -567,7 +567,7 @@ enum ml_err ml_relpos_make(const struct ml_doc *doc, const struct ml_place *type
  * Where it is now. A unit that undo has put back is looked for where it stands now.
  *
  * @param type_out  the type in whose list the index counts; may be NULL
- * @retval ML_ENOTFOUND  not there yet, or collected
+ * @retval ML_ENOTFOUND  not there yet, collected, or in no list
  */
 enum ml_err ml_relpos_resolve(const struct ml_doc *doc, const struct ml_relpos *position,
                               uint32_t *index_out, struct ml_place *type_out) ML_MUST_CHECK;

@@ -32,6 +32,9 @@
 #define STEPS_MAX  100
 #define RANGES_MAX 100000
 
+/* Walking along siblings in one undo: some tenths of a second. */
+#define SCAN_STEPS_MAX 20000000
+
 /* The own client writes only while it has at least as many clocks left, as in apply.c. */
 #define OWN_CLOCK_MAX (UINT32_MAX / 2)
 
@@ -590,9 +593,10 @@ static enum ml_err pop(struct ml_history *h, enum ml_history_doing doing, struct
 
     if (err || !from->count)
         return err ? err : ML_ENOTFOUND;
-    ML_ASSERT(doc->own_client);
-    ml_txn_begin(doc, UINT64_MAX);
+    ML_ASSERT(doc->own_client && !doc->is_writing);
+    ml_txn_begin(doc, SCAN_STEPS_MAX);
     h->doing = doing;
+    h->row.last = NIL;
     while (!err && !done && from->count)
         err = pop_step(h, from, &done, &ok);
     ok = ok && ml_txn_tidy(doc) && ml_txn_write_record(doc, (struct ml_slice){0}, scratch, change);
@@ -702,6 +706,7 @@ static void clear(struct ml_history *h, bool last)
     struct ml_doc *doc = h->doc;
     bool ok;
 
+    ML_ASSERT(!doc->is_writing);
     ml_txn_begin(doc, 0);
     ok = forget_all(h, &h->undo) && forget_all(h, &h->redo) && (!last || join_redone(doc)) &&
          ml_txn_tidy(doc);

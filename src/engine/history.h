@@ -19,6 +19,17 @@ struct ml_steps {
 
 enum ml_history_doing { ML_HISTORY_RECORDING, ML_HISTORY_UNDOING, ML_HISTORY_REDOING };
 
+/**
+ * The last item put back into a copied type, and the items beside it, left and right in its old
+ * list, that have copies there, too (NIL: none). Siblings come back in rows: without this, each
+ * would walk over all that are not back yet.
+ */
+struct ml_redo_row {
+    uint32_t from, to; /* branches: the old one, the copy */
+    uint32_t last;     /* NIL: no row */
+    uint32_t left, right;
+};
+
 struct ml_history {
     struct ml_watch watch; /* first */
     struct ml_doc *doc;    /* borrowed */
@@ -33,6 +44,7 @@ struct ml_history {
     uint64_t ranges;  /* of all steps */
     uint64_t last_ms; /* of the last recorded transaction; 0: the next one begins a step */
     enum ml_history_doing doing;
+    struct ml_redo_row row;
 };
 
 /** Does the item stand in a root of the scope? */

@@ -54,15 +54,66 @@ static uint32_t trace(struct ml_doc *doc, uint32_t index, uint32_t parent)
     return NIL;
 }
 
-static void find_neighbours(struct ml_doc *doc, uint32_t index, struct ml_spot *at)
-{
-    uint32_t i;
+/* Two walks from an item to the nearest siblings that have a copy in `to`. */
+struct siblings {
+    uint32_t at[2]; /* where the walks are: to the left, to the right; NIL: at the end */
+    bool found[2];  /* at[] is the sibling, or there is none */
+};
 
-    for (i = ml_item_at(doc, index)->left; i != NIL && at->left == NIL;
-         i = ml_item_at(doc, i)->left)
-        at->left = trace(doc, i, at->parent);
-    for (i = index; i != NIL && at->right == NIL; i = ml_item_at(doc, i)->right)
-        at->right = trace(doc, i, at->parent);
+enum { LEFT, RIGHT };
+
+/* What is known of one side tells the other, if it was found beside the last one put back. */
+static void use_row(struct siblings *s, const struct ml_redo_row *row, int side)
+{
+    uint32_t near = side == LEFT ? row->left : row->right;
+    uint32_t far = side == LEFT ? row->right : row->left;
+
+    if (s->at[side] != row->last && s->at[side] != near)
+        return;
+    s->found[!side] = true;
+    s->at[!side] = s->at[side] == row->last ? far : row->last;
+}
+
+static void step(struct ml_doc *doc, struct siblings *s, const struct ml_redo_row *row, int side,
+                 uint32_t to)
+{
+    uint32_t i = s->at[side];
+
+    if (s->found[side])
+        return;
+    if (i == NIL || trace(doc, i, to) != NIL) {
+        s->found[side] = true;
+        if (row && !s->found[!side])
+            use_row(s, row, side);
+        return;
+    }
+    s->at[side] = side == LEFT ? ml_item_at(doc, i)->left : ml_item_at(doc, i)->right;
+    doc->txn.scan_left -= doc->txn.scan_left > 0;
+}
+
+/*
+ * The type was copied: beside the copies of the nearest siblings that have one. Both walks at once,
+ * a step each, so that a row that comes back from either end costs nothing, one in any order
+ * n log n. When all steps of the transaction are used up, what was not found is not there.
+ */
+static void find_siblings(struct ml_history *h, uint32_t index, struct ml_spot *at)
+{
+    struct ml_doc *doc = h->doc;
+    const struct ml_item *i = ml_item_at(doc, index);
+    uint32_t from = i->parent;
+    bool known = h->row.last != NIL && h->row.from == from && h->row.to == at->parent;
+    struct siblings s = {.at = {i->left, i->right}};
+
+    while ((!s.found[LEFT] || !s.found[RIGHT]) && doc->txn.scan_left) {
+        step(doc, &s, known ? &h->row : NULL, LEFT, at->parent);
+        step(doc, &s, known ? &h->row : NULL, RIGHT, at->parent);
+    }
+    for (int side = LEFT; side <= RIGHT; side++)
+        if (!s.found[side])
+            s.at[side] = NIL;
+    at->left = trace(doc, s.at[LEFT], at->parent);
+    at->right = trace(doc, s.at[RIGHT], at->parent);
+    h->row = (struct ml_redo_row){from, at->parent, index, s.at[LEFT], s.at[RIGHT]};
 }
 
 /* ---- The place under a key ------------------------------------------------------------------- */
@@ -123,8 +174,11 @@ static enum ml_redo put_back(struct ml_history *h, const struct ml_step *s, uint
         at.key = i->aux;
         if (!find_left_value(h, s, index, &at))
             return ML_REDO_GIVEN_UP;
+    } else if (at.parent == i->parent) {
+        at.left = i->left;
+        at.right = index;
     } else {
-        find_neighbours(doc, index, &at);
+        find_siblings(h, index, &at);
     }
     what = ml_payload_of(doc, ml_item_at(doc, index));
     copy = ml_own_insert(doc, &at, &what);

@@ -295,7 +295,9 @@ static enum ml_err resolve_unit(const struct ml_doc *doc, const struct ml_relpos
     uint32_t unit, found = ml_unit_find(doc, &p->unit, &unit);
     const struct ml_item *i;
 
-    if (found == NIL || ml_item_is_gc(ml_item_at(doc, found)))
+    /* Yjs counts along the values of a key; nothing that it makes points at one. */
+    if (found == NIL || ml_item_is_gc(ml_item_at(doc, found)) ||
+        ml_item_is_keyed(ml_item_at(doc, found)))
         return ML_ENOTFOUND;
     i = ml_item_at(doc, found);
     *type_out = ml_branch_place(doc, i->parent);
