@@ -175,7 +175,7 @@ struct ml_set_deleted {
 };
 
 /** What is known about a document without reading it. */
-struct ml_author {
+struct ml_record_author {
     struct ml_slice author; /* empty: the server */
     uint64_t records;
     int64_t last_ms;
@@ -190,7 +190,7 @@ struct ml_describe {
     int64_t deleted_ms; /* 0: alive */
     uint64_t epoch, head, snapshot_seq, record_bytes, snapshot_bytes;
     int64_t created_ms, updated_ms;
-    struct ml_author *authors; /* of the newest ML_AUTHOR_RECORDS records, in byte order */
+    struct ml_record_author *authors; /* of the newest ML_AUTHOR_RECORDS records, in byte order */
     size_t author_count;
     struct ml_diag diag;
     /* private */

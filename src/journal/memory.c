@@ -453,15 +453,15 @@ static struct ml_slice keep_text(uint8_t **at, struct ml_slice text)
 
 static int compare_authors(const void *a, const void *b)
 {
-    return ml_slice_compare(((const struct ml_author *)a)->author,
-                            ((const struct ml_author *)b)->author);
+    return ml_slice_compare(((const struct ml_record_author *)a)->author,
+                            ((const struct ml_record_author *)b)->author);
 }
 
 static enum ml_err gather_authors(const struct memory_document *document,
                                   struct ml_describe *request)
 {
     uint64_t count = document->head < ML_AUTHOR_RECORDS ? document->head : ML_AUTHOR_RECORDS;
-    struct ml_author *all;
+    struct ml_record_author *all;
     size_t bytes = 0;
     uint8_t *text;
 
@@ -474,12 +474,13 @@ static enum ml_err gather_authors(const struct memory_document *document,
     for (uint64_t i = 0; i < count; i++) {
         const struct memory_record *record = &document->records[document->head - count + i];
 
-        all[i] = (struct ml_author){keep_text(&text, text_of(record->author)), 1, record->at_ms};
+        all[i] =
+            (struct ml_record_author){keep_text(&text, text_of(record->author)), 1, record->at_ms};
     }
     qsort(all, (size_t)count, sizeof *all, compare_authors);
     request->authors = all;
     for (uint64_t i = 0; i < count; i++) {
-        struct ml_author *last = &all[request->author_count ? request->author_count - 1 : 0];
+        struct ml_record_author *last = &all[request->author_count ? request->author_count - 1 : 0];
 
         if (i && ml_slice_equal(last->author, all[i].author)) {
             last->records++;

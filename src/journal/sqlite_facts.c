@@ -115,7 +115,7 @@ static enum ml_err read_authors(struct ml_sqlite_conn *conn, struct ml_describe 
 {
     uint64_t after = request->head > ML_AUTHOR_RECORDS ? request->head - ML_AUTHOR_RECORDS : 0;
     sqlite3_stmt *stmt = by_id(conn, ML_SQL_AUTHORS, request->org, id);
-    struct ml_author *rows = calloc(AUTHORS_MAX, sizeof *rows);
+    struct ml_record_author *rows = calloc(AUTHORS_MAX, sizeof *rows);
     struct ml_writer text;
     enum ml_err err = ML_OK;
     uint8_t *names = NULL;
@@ -129,7 +129,7 @@ static enum ml_err read_authors(struct ml_sqlite_conn *conn, struct ml_describe 
     }
     sqlite3_bind_int64(stmt, 3, (sqlite3_int64)after);
     for (rc = sqlite3_step(stmt); rc == SQLITE_ROW && count < AUTHORS_MAX; rc = sqlite3_step(stmt))
-        rows[count++] = (struct ml_author){
+        rows[count++] = (struct ml_record_author){
             .author = keep(&text, ml_sqlite_column(stmt, 0)),
             .records = (uint64_t)sqlite3_column_int64(stmt, 1),
             .last_ms = sqlite3_column_int64(stmt, 2),
