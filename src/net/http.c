@@ -131,7 +131,7 @@ static void http_release(struct ml_http *http)
     http->on_gone = NULL;
     ml_list_remove(&http->node);
     net->http_count--;
-    ml_address_drop(net, http->address, false);
+    ml_address_drop(net->shared, http->address, false);
     http->address = NULL;
     ml_writer_release(&http->in);
     ml_writer_release(&http->out);
@@ -385,6 +385,8 @@ static bool take_request(struct ml_http *http)
         break;
     }
     end_handshake(http);
+    if (ml_http_move(http, &head))
+        return true;
     http->is_routing = true;
     ml_route(http, &head);
     http->is_routing = false;
@@ -572,22 +574,23 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     ml_http_resume(http);
 }
 
-bool ml_http_open(struct ml_net *net, int fd, const char *ip, struct ml_address *address)
+/* NULL: closed. */
+static struct ml_http *http_new(struct ml_net *net, int fd, const char *ip,
+                                struct ml_address *address)
 {
     struct ml_http *http = calloc(1, sizeof *http);
 
     if (!http || uv_poll_init(net->env.loop, &http->poll, fd)) {
         free(http);
-        ml_address_drop(net, address, false);
+        ml_address_drop(net->shared, address, false);
         close(fd);
-        return false;
+        return NULL;
     }
     http->net = net;
     http->poll.data = http;
     http->on_poll = on_poll;
     http->fd = fd;
     http->address = address;
-    http->is_first = true;
     (void)snprintf(http->ip, sizeof http->ip, "%s", ip);
     ml_writer_init(&http->in, ML_HEAD_MAX_BYTES + READ_BYTES);
     ml_writer_init(&http->out, OUT_MAX_BYTES);
@@ -595,9 +598,34 @@ bool ml_http_open(struct ml_net *net, int fd, const char *ip, struct ml_address 
     ml_list_append(&net->https, &http->node);
     net->handles++;
     net->http_count++;
+    return http;
+}
+
+bool ml_http_open(struct ml_net *net, int fd, const char *ip, struct ml_address *address)
+{
+    struct ml_http *http = http_new(net, fd, ip, address);
+
+    if (!http)
+        return false;
+    http->is_first = true;
     net->handshakes++;
     watch(http, UV_READABLE);
     return true;
+}
+
+void ml_http_open_moved(struct ml_net *net, int fd, const char *ip, struct ml_address *address,
+                        struct ml_slice in)
+{
+    struct ml_http *http = http_new(net, fd, ip, address);
+
+    if (!http)
+        return;
+    http->is_placed = true;
+    ml_write_bytes(&http->in, in);
+    if (http->in.err)
+        http_close(http);
+    else
+        ml_http_resume(http);
 }
 
 void ml_http_tick(struct ml_net *net)

@@ -24,6 +24,7 @@ struct ml_http {
     struct ml_writer own; /* a body that was made for this answer */
     size_t out_sent, body_sent, drained;
     uint64_t deadline_ms;
+    bool is_placed;                        /* another loop sent the request here */
     bool is_first;                         /* no request was read yet: counted as a handshake */
     bool keeps_alive;                      /* after this answer */
     bool is_head;                          /* method HEAD: no body */
@@ -92,6 +93,11 @@ void ml_http_take_body(struct ml_http *http, const struct ml_head *head, size_t 
 int ml_http_give_away(struct ml_http *http);
 /** And now the rest may go: the head is not needed any more. */
 void ml_http_given_away(struct ml_http *http);
+
+/* ---- move.c ---------------------------------------------------------------------------------- */
+
+/** True: the connection has gone to the loop of the document that is asked for. */
+bool ml_http_move(struct ml_http *http, const struct ml_head *head);
 
 /* ---- routes.c -------------------------------------------------------------------------------- */
 

@@ -60,64 +60,93 @@ static bool is_loopback(const uint8_t ip[16])
     return memcmp(ip, mapped, sizeof mapped) == 0 || memcmp(ip, one, sizeof one) == 0;
 }
 
+static void lock(struct ml_shared *shared)
+{
+    ML_ASSERT(pthread_mutex_lock(&shared->mutex) == 0);
+}
+
+static void unlock(struct ml_shared *shared)
+{
+    ML_ASSERT(pthread_mutex_unlock(&shared->mutex) == 0);
+}
+
+/* Under the mutex; a new one if there is none. NULL: no memory. */
+static struct ml_address *address_at(struct ml_shared *shared, const uint8_t ip[16])
+{
+    struct ml_address *address = ml_hashmap_get(&shared->addresses, ml_slice_make(ip, 16));
+
+    if (address)
+        return address;
+    address = calloc(1, sizeof *address);
+    if (!address)
+        return NULL;
+    memcpy(address->ip, ip, 16);
+    if (ml_hashmap_put(&shared->addresses, ml_slice_make(address->ip, 16), address))
+        return address;
+    free(address);
+    return NULL;
+}
+
 /* Counted, or not to be counted (*address_out NULL). False: too many from there, or no memory. */
 static bool count_address(struct ml_net *net, const uint8_t ip[16], struct ml_address **address_out)
 {
     struct ml_address *address;
+    bool may_come;
 
     *address_out = NULL;
     if (net->env.open_mode || is_loopback(ip))
         return true;
-    address = ml_hashmap_get(&net->addresses, ml_slice_make(ip, 16));
-    if (!address) {
-        address = calloc(1, sizeof *address);
-        if (!address)
-            return false;
-        memcpy(address->ip, ip, 16);
-        if (!ml_hashmap_put(&net->addresses, ml_slice_make(address->ip, 16), address)) {
-            free(address);
-            return false;
-        }
-    }
-    if (address->connections >= net->env.limits.address_handshakes)
-        return false;
-    address->connections++;
-    *address_out = address;
-    return true;
+    lock(net->shared);
+    address = address_at(net->shared, ip);
+    may_come = address && address->connections < net->env.limits.address_handshakes;
+    if (may_come)
+        address->connections++;
+    unlock(net->shared);
+    *address_out = may_come ? address : NULL;
+    return may_come;
 }
 
-void ml_address_drop(struct ml_net *net, struct ml_address *address, bool is_session)
+void ml_address_drop(struct ml_shared *shared, struct ml_address *address, bool is_session)
 {
     uint32_t *count;
 
     if (!address)
         return;
+    lock(shared);
     count = is_session ? &address->sessions : &address->connections;
     ML_ASSERT(*count > 0);
     --*count;
-    if (address->connections || address->sessions)
-        return;
-    (void)ml_hashmap_remove(&net->addresses, ml_slice_make(address->ip, 16));
-    free(address);
+    if (!address->connections && !address->sessions) {
+        (void)ml_hashmap_remove(&shared->addresses, ml_slice_make(address->ip, 16));
+        free(address);
+    }
+    unlock(shared);
 }
 
 bool ml_address_promote(struct ml_net *net, struct ml_address *address)
 {
+    bool may_come;
+
     if (!address)
         return true;
-    if (address->sessions >= net->env.limits.address_sessions)
-        return false;
-    address->sessions++;
-    address->connections--;
-    return true;
+    lock(net->shared);
+    may_come = address->sessions < net->env.limits.address_sessions;
+    if (may_come) {
+        address->sessions++;
+        address->connections--;
+    }
+    unlock(net->shared);
+    return may_come;
 }
 
-void ml_address_demote(struct ml_address *address)
+void ml_address_demote(struct ml_net *net, struct ml_address *address)
 {
     if (!address)
         return;
+    lock(net->shared);
     address->sessions--;
     address->connections++;
+    unlock(net->shared);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */

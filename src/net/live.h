@@ -16,6 +16,7 @@
 #include "base/hashmap.h"
 #include "base/list.h"
 #include "net/assets.h"
+#include "net/hub.h"
 #include "net/net.h"
 #include "net/outbox.h"
 #include "net/wire.h"
@@ -30,7 +31,7 @@ struct ml_session;
 
 /** One peer address that is counted (SEC-LM-14). */
 struct ml_address {
-    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; the key in net->addresses */
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d; the key in shared->addresses */
     uint32_t connections, sessions;
 };
 
@@ -56,7 +57,8 @@ struct ml_net {
     struct ml_list writings;         /* ml_writing.node */
     struct ml_hashmap ops_lanes;     /* org NUL name → api_ops.c */
 
-    struct ml_hashmap addresses; /* ip → ml_address */
+    struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
+    unsigned next_loop;                    /* for who does not say which document it wants */
     struct ml_ws_pool message_pool;
     struct ml_frame_pool sync_pool;
     size_t held_bytes;
@@ -64,7 +66,7 @@ struct ml_net {
     int listen_fd, reserve_fd; /* -1: none */
     double accepts;            /* that may still be made now */
     uint64_t accepts_at_ms;
-    bool is_listening, is_ready, is_draining;
+    bool is_listening, is_draining;
 
     size_t handles; /* open, of libuv */
     uv_poll_t listener;
@@ -94,16 +96,19 @@ void ml_listen_close(struct ml_net *net);
 /** Go on accepting, if that was put off. */
 void ml_listen_tick(struct ml_net *net);
 /** One connection less from there; NULL: it was not counted. */
-void ml_address_drop(struct ml_net *net, struct ml_address *address, bool is_session);
+void ml_address_drop(struct ml_shared *shared, struct ml_address *address, bool is_session);
 /** A connection becomes a session. False: too many from there, nothing was changed. */
 bool ml_address_promote(struct ml_net *net, struct ml_address *address);
 /** And back. */
-void ml_address_demote(struct ml_address *address);
+void ml_address_demote(struct ml_net *net, struct ml_address *address);
 
 /* ---- http.c ---------------------------------------------------------------------------------- */
 
 /** Takes the descriptor. @param address  counted already, or NULL. False: closed. */
 bool ml_http_open(struct ml_net *net, int fd, const char *ip, struct ml_address *address);
+/** A connection that another loop has read a request from: `in`. Takes descriptor and count. */
+void ml_http_open_moved(struct ml_net *net, int fd, const char *ip, struct ml_address *address,
+                        struct ml_slice in);
 void ml_http_tick(struct ml_net *net);
 /** All of them, now. */
 void ml_http_close_all(struct ml_net *net);

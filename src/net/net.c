@@ -38,7 +38,13 @@ static uint32_t sessions_from_descriptors(void)
     return (uint32_t)(n - n / 20); /* 5 % for administration (SEC-LM-14) */
 }
 
-static void set_defaults(struct ml_net_limits *limits, bool open_mode)
+/* A pool of the node is dealt out to the loops; the largest message has to fit in each. */
+static size_t share_of(size_t pool_bytes, unsigned loops, size_t least)
+{
+    return pool_bytes / loops > least ? pool_bytes / loops : least;
+}
+
+static void set_defaults(struct ml_net_limits *limits, bool open_mode, unsigned loops)
 {
 #define DEFAULT(field, value)                                                                      \
     if (!limits->field)                                                                            \
@@ -79,6 +85,11 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode)
 #undef DEFAULT
     if (limits->reply_bytes < limits->message_bytes)
         limits->reply_bytes = limits->message_bytes;
+    if (loops < 2)
+        return;
+    limits->message_pool_bytes = share_of(limits->message_pool_bytes, loops, limits->reply_bytes);
+    limits->sync_pool_bytes = share_of(limits->sync_pool_bytes, loops, 2 * limits->reply_bytes);
+    limits->held_pool_bytes = share_of(limits->held_pool_bytes, loops, limits->held_bytes);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -86,7 +97,11 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode)
 static void net_free(struct ml_net *net)
 {
     ml_assets_release(&net->assets);
-    ml_hashmap_release(&net->addresses);
+    if (net->own_shared)
+        ml_shared_release(net->own_shared);
+    free(net->own_shared);
+    if (net->env.hub)
+        ml_hub_set_net(net->env.hub, net->env.loop_number, NULL);
     ml_api_drop_lanes(net, true);
     ml_hashmap_release(&net->ops_lanes);
     ml_arena_release(&net->scratch);
@@ -198,6 +213,18 @@ static void start_handles(struct ml_net *net)
     (void)uv_prepare_start(&net->flush, on_flush);
 }
 
+static bool share(struct ml_net *net)
+{
+    if (net->env.hub) {
+        net->shared = ml_hub_shared(net->env.hub);
+        return true;
+    }
+    net->shared = net->own_shared = calloc(1, sizeof *net->own_shared);
+    if (net->own_shared)
+        ml_shared_init(net->own_shared);
+    return net->own_shared != NULL;
+}
+
 enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t port,
                         struct ml_diag *diag, struct ml_net **net_out, uint16_t *port_out)
 {
@@ -207,9 +234,12 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     if (!net)
         return ML_ELIMIT;
     net->env = *env;
-    set_defaults(&net->env.limits, env->open_mode);
+    if (!share(net)) {
+        free(net);
+        return ML_ELIMIT;
+    }
+    set_defaults(&net->env.limits, env->open_mode, env->hub ? ml_hub_loops(env->hub) : 1);
     net->listen_fd = net->reserve_fd = -1;
-    net->is_ready = true;
     net->message_pool.max_bytes = net->env.limits.message_pool_bytes;
     ml_frame_pool_init(&net->sync_pool, net->env.limits.sync_pool_bytes);
     ml_list_init(&net->https);
@@ -220,12 +250,12 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->readings_waiting);
     ml_list_init(&net->writings);
     ml_hashmap_init(&net->ops_lanes);
-    ml_hashmap_init(&net->addresses);
     ml_arena_init(&net->scratch, SCRATCH_MAX);
     err = make_parts(net);
     if (err)
         goto fail;
-    err = ml_listen_open(net, host, port, diag, port_out);
+    if (env->loop_number == 0)
+        err = ml_listen_open(net, host, port, diag, port_out);
     if (err)
         goto fail;
     err = ml_transport_open(env->loop, &ml_session_events, diag, &net->wire);
@@ -234,6 +264,8 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
         return err;
     }
     net->is_wire_open = true;
+    if (env->hub)
+        ml_hub_set_net(env->hub, env->loop_number, net);
     start_handles(net);
     *net_out = net;
     return ML_OK;
@@ -268,7 +300,19 @@ void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg)
 
 void ml_net_set_ready(struct ml_net *net, bool ready)
 {
-    net->is_ready = ready;
+    net->shared->is_ready = ready;
+}
+
+void ml_net_reconfigure(struct ml_net *net, const struct ml_net_limits *limits,
+                        const char *const *origins, size_t origin_count)
+{
+    net->env.limits = *limits;
+    set_defaults(&net->env.limits, net->env.open_mode,
+                 net->env.hub ? ml_hub_loops(net->env.hub) : 1);
+    net->message_pool.max_bytes = net->env.limits.message_pool_bytes;
+    net->sync_pool.max_bytes = net->env.limits.sync_pool_bytes;
+    net->env.origins = origins;
+    net->env.origin_count = origin_count;
 }
 
 void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out)

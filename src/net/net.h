@@ -11,6 +11,7 @@
 #include <uv.h>
 
 struct ml_net;
+struct ml_hub; /* what the loops of a process share (hub.c) */
 
 /** One file of the web application, made at build time. */
 struct ml_asset {
@@ -69,10 +70,27 @@ struct ml_net_env {
     const char *const *origins; /* allowed Origin values beside our own; may be NULL */
     size_t origin_count;
     struct ml_net_limits limits; /* zero fields: defaults */
+    struct ml_hub *hub;          /* NULL: one loop, alone */
+    unsigned loop_number;        /* which of the hub's; 0 is the one that listens */
 };
+
+/* ---- Several loops: one hub, made before the first thread runs ------------------------------- */
+
+/** NULL: out of memory. */
+struct ml_hub *ml_hub_new(unsigned loops);
+/** Every loop has been detached. */
+void ml_hub_free(struct ml_hub *hub);
+/** Parcels for loop `loop` are opened on `uv`, with these rooms. Before its thread runs. */
+enum ml_err ml_hub_attach(struct ml_hub *hub, unsigned loop, uv_loop_t *uv,
+                          struct ml_rooms *rooms) ML_MUST_CHECK;
+/** On that loop, when its rooms and net are gone. What still comes is told that nobody is there. */
+void ml_hub_detach(struct ml_hub *hub, unsigned loop);
+/** As ml_room_env.post: `arg` is the hub. From any thread. */
+void ml_hub_post(void *arg, unsigned loop, struct ml_list *parcels);
 
 /**
  * Listen on `host`:`port` (port 0: any). The descriptor limit has to stand at its final value.
+ * Loops other than 0 do not listen: they are handed connections.
  * @param port_out  the port that was taken
  */
 enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t port,
@@ -88,8 +106,15 @@ size_t ml_net_session_count(const struct ml_net *net);
  * then. Takes up to 2 s, if sessions do not answer.
  */
 void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg);
-/** Call when /readyz should say no (journal held, draining). */
+/** Call when /readyz should say no (journal held, draining), on every loop. */
 void ml_net_set_ready(struct ml_net *net, bool ready);
+
+/**
+ * From now on, for what is yet to come: sessions keep the sizes of their outboxes. Zero fields:
+ * defaults. The origins are borrowed.
+ */
+void ml_net_reconfigure(struct ml_net *net, const struct ml_net_limits *limits,
+                        const char *const *origins, size_t origin_count);
 
 struct ml_net_stats {
     uint64_t accepted, refused, requests; /* connections taken, turned away; HTTP requests */

@@ -52,7 +52,7 @@ static void route_health(const struct request *request)
 static void route_ready(const struct request *request)
 {
     const struct ml_net *net = request->http->net;
-    bool is_ready = net->is_ready && !net->is_draining;
+    bool is_ready = net->shared->is_ready && !net->is_draining;
 
     ml_http_answer(request->http, is_ready ? 200 : 503, ML_HTTP_PLAIN,
                    ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY,
@@ -248,7 +248,7 @@ static void route_sync(const struct request *request)
         ml_http_answer_error(http, 403, "origin", "This page may not open documents here.");
         return;
     }
-    if (net->is_draining || net->session_count >= net->env.limits.sessions) {
+    if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
@@ -264,7 +264,7 @@ static void route_sync(const struct request *request)
                                          http->address};
     err = ml_session_open(net, &open, &session);
     if (err) {
-        ml_address_demote(http->address);
+        ml_address_demote(http->net, http->address);
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
@@ -305,7 +305,7 @@ static void route_collab(const struct request *request)
         ml_http_answer_error(http, 403, "origin", "This page may not open documents here.");
         return;
     }
-    if (net->is_draining || net->session_count >= net->env.limits.sessions) {
+    if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
@@ -315,7 +315,7 @@ static void route_collab(const struct request *request)
         return;
     }
     if (ml_session_open_collab(net, &open, &session)) {
-        ml_address_demote(http->address);
+        ml_address_demote(http->net, http->address);
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }

@@ -286,6 +286,7 @@ struct ml_session *ml_session_new(struct ml_net *net, const struct ml_session_di
     ml_outbox_init(&session->outbox, dialect->id, &net->sync_pool, limits->outbox_soft_bytes,
                    limits->outbox_hard_bytes);
     net->session_count++;
+    net->shared->sessions++;
     ml_list_append(&net->sessions, &session->node);
     return session;
 }
@@ -303,8 +304,9 @@ void ml_session_free(struct ml_session *session)
     ml_list_remove(&session->node);
     ml_list_remove(&session->dirty);
     ml_list_remove(&session->timed);
-    ml_address_drop(net, session->address, true);
+    ml_address_drop(net->shared, session->address, true);
     net->session_count--;
+    net->shared->sessions--;
     free(session);
 }
 

@@ -122,6 +122,8 @@ struct ml_room_env {
 
 /** Copies env. NULL: out of memory. */
 struct ml_rooms *ml_rooms_new(const struct ml_room_env *env);
+/** From now on. Zero fields: the defaults. Documents that are there keep `engine`'s address. */
+void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *limits);
 /** No room may be left (ml_rooms_is_empty). */
 void ml_rooms_free(struct ml_rooms *rooms);
 /** Expiry, cadence, retries, unloading. Call every 50 ms or so with the time moving. */

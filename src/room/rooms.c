@@ -75,6 +75,12 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     return rooms;
 }
 
+void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *limits)
+{
+    rooms->env.limits = *limits;
+    set_defaults(&rooms->env.limits);
+}
+
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
     return rooms->count == 0 && ml_remote_is_quiet(rooms);

@@ -559,7 +559,7 @@ enum ml_err ml_config_load(struct ml_config *config, int argc, char **argv, ml_c
     struct loading l = {.config = config, .path = "defaults", .report = report, .arg = arg};
     const char *path = find_config_flag(argc, argv);
 
-    *config = (struct ml_config){.log_level = ML_LOG_INFO};
+    *config = (struct ml_config){.argc = argc, .argv = argv, .log_level = ML_LOG_INFO};
     ml_arena_init(&config->arena, CONFIG_BYTES);
     set_listen(&l, NULL, "127.0.0.1:8080");
     set_data(&l, NULL, "data");

@@ -21,6 +21,8 @@ struct ml_limits {
 
 struct ml_config {
     struct ml_arena arena; /* all text below */
+    int argc;              /* what it was loaded with; borrowed */
+    char **argv;
     char *host;
     uint16_t port;
     char *data_dir;    /* "data" */

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the parts of one loop are joined, and in what order they stop.
+ *
+ *   start:  libuv loop → door to the journal → script → rooms → inbox → net → clock
+ *   stop:   net stops accepting → rooms drain (commit, acknowledge, close members, last snapshots)
+ *           → net closes → rooms are empty: QUIET → when all loops are: rooms freed, inbox closed,
+ *           door closed → libuv loop ends → script freed
+ *
+ * A loop that is quiet keeps its inbox until all are, since the others' last letters go there.
+ */
+#include "server/loop.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define TICK_MS          50
+#define DRAIN_MAX_MS     20000
+#define SNAPSHOT_OPS     1000
+#define SNAPSHOT_BYTES   (1u << 20)
+#define SNAPSHOT_IDLE_MS (5 * 60 * 1000)
+#define SNAPSHOT_GAP_MS  (30 * 1000)
+
+/* The web application, made at build time (net/CMakeLists.txt). */
+extern const struct ml_asset ml_assets[];
+extern const size_t ml_asset_count;
+
+static uint64_t mono_ms(void *arg)
+{
+    (void)arg;
+    return ml_clock_mono_ms();
+}
+
+static int64_t wall_ms(void *arg)
+{
+    (void)arg;
+    return ml_clock_wall_ms();
+}
+
+static uint64_t random_u64(void *arg)
+{
+    uint64_t value = 0;
+
+    (void)arg;
+    if (getrandom(&value, sizeof value, 0) != sizeof value)
+        ml_panic(__FILE__, __LINE__, "no random numbers");
+    return value;
+}
+
+static void on_script_log(void *arg, int level, struct ml_slice plugin, struct ml_slice message)
+{
+    (void)arg;
+    ml_log((enum ml_log_level)level, "plugin.said", "plugin=%s text=%s", ML_LOG_TEXT(plugin),
+           ML_LOG_TEXT(message));
+}
+
+/* ---- Stopping, from the outside in ------------------------------------------------------------
+ */
+
+static void on_door_closed(void *arg)
+{
+    struct ml_loop *loop = arg;
+
+    loop->phase = ML_LOOP_ENDED;
+    uv_close((uv_handle_t *)&loop->tick, NULL);
+    loop->process->ended++;
+}
+
+static void on_net_closed(void *arg)
+{
+    struct ml_loop *loop = arg;
+
+    loop->net = NULL;
+    loop->phase = ML_LOOP_CLOSING;
+    /* What the last sessions staged is still being committed; rooms end by themselves (tick). */
+}
+
+static void begin_drain(struct ml_loop *loop)
+{
+    loop->phase = ML_LOOP_DRAINING;
+    loop->drain_until_ms = ml_clock_mono_ms() + DRAIN_MAX_MS;
+    ml_net_stop_accepting(loop->net);
+    ml_rooms_drain(loop->rooms, ML_CLOSE_SHUTDOWN);
+}
+
+static void end(struct ml_loop *loop)
+{
+    ml_rooms_free(loop->rooms);
+    loop->rooms = NULL;
+    ml_hub_detach(loop->process->hub, loop->number);
+    if (loop->number) {
+        ml_journal_close(loop->journal, on_door_closed, loop);
+        return;
+    }
+    on_door_closed(loop); /* the journal itself is closed when all doors are (wiring.c) */
+}
+
+/* What of the configuration may change while we run. */
+static void take_config(struct ml_loop *loop)
+{
+    struct ml_process *process = loop->process;
+    const struct ml_config *config;
+    struct ml_limits limits;
+
+    loop->generation = process->generation;
+    ML_ASSERT(pthread_mutex_lock(&process->mutex) == 0);
+    config = process->config; /* an old one lives as long as the process */
+    ML_ASSERT(pthread_mutex_unlock(&process->mutex) == 0);
+    limits = config->limits;
+    loop->engine_limits = limits.engine;
+    limits.room.engine = &loop->engine_limits;
+    ml_rooms_set_limits(loop->rooms, &limits.room);
+    ml_net_reconfigure(loop->net, &limits.net, config->origins, config->origin_count);
+}
+
+static void watch_journal(struct ml_loop *loop)
+{
+    struct ml_rooms_stats stats;
+
+    ml_rooms_stats(loop->rooms, &stats);
+    if (!stats.held_rooms)
+        loop->held_since_ms = 0;
+    else if (!loop->held_since_ms)
+        loop->held_since_ms = ml_clock_mono_ms();
+}
+
+static bool is_late(const struct ml_loop *loop, uint64_t more_ms)
+{
+    return ml_clock_mono_ms() > loop->drain_until_ms + more_ms;
+}
+
+void ml_loop_tick(struct ml_loop *loop)
+{
+    struct ml_process *process = loop->process;
+
+    if (loop->rooms)
+        ml_rooms_tick(loop->rooms);
+    switch (loop->phase) {
+    case ML_LOOP_SERVING:
+        if (process->must_drain)
+            begin_drain(loop);
+        else if (process->generation != loop->generation)
+            take_config(loop);
+        else if (++loop->ticks % (1000 / TICK_MS) == 0)
+            watch_journal(loop);
+        break;
+    case ML_LOOP_DRAINING:
+        if ((ml_rooms_is_empty(loop->rooms) && ml_net_session_count(loop->net) == 0) ||
+            is_late(loop, 0)) {
+            loop->phase = ML_LOOP_CLOSING_NET;
+            ml_net_close(loop->net, on_net_closed, loop);
+        }
+        break;
+    case ML_LOOP_CLOSING_NET:
+        break;
+    case ML_LOOP_CLOSING:
+        if (ml_rooms_is_empty(loop->rooms)) {
+            loop->phase = ML_LOOP_QUIET;
+            process->quiet++;
+        } else if (is_late(loop, DRAIN_MAX_MS / 4)) {
+            ml_log(ML_LOG_ERROR, "server.aborted", "reason=held_rooms");
+            _exit(1); /* the journal cannot be written; nothing of what is left was acknowledged */
+        }
+        break;
+    case ML_LOOP_QUIET:
+        if (process->quiet == process->count)
+            end(loop);
+        break;
+    case ML_LOOP_ENDED:
+        break;
+    }
+}
+
+/* ---- Starting ---------------------------------------------------------------------------------
+ */
+
+static void on_tick(uv_timer_t *timer)
+{
+    ml_loop_tick(timer->data);
+}
+
+static enum ml_err open_script(const struct ml_config *config, struct ml_loop *loop,
+                               struct ml_diag *diag)
+{
+    struct ml_script_options options = {
+        .plugins_dir =
+            config->plugins_dir ? ml_slice_str(config->plugins_dir) : ml_slice_make(NULL, 0),
+        .plugins = config->plugins,
+        .plugin_count = config->plugin_count,
+        .log = on_script_log,
+    };
+
+    return config->plugin_count ? ml_script_new(&options, diag, &loop->script) : ML_OK;
+}
+
+static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
+{
+    struct ml_process *process = loop->process;
+    struct ml_room_env env = {
+        .journal = loop->journal,
+        .script = loop->script,
+        .mono_ms = mono_ms,
+        .wall_ms = wall_ms,
+        .random = random_u64,
+        .snapshot = {.every_ops = SNAPSHOT_OPS,
+                     .every_bytes = SNAPSHOT_BYTES,
+                     .idle_ms = SNAPSHOT_IDLE_MS,
+                     .min_gap_ms = SNAPSHOT_GAP_MS,
+                     .on_unload = true,
+                     .on_shutdown = true},
+        .limits = config->limits.room,
+        .loop = loop->number,
+        .loops = process->count,
+        .post = ml_hub_post,
+        .post_arg = process->hub,
+        .shared = &process->rooms,
+    };
+
+    loop->engine_limits = config->limits.engine;
+    env.limits.engine = &loop->engine_limits;
+    loop->rooms = ml_rooms_new(&env);
+    return loop->rooms ? ML_OK : ML_ELIMIT;
+}
+
+static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop, uint16_t *port,
+                            struct ml_diag *diag)
+{
+    struct ml_net_env env = {
+        .loop = &loop->uv,
+        .rooms = loop->rooms,
+        .script = loop->script,
+        .journal = loop->journal,
+        .open_mode = config->auth == ML_AUTH_OPEN,
+        .assets = ml_assets,
+        .asset_count = ml_asset_count,
+        .origins = config->origins,
+        .origin_count = config->origin_count,
+        .limits = config->limits.net,
+        .hub = loop->process->hub,
+        .loop_number = loop->number,
+    };
+
+    return ml_net_open(&env, config->host, config->port, diag, &loop->net, port);
+}
+
+/* Of a loop 0 that did not come to be; the journal is the caller's. */
+static void abandon(struct ml_loop *loop)
+{
+    ml_rooms_free(loop->rooms);
+    loop->rooms = NULL;
+    if (loop->is_attached)
+        ml_hub_detach(loop->process->hub, loop->number);
+    ml_script_free(loop->script);
+}
+
+enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsigned number,
+                         struct ml_journal *journal, struct ml_diag *diag, uint16_t *port_out)
+{
+    const struct ml_config *config = process->config;
+    enum ml_err err = ML_OK;
+
+    loop->process = process;
+    loop->number = number;
+    loop->journal = number ? NULL : journal;
+    if (number)
+        err = ml_journal_attach(journal, &loop->uv, &loop->journal);
+    if (!err)
+        err = open_script(config, loop, diag);
+    if (!err)
+        err = open_rooms(config, loop);
+    if (!err)
+        err = ml_hub_attach(process->hub, number, &loop->uv, loop->rooms);
+    loop->is_attached = !err;
+    if (!err)
+        err = open_net(config, loop, port_out, diag);
+    if (err) {
+        if (!number)
+            abandon(loop);
+        return err;
+    }
+    (void)uv_timer_init(&loop->uv, &loop->tick);
+    loop->tick.data = loop;
+    (void)uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);
+    return ML_OK;
+}
+
+static void run(void *arg)
+{
+    struct ml_loop *loop = arg;
+
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+    ml_script_free(loop->script);
+    (void)uv_loop_close(&loop->uv);
+    ml_engine_thread_end();
+}
+
+bool ml_loop_start(struct ml_loop *loop)
+{
+    sigset_t all, before;
+    bool is_started;
+
+    /* Signals are loop 0's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    is_started = uv_thread_create(&loop->thread, run, loop) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return is_started;
+}
