@@ -13,7 +13,8 @@
 
 #include <stdlib.h>
 
-#define LEAF_BUILT 20 /* items of a leaf of a new index: room to grow */
+#define LEAF_BUILT 20   /* items of a leaf of a new index: room to grow */
+#define UNUSED_MAX 1024 /* changes that an index outlives without being asked, and one an item */
 
 /* ---- Memory ----------------------------------------------------------------------------------
  */
@@ -297,13 +298,37 @@ static void place_item(struct ml_doc *doc, uint32_t item, uint32_t leaf, uint32_
     p->leaf_of[item] = leaf;
 }
 
+/*
+ * Nobody has asked for as many changes as it takes to make the index again: it goes, and changes
+ * cost what they cost without one.
+ */
+static bool is_forgotten(struct ml_doc *doc)
+{
+    const struct ml_positions *p = doc->positions;
+
+    if (doc->version - p->asked <= UNUSED_MAX + (uint64_t)p->leaf_count * LEAF_BUILT)
+        return false;
+    ml_positions_release(doc);
+    return true;
+}
+
+static void count_units(struct ml_positions *p, uint32_t item, uint32_t units, uint32_t formats)
+{
+    uint32_t leaf = ml_leaf_of(p, item);
+
+    if (leaf == NIL || (!units && !formats))
+        return;
+    p->leaves[leaf].units[item_at(&p->leaves[leaf], item)] += units;
+    add_sums(p, p->leaves[leaf].node, leaf, units, formats);
+}
+
 void ml_positions_linked(struct ml_doc *doc, uint32_t item)
 {
     struct ml_positions *p = doc->positions;
     const struct ml_item *i = ml_item_at(doc, item);
     uint32_t leaf;
 
-    if (ml_item_is_keyed(i))
+    if (ml_item_is_keyed(i) || is_forgotten(doc))
         return;
     leaf = ml_leaf_of(p, i->left != NIL ? i->left : i->right);
     if (leaf == NIL)
@@ -311,8 +336,8 @@ void ml_positions_linked(struct ml_doc *doc, uint32_t item)
     add_sums(p, p->leaves[leaf].node, leaf, ml_live_units(i), 0);
     place_item(doc, item, leaf, i->left != NIL ? item_at(&p->leaves[leaf], i->left) + 1 : 0,
                ml_live_units(i));
-    if (ml_live_formats(i))
-        ml_position_count(doc, item, 0, 1);
+    if (doc->positions && ml_live_formats(i))
+        count_units(p, item, 0, 1);
 }
 
 void ml_positions_cut(struct ml_doc *doc, uint32_t left, uint32_t right)
@@ -351,22 +376,16 @@ void ml_positions_gone(struct ml_doc *doc, uint32_t item, uint32_t heir)
         return;
     at = item_at(&p->leaves[leaf], item);
     units = p->leaves[leaf].units[at];
-    ml_positions_count(doc, item, -(int64_t)units,
-                       -(int32_t)ml_live_formats(ml_item_at(doc, item)));
+    count_units(p, item, -units, -ml_live_formats(ml_item_at(doc, item)));
     if (heir != NIL)
-        ml_positions_count(doc, heir, units, 0);
+        count_units(p, heir, units, 0);
     remove_item(p, leaf, at);
 }
 
 void ml_positions_count(struct ml_doc *doc, uint32_t item, int64_t units, int32_t formats)
 {
-    struct ml_positions *p = doc->positions;
-    uint32_t leaf = ml_leaf_of(p, item);
-
-    if (leaf == NIL || (!units && !formats))
-        return;
-    p->leaves[leaf].units[item_at(&p->leaves[leaf], item)] += (uint32_t)units;
-    add_sums(p, p->leaves[leaf].node, leaf, (uint32_t)units, (uint32_t)formats);
+    if (!is_forgotten(doc))
+        count_units(doc->positions, item, (uint32_t)units, (uint32_t)formats);
 }
 
 /* ---- Built -----------------------------------------------------------------------------------
@@ -377,7 +396,7 @@ static struct ml_positions *make_positions(struct ml_doc *doc)
     struct ml_positions *p = ml_doc_alloc(doc, sizeof *p);
 
     if (p)
-        *p = (struct ml_positions){.leaf_free = NIL, .node_free = NIL};
+        *p = (struct ml_positions){.leaf_free = NIL, .node_free = NIL, .asked = doc->version};
     return p;
 }
 
@@ -428,6 +447,8 @@ uint32_t ml_positions_root(struct ml_doc *doc, uint32_t branch, bool make)
 {
     uint32_t start = ml_branch_at(doc, branch)->start, leaf, node;
 
+    if (doc->positions)
+        doc->positions->asked = doc->version;
     if (start == NIL)
         return NIL;
     if (!doc->positions && (!make || !(doc->positions = make_positions(doc))))

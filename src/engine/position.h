@@ -10,7 +10,8 @@
  *
  * A cache: built when a walk from the start gets long, kept right by every change of the list from
  * then on (local, remote, joined, cut, collected), thrown away when memory is short, after a
- * rollback, when the document cools. It costs 4 bytes an item of the document and about 12 an item
+ * rollback, when the document cools, when as many changes have passed as it has items and nobody
+ * asked. It costs 4 bytes an item of the document and about 12 an item
  * of an indexed list; a document that nobody edits by index has none, and pays one comparison with
  * NULL for each change.
  *

@@ -30,6 +30,7 @@ struct ml_positions {
     uint32_t leaf_count, leaf_cap, leaf_free;
     struct ml_node *nodes;
     uint32_t node_count, node_cap, node_free;
+    uint64_t asked;  /* doc->version of the last search */
     uint64_t walked; /* items met by searches without an index of the list */
 };
 

@@ -15,138 +15,11 @@
  * borrows from the bytes given.
  */
 #include "engine/any.h"
+#include "engine/any_walk.h"
 #include "engine/view.h"
 #include "engine/write.h"
 
-enum tag {
-    TAG_ARRAY = 0x75,
-    TAG_OBJECT = 0x76,
-    TAG_STRING = 0x77,
-    TAG_FLOAT64 = 0x7b,
-    TAG_FLOAT32 = 0x7c,
-    TAG_INTEGER = 0x7d,
-    TAG_NULL = 0x7e,
-    TAG_UNDEFINED = 0x7f
-};
-
 #define PATH_MAX_STEPS 256
-
-/* ---- Reading Any -----------------------------------------------------------------------------
- */
-
-static uint8_t tag_of(struct ml_slice any)
-{
-    return any.len ? any.ptr[0] : TAG_UNDEFINED;
-}
-
-/* Walks the elements of a list or the members of an object, which were checked. */
-struct any_walk {
-    struct ml_reader in;
-    uint64_t left;
-    bool is_object;
-};
-
-static struct any_walk walk_any(struct ml_slice any)
-{
-    struct any_walk w = {.is_object = tag_of(any) == TAG_OBJECT};
-
-    if (!w.is_object && tag_of(any) != TAG_ARRAY)
-        return w;
-    w.in = ml_reader_make(ml_slice_make(any.ptr + 1, any.len - 1));
-    if (ml_read_varuint(&w.in, &w.left))
-        w.left = 0;
-    return w;
-}
-
-static bool next_any(struct any_walk *w, struct ml_slice *key, struct ml_slice *value)
-{
-    const uint8_t *began;
-    enum ml_err err = ML_OK;
-
-    if (!w->left)
-        return false;
-    w->left--;
-    if (w->is_object)
-        err = ml_read_varbytes(&w->in, key);
-    began = w->in.pos;
-    if (!err)
-        err = ml_any_skip(&w->in, UINT32_MAX);
-    ML_ASSERT(!err);
-    *value = ml_slice_make(began, (size_t)(w->in.pos - began));
-    return true;
-}
-
-/* A member of an object; empty: not there. The last one counts. */
-static struct ml_slice member(struct ml_slice any, struct ml_slice name)
-{
-    struct any_walk w = walk_any(any);
-    struct ml_slice key = {0}, value, found = {0};
-
-    while (w.is_object && next_any(&w, &key, &value))
-        if (ml_slice_equal(key, name))
-            found = value;
-    return found;
-}
-
-static bool read_string(struct ml_slice any, struct ml_slice *out)
-{
-    struct ml_reader in;
-
-    if (tag_of(any) != TAG_STRING)
-        return false;
-    in = ml_reader_make(ml_slice_make(any.ptr + 1, any.len - 1));
-    return ml_read_varbytes(&in, out) == ML_OK;
-}
-
-static uint64_t big_endian(const uint8_t *p, size_t len)
-{
-    uint64_t bits = 0;
-
-    for (size_t i = 0; i < len; i++)
-        bits = bits << 8 | p[i];
-    return bits;
-}
-
-/* A number; it was checked. */
-static bool read_number(struct ml_slice any, double *out)
-{
-    struct ml_reader in = ml_reader_make(any);
-    uint64_t bits;
-    uint32_t word;
-    float narrow;
-    bool negative;
-
-    switch (tag_of(any)) {
-    case TAG_INTEGER:
-        in.pos++;
-        if (ml_read_varint(&in, &bits, &negative))
-            return false;
-        *out = negative ? -(double)bits : (double)bits;
-        return true;
-    case TAG_FLOAT32:
-        word = (uint32_t)big_endian(any.ptr + 1, 4);
-        memcpy(&narrow, &word, sizeof narrow);
-        *out = (double)narrow;
-        return true;
-    case TAG_FLOAT64:
-        bits = big_endian(any.ptr + 1, 8);
-        memcpy(out, &bits, sizeof *out);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* A whole number from 0 to 2^32-1. */
-static bool read_index(struct ml_slice any, uint32_t *out)
-{
-    double value;
-
-    if (!read_number(any, &value) || !(value >= 0 && value <= (double)UINT32_MAX))
-        return false;
-    *out = (uint32_t)value;
-    return (double)*out == value;
-}
 
 /* ---- Values ----------------------------------------------------------------------------------
  */
@@ -190,19 +63,20 @@ static enum ml_err no_memory(const struct op_reader *r)
 static enum ml_err read_values(const struct op_reader *r, struct ml_slice any, uint32_t depth,
                                const struct ml_value **out, size_t *count)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_slice key, value;
     struct ml_value *values;
     enum ml_err err = ML_OK;
 
     *count = (size_t)w.left;
-    if (w.is_object || (any.len && tag_of(any) != TAG_ARRAY && tag_of(any) != TAG_UNDEFINED))
+    if (w.is_object ||
+        (any.len && ml_any_tag(any) != ML_TAG_ARRAY && ml_any_tag(any) != ML_TAG_UNDEFINED))
         return ml_write_fail(r->doc, ML_EFORMAT, "a list of values is wanted");
     values = ml_arena_array(r->arena, *count + 1, sizeof *values);
     if (!values)
         return no_memory(r);
     *out = values;
-    while (!err && next_any(&w, &key, &value))
+    while (!err && ml_any_next(&w, &key, &value))
         err = read_value(r, value, depth, values++);
     return err;
 }
@@ -210,19 +84,19 @@ static enum ml_err read_values(const struct op_reader *r, struct ml_slice any, u
 static enum ml_err read_entries(const struct op_reader *r, struct ml_slice any, uint32_t depth,
                                 struct ml_value *out)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_entry *entries;
     struct ml_slice value;
     enum ml_err err = ML_OK;
 
     out->entry_count = (size_t)w.left;
-    if (any.len && tag_of(any) != TAG_OBJECT && tag_of(any) != TAG_UNDEFINED)
+    if (any.len && ml_any_tag(any) != ML_TAG_OBJECT && ml_any_tag(any) != ML_TAG_UNDEFINED)
         return ml_write_fail(r->doc, ML_EFORMAT, "an object is wanted");
     entries = ml_arena_array(r->arena, out->entry_count + 1, sizeof *entries);
     if (!entries)
         return no_memory(r);
     out->entries = entries;
-    for (; !err && next_any(&w, &entries->key, &value); entries++)
+    for (; !err && ml_any_next(&w, &entries->key, &value); entries++)
         err = read_value(r, value, depth, &entries->value);
     return err;
 }
@@ -239,15 +113,15 @@ static enum ml_err read_doc_options(const struct op_reader *r, struct ml_slice g
     for (int i = 0; i < 3; i++) {
         uint8_t tag;
 
-        kept[i] = member(given, names[i]);
-        tag = tag_of(kept[i]);
-        if ((i == 0 && tag != 0x79) || (i == 1 && tag != 0x78) || tag == TAG_NULL ||
-            tag == TAG_UNDEFINED)
+        kept[i] = ml_any_member(given, names[i]);
+        tag = ml_any_tag(kept[i]);
+        if ((i == 0 && tag != ML_TAG_FALSE) || (i == 1 && tag != ML_TAG_TRUE) ||
+            tag == ML_TAG_NULL || tag == ML_TAG_UNDEFINED)
             kept[i].len = 0;
         count += kept[i].len > 0;
     }
     ml_writer_init(&w, given.len + 64);
-    ml_write_u8(&w, TAG_OBJECT);
+    ml_write_u8(&w, ML_TAG_OBJECT);
     ml_write_varuint(&w, count);
     for (int i = 0; i < 3; i++) {
         if (!kept[i].len)
@@ -260,11 +134,39 @@ static enum ml_err read_doc_options(const struct op_reader *r, struct ml_slice g
     return out->ptr ? ML_OK : no_memory(r);
 }
 
-static enum ml_err read_new(const struct op_reader *r, struct ml_slice any, struct ml_slice kind,
-                            uint32_t depth, struct ml_value *out)
+/* The members of a description that mean something, found in one walk. */
+struct description {
+    struct ml_slice kind, name, text, guid, opts, values, children, entries, attrs;
+};
+
+static struct description describe(struct ml_slice any)
+{
+    struct description d = {0};
+    const struct {
+        struct ml_slice name;
+        struct ml_slice *at;
+    } members[] = {
+        {ML_SLICE("$new"), &d.kind},         {ML_SLICE("name"), &d.name},
+        {ML_SLICE("text"), &d.text},         {ML_SLICE("guid"), &d.guid},
+        {ML_SLICE("opts"), &d.opts},         {ML_SLICE("values"), &d.values},
+        {ML_SLICE("children"), &d.children}, {ML_SLICE("entries"), &d.entries},
+        {ML_SLICE("attrs"), &d.attrs},
+    };
+    struct ml_any_walk w = ml_any_walk(any);
+    struct ml_slice key = {0}, value;
+
+    while (w.is_object && ml_any_next(&w, &key, &value))
+        for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+            if (ml_slice_equal(members[i].name, key))
+                *members[i].at = value;
+    return d;
+}
+
+static enum ml_err read_new(const struct op_reader *r, const struct description *d,
+                            struct ml_slice kind, uint32_t depth, struct ml_value *out)
 {
     size_t k = 0;
-    enum ml_err err;
+    enum ml_err err = ML_OK;
 
     while (k < NEW_KINDS && !ml_slice_equal(new_kinds[k].name, kind))
         k++;
@@ -275,32 +177,29 @@ static enum ml_err read_new(const struct op_reader *r, struct ml_slice any, stru
     *out = (struct ml_value){.kind = new_kinds[k].kind, .text = ML_SLICE("")};
     switch (out->kind) {
     case ML_VALUE_DOC:
-        if (!read_string(member(any, ML_SLICE("guid")), &out->text))
+        if (!ml_any_string(d->guid, &out->text))
             return ml_write_fail(r->doc, ML_EFORMAT, "a subdocument without guid");
-        return read_doc_options(r, member(any, ML_SLICE("opts")), &out->any);
+        return read_doc_options(r, d->opts, &out->any);
     case ML_VALUE_TEXT:
     case ML_VALUE_XML_TEXT:
-        (void)read_string(member(any, ML_SLICE("text")), &out->text);
+        (void)ml_any_string(d->text, &out->text);
         return ML_OK;
     case ML_VALUE_ARRAY:
-        return read_values(r, member(any, ML_SLICE("values")), depth + 1, &out->values,
-                           &out->value_count);
-    case ML_VALUE_XML_FRAGMENT:
-        return read_values(r, member(any, ML_SLICE("children")), depth + 1, &out->values,
-                           &out->value_count);
+        return read_values(r, d->values, depth + 1, &out->values, &out->value_count);
     case ML_VALUE_XML_ELEMENT:
-        if (!read_string(member(any, ML_SLICE("name")), &out->text))
-            return ml_write_fail(r->doc, ML_EFORMAT, "an element without name");
-        err = read_values(r, member(any, ML_SLICE("children")), depth + 1, &out->values,
-                          &out->value_count);
-        return err ? err : read_entries(r, member(any, ML_SLICE("attrs")), depth + 1, out);
     case ML_VALUE_XML_HOOK:
-        if (!read_string(member(any, ML_SLICE("name")), &out->text))
-            return ml_write_fail(r->doc, ML_EFORMAT, "a hook without name");
-        return read_entries(r, member(any, ML_SLICE("entries")), depth + 1, out);
+        if (!ml_any_string(d->name, &out->text))
+            return ml_write_fail(r->doc, ML_EFORMAT, "an element or hook without name");
+        break;
     default:
-        return read_entries(r, member(any, ML_SLICE("entries")), depth + 1, out);
+        break;
     }
+    if (out->kind == ML_VALUE_XML_ELEMENT || out->kind == ML_VALUE_XML_FRAGMENT)
+        err = read_values(r, d->children, depth + 1, &out->values, &out->value_count);
+    if (err || out->kind == ML_VALUE_XML_FRAGMENT)
+        return err;
+    return read_entries(r, out->kind == ML_VALUE_XML_ELEMENT ? d->attrs : d->entries, depth + 1,
+                        out);
 }
 
 /* Recursion: at most ML_VIEW_DEPTH_MAX types deep. */
@@ -309,8 +208,12 @@ static enum ml_err read_value(const struct op_reader *r, struct ml_slice any, ui
 {
     struct ml_slice kind;
 
-    if (read_string(member(any, ML_SLICE("$new")), &kind))
-        return read_new(r, any, kind, depth, out);
+    if (ml_any_tag(any) == ML_TAG_OBJECT) {
+        struct description d = describe(any);
+
+        if (ml_any_string(d.kind, &kind))
+            return read_new(r, &d, kind, depth, out);
+    }
     *out = (struct ml_value){.kind = ML_VALUE_ANY, .any = any};
     return any.len ? ML_OK : ml_write_fail(r->doc, ML_EFORMAT, "no value");
 }
@@ -319,12 +222,12 @@ static enum ml_err read_value(const struct op_reader *r, struct ml_slice any, ui
 static enum ml_err read_attrs(const struct op_reader *r, struct ml_slice any,
                               const struct ml_attrs **out)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_attrs *attrs;
     struct ml_attr *list;
 
     *out = NULL;
-    if (tag_of(any) == TAG_UNDEFINED || tag_of(any) == TAG_NULL)
+    if (ml_any_tag(any) == ML_TAG_UNDEFINED || ml_any_tag(any) == ML_TAG_NULL)
         return ML_OK;
     if (!w.is_object)
         return ml_write_fail(r->doc, ML_EFORMAT, "attributes are no object");
@@ -333,7 +236,7 @@ static enum ml_err read_attrs(const struct op_reader *r, struct ml_slice any,
     if (!attrs || !list)
         return no_memory(r);
     attrs->at = list;
-    for (; next_any(&w, &list->key, &list->any); list++)
+    for (; ml_any_next(&w, &list->key, &list->any); list++)
         attrs->count++;
     *out = attrs;
     return ML_OK;
@@ -342,15 +245,15 @@ static enum ml_err read_attrs(const struct op_reader *r, struct ml_slice any,
 static enum ml_err read_delta_op(const struct op_reader *r, struct ml_slice any,
                                  struct ml_delta_op *out)
 {
-    struct ml_slice insert = member(any, ML_SLICE("insert"));
-    struct ml_slice retain = member(any, ML_SLICE("retain"));
+    struct ml_slice insert = ml_any_member(any, ML_SLICE("insert"));
+    struct ml_slice retain = ml_any_member(any, ML_SLICE("retain"));
     struct ml_value *embed;
-    enum ml_err err = read_attrs(r, member(any, ML_SLICE("attributes")), &out->attrs);
+    enum ml_err err = read_attrs(r, ml_any_member(any, ML_SLICE("attributes")), &out->attrs);
 
     if (err)
         return err;
     if (insert.len) {
-        if (read_string(insert, &out->text)) {
+        if (ml_any_string(insert, &out->text)) {
             out->kind = ML_DELTA_INSERT;
             return ML_OK;
         }
@@ -360,7 +263,7 @@ static enum ml_err read_delta_op(const struct op_reader *r, struct ml_slice any,
         return embed ? read_value(r, insert, 0, embed) : no_memory(r);
     }
     out->kind = retain.len ? ML_DELTA_RETAIN : ML_DELTA_DELETE;
-    if (read_index(retain.len ? retain : member(any, ML_SLICE("delete")), &out->len_utf16))
+    if (ml_any_index(retain.len ? retain : ml_any_member(any, ML_SLICE("delete")), &out->len_utf16))
         return ML_OK;
     return ml_write_fail(r->doc, ML_EFORMAT, "a step of a delta that says nothing");
 }
@@ -368,18 +271,18 @@ static enum ml_err read_delta_op(const struct op_reader *r, struct ml_slice any,
 static enum ml_err read_delta(const struct op_reader *r, struct ml_slice any,
                               struct ml_delta_op **out, size_t *count)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_slice key, step;
     struct ml_delta_op *ops;
     enum ml_err err = ML_OK;
 
-    if (tag_of(any) != TAG_ARRAY)
+    if (ml_any_tag(any) != ML_TAG_ARRAY)
         return ml_write_fail(r->doc, ML_EFORMAT, "a delta is a list");
     *count = (size_t)w.left;
     ops = *out = ml_arena_array(r->arena, w.left + 1, sizeof *ops);
     if (!ops)
         return no_memory(r);
-    while (!err && next_any(&w, &key, &step))
+    while (!err && ml_any_next(&w, &key, &step))
         err = read_delta_op(r, step, ops++);
     return err;
 }
@@ -448,19 +351,19 @@ static enum ml_err enter_text_path(const struct op_reader *r, struct ml_slice pa
 static enum ml_err enter_list_path(const struct op_reader *r, struct ml_slice any,
                                    struct ml_type *out)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_slice key, step, name;
     enum ml_err err;
 
-    if (!next_any(&w, &key, &step) || !read_string(step, &name))
+    if (!ml_any_next(&w, &key, &step) || !ml_any_string(step, &name))
         return ml_write_fail(r->doc, ML_EFORMAT, "a path begins with the name of a root");
     err = ml_type_root(r->doc, name, out);
-    while (!err && next_any(&w, &key, &step)) {
+    while (!err && ml_any_next(&w, &key, &step)) {
         uint32_t index;
 
-        if (read_string(step, &name))
+        if (ml_any_string(step, &name))
             err = ml_type_at_key(r->doc, *out, name, out);
-        else if (read_index(step, &index))
+        else if (ml_any_index(step, &index))
             err = ml_type_at_index(r->doc, *out, index, out);
         else
             err = ml_write_fail(r->doc, ML_EFORMAT, "a step of a path is a key or an index");
@@ -472,9 +375,9 @@ static enum ml_err enter_path(const struct op_reader *r, struct ml_slice any, st
 {
     struct ml_slice text;
 
-    if (read_string(any, &text))
+    if (ml_any_string(any, &text))
         return enter_text_path(r, text, out);
-    if (tag_of(any) == TAG_ARRAY)
+    if (ml_any_tag(any) == ML_TAG_ARRAY)
         return enter_list_path(r, any, out);
     return ml_write_fail(r->doc, ML_EFORMAT, "an operation without path");
 }
@@ -532,7 +435,7 @@ static enum ml_err find_kind(const struct op_reader *r, struct ml_slice any, str
 {
     struct ml_slice name;
 
-    if (!read_string(any, &name))
+    if (!ml_any_string(any, &name))
         return ml_write_fail(r->doc, ML_EFORMAT, "an operation without name");
     for (size_t k = 0; k < OP_KINDS; k++) {
         if (ml_slice_equal(op_kinds[k].name, name)) {
@@ -545,26 +448,26 @@ static enum ml_err find_kind(const struct op_reader *r, struct ml_slice any, str
 
 static enum ml_err read_op(const struct op_reader *r, struct ml_slice any, struct op *op)
 {
-    struct any_walk w = walk_any(any);
+    struct ml_any_walk w = ml_any_walk(any);
     struct ml_slice key, value = {0}, path = {0};
     enum ml_err err;
 
     *op = (struct op){0};
     if (w.is_object) {
-        err = find_kind(r, member(any, ML_SLICE("op")), op);
+        err = find_kind(r, ml_any_member(any, ML_SLICE("op")), op);
         if (err)
             return err;
-        path = member(any, ML_SLICE("path"));
+        path = ml_any_member(any, ML_SLICE("path"));
         for (int i = 0; i < ARGS_MAX; i++)
             if (op->kind->args[i].len)
-                op->args[i] = member(any, op->kind->args[i]);
+                op->args[i] = ml_any_member(any, op->kind->args[i]);
     } else {
-        (void)next_any(&w, &key, &value);
+        (void)ml_any_next(&w, &key, &value);
         err = find_kind(r, value, op);
         if (err)
             return err;
-        (void)next_any(&w, &key, &path);
-        for (int i = 0; i < ARGS_MAX && next_any(&w, &key, &value); i++)
+        (void)ml_any_next(&w, &key, &path);
+        for (int i = 0; i < ARGS_MAX && ml_any_next(&w, &key, &value); i++)
             op->args[i] = value;
     }
     return enter_path(r, path, &op->type);
@@ -584,20 +487,20 @@ static enum ml_err run_text_op(const struct op_reader *r, const struct op *op)
         err = read_delta(r, op->args[0], &delta, &count);
         return err ? err : ml_text_apply_delta(r->doc, op->type, delta, count);
     }
-    if (!read_index(op->args[0], &index))
+    if (!ml_any_index(op->args[0], &index))
         return ml_write_fail(r->doc, ML_EFORMAT, "no index");
     err = read_attrs(r, op->args[2], &attrs);
     if (err)
         return err;
     if (op->kind->code == OP_TEXT_INSERT)
-        return read_string(op->args[1], &text)
+        return ml_any_string(op->args[1], &text)
                    ? ml_text_insert(r->doc, op->type, index, text, attrs)
                    : ml_write_fail(r->doc, ML_EFORMAT, "no text");
     if (op->kind->code == OP_TEXT_EMBED) {
         err = read_value(r, op->args[1], 0, &embed);
         return err ? err : ml_text_embed(r->doc, op->type, index, &embed, attrs);
     }
-    if (!read_index(op->args[1], &len))
+    if (!ml_any_index(op->args[1], &len))
         return ml_write_fail(r->doc, ML_EFORMAT, "no length");
     return op->kind->code == OP_TEXT_DELETE ? ml_text_delete(r->doc, op->type, index, len)
                                             : ml_text_format(r->doc, op->type, index, len, attrs);
@@ -611,11 +514,11 @@ static enum ml_err run_list_op(const struct op_reader *r, const struct op *op)
     size_t count;
     enum ml_err err;
 
-    if (!is_push && !read_index(op->args[0], &index))
+    if (!is_push && !ml_any_index(op->args[0], &index))
         return ml_write_fail(r->doc, ML_EFORMAT, "no index");
     if (op->kind->code == OP_LIST_DELETE)
-        return read_index(op->args[1], &len) ? ml_list_delete(r->doc, op->type, index, len)
-                                             : ml_write_fail(r->doc, ML_EFORMAT, "no length");
+        return ml_any_index(op->args[1], &len) ? ml_list_delete(r->doc, op->type, index, len)
+                                               : ml_write_fail(r->doc, ML_EFORMAT, "no length");
     err = read_values(r, op->args[is_push ? 0 : 1], 0, &values, &count);
     if (err)
         return err;
@@ -631,7 +534,7 @@ static enum ml_err run_map_op(const struct op_reader *r, const struct op *op)
 
     if (op->kind->code == OP_MAP_CLEAR)
         return ml_map_clear(r->doc, op->type);
-    if (!read_string(op->args[0], &key))
+    if (!ml_any_string(op->args[0], &key))
         return ml_write_fail(r->doc, ML_EFORMAT, "no key");
     if (op->kind->code == OP_MAP_DELETE)
         return ml_map_delete(r->doc, op->type, key);
@@ -656,7 +559,7 @@ static enum ml_err check_ops(const struct ml_doc *doc, struct ml_slice ops, stru
     struct ml_reader in = ml_reader_make(ops);
     enum ml_err err = ml_any_skip(&in, doc->limits.any_depth + doc->limits.type_depth);
 
-    if (err || ml_reader_left(&in) || tag_of(ops) != TAG_ARRAY)
+    if (err || ml_reader_left(&in) || ml_any_tag(ops) != ML_TAG_ARRAY)
         return ml_diag_set(diag, err ? err : ML_EFORMAT, ml_reader_offset(&in),
                            "operations are a list, one Any");
     return ML_OK;
@@ -667,7 +570,7 @@ enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_ar
 {
     struct ml_diag why = {0};
     struct op_reader reader = {doc, scratch};
-    struct any_walk w;
+    struct ml_any_walk w;
     struct ml_slice key, op;
     size_t number = 0;
     enum ml_err err = check_ops(doc, ops, diag);
@@ -676,8 +579,8 @@ enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_ar
         err = ml_doc_begin(doc, &why);
     if (err)
         return err;
-    w = walk_any(ops);
-    while (!err && next_any(&w, &key, &op)) {
+    w = ml_any_walk(ops);
+    while (!err && ml_any_next(&w, &key, &op)) {
         number++;
         err = run_op(&reader, op);
     }

@@ -545,11 +545,52 @@ static void an_index_goes_with_the_list_it_is_of(void **state)
     ml_doc_free(r->doc);
 }
 
+static void an_index_that_nobody_asks_goes(void **state)
+{
+    struct ml_doc_options options = {.client = 1};
+    struct replica *r = &replicas[0];
+    const struct ml_change *change;
+    struct ml_arena scratch;
+    uint32_t n = 0;
+
+    (void)state;
+    r->doc = ml_doc_new(&options);
+    ml_arena_init(&scratch, MAX_BYTES);
+    assert_int_equal(ml_doc_begin(r->doc, NULL), ML_OK);
+    for (; n < 500; n++)
+        assert_int_equal(ml_text_insert(r->doc, root_of(r, "text"), n / 2, ML_SLICE("ab"), NULL),
+                         ML_OK);
+    assert_int_equal(ml_doc_commit(r->doc, &scratch, &change), ML_OK);
+    assert_non_null(r->doc->positions);
+    for (n = 0; r->doc->positions && n < 3000; n++) { /* client 2 types in another root */
+        uint8_t typed[] = {1, 1, 2, 0, 0x84, 2, 0, 1, 'x', 0},
+                first[] = {1, 1, 2, 0, 4, 1, 1, 'u', 1, 'x', 0};
+        struct ml_writer w;
+
+        ml_writer_init(&w, 64);
+        ml_write_bytes(&w, ml_slice_make(typed, 3));
+        ml_write_varuint(&w, n);
+        ml_write_bytes(&w, ml_slice_make(typed + 4, 2));
+        ml_write_varuint(&w, n - 1);
+        ml_write_bytes(&w, ml_slice_make(typed + 7, 3));
+        assert_int_equal(
+            ml_doc_apply_bytes(r->doc, n ? ml_writer_slice(&w) : ml_slice_make(first, sizeof first),
+                               NULL),
+            ML_OK);
+        ml_writer_release(&w);
+    }
+    assert_true(n > 1024 && n < 3000);
+    check_document(r);
+    ml_arena_release(&scratch);
+    ml_doc_free(r->doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(local_edits_do_what_a_flat_array_does),
         cmocka_unit_test(an_index_goes_with_the_list_it_is_of),
+        cmocka_unit_test(an_index_that_nobody_asks_goes),
         cmocka_unit_test(an_edit_of_a_long_text_walks_over_a_few_runs),
     };
 
