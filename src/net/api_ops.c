@@ -117,7 +117,7 @@ static void on_written(struct ml_writing *writing)
     struct ml_net *net = job->call->net;
     struct lane *lane = job->lane;
 
-    if (writing->err)
+    if (writing->err == ML_ECLOSED)
         lane->client = random_client();
     leave_lane(job);
     ml_call_written(job->call, writing);
@@ -163,6 +163,12 @@ static void on_run(struct ml_reading *reading)
         run_next(net, lane);
     } else if (reading->err) {
         give_up(job, reading->err == ML_ELIMIT ? 413 : 400, "bad_ops", why);
+    } else if (!job->update.len) { /* operations that change nothing */
+        bool is_late = job->is_conditional && job->expected_seq != reading->seq;
+
+        job->writing = (struct ml_writing){.err = is_late ? ML_EMOVED : ML_OK, .seq = reading->seq};
+        ml_arena_init(&job->writing.arena, 0);
+        on_written(&job->writing);
     } else {
         job->writing = (struct ml_writing){
             .org = call->org,

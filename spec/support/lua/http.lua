@@ -34,21 +34,26 @@ function M.read(sock, is_head)
   return answer
 end
 
-function M.text(port, method, path, headers)
+function M.text(port, method, path, headers, body)
   local lines = { method .. " " .. path .. " HTTP/1.1" }
   headers = headers or {}
   if headers.Host == nil then lines[2] = "Host: 127.0.0.1:" .. port end
   for name, value in pairs(headers) do
     if value then lines[#lines + 1] = name .. ": " .. value end
   end
-  return table.concat(lines, "\r\n") .. "\r\n\r\n"
+  if body then lines[#lines + 1] = "Content-Length: " .. #body end
+  return table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
 end
 
-function M.request(port, method, path, headers)
+function M.request(port, method, path, headers, body)
   local sock = assert(socket.tcp())
-  sock:settimeout(10)
+  sock:settimeout(30)
   assert(sock:connect("127.0.0.1", port))
-  sock:send(M.text(port, method, path, headers))
+  local text, sent, err = M.text(port, method, path, headers, body), 0, nil
+  while sent < #text and not err do
+    local last, what, part = sock:send(text, sent + 1)
+    sent, err = last or part, what -- a server that refuses does not read to the end
+  end
   local answer = M.read(sock, method == "HEAD")
   sock:close()
   return answer
