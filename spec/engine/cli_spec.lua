@@ -14,6 +14,16 @@ local function u32(n)
   return string.char(n % 256, math.floor(n / 256) % 256, math.floor(n / 65536) % 256, math.floor(n / 16777216))
 end
 
+local function varuint(n)
+  local bytes = {}
+  while n >= 128 do
+    bytes[#bytes + 1] = string.char(n % 128 + 128)
+    n = math.floor(n / 128)
+  end
+  bytes[#bytes + 1] = string.char(n)
+  return table.concat(bytes)
+end
+
 local function log(...)
   local out = {}
   for _, update in ipairs { ... } do out[#out + 1] = u32(#update) .. update end
@@ -207,15 +217,6 @@ describe("memory of moonloom update", function()
     -- 300 000 runs that cannot join: every other unit of one long text, then deletes between.
     local out = { unhex("0101010004010174"), "\192\132\61", ("x"):rep(1000000), "\1\1" }
     local ranges = {}
-    local function varuint(n)
-      local bytes = {}
-      while n >= 128 do
-        bytes[#bytes + 1] = string.char(n % 128 + 128)
-        n = math.floor(n / 128)
-      end
-      bytes[#bytes + 1] = string.char(n)
-      return table.concat(bytes)
-    end
     for i = 0, 299999 do ranges[#ranges + 1] = varuint(i * 3) .. "\1" end
     out[#out + 1] = varuint(#ranges) .. table.concat(ranges)
     local update = table.concat(out)
@@ -231,6 +232,32 @@ describe("memory of moonloom update", function()
     update = unhex("0101010008010161") .. "\1\118" .. varuint(#members) .. table.concat(members) .. "\0"
     _, code, complaint = within(update, "convert", "--out", "v2")
     assert.are.equal(0, code, complaint)
+  end)
+
+  -- What waits for structs that never come: nothing of it can join or be dropped.
+  it("stays bounded with millions of waiting delete ranges", function()
+    local function ranges(clients)
+      local out = { "\0", varuint(#clients) }
+      for _, client in ipairs(clients) do
+        out[#out + 1] = varuint(client) .. varuint(64)
+        for i = 0, 63 do out[#out + 1] = string.char(i * 2, 1) end
+      end
+      return table.concat(out)
+    end
+    local down, up = {}, {}
+    for i = 1, 20000 do
+      down[i], up[i] = 20001 - i, i
+    end
+    -- 1.28 million of two bytes each, in two orders: the same state.
+    local state, code, complaint = within(ranges(down), "apply")
+    assert.are.equal(0, code, complaint)
+    assert.is_true(state == within(ranges(up), "apply"))
+    assert.are.equal(0, select(2, within(ranges(up), "apply", "--out", "v2")))
+    -- 6.4 million cannot be held within 8 bytes for each of theirs; that is said, not tried.
+    for i = 1, 100000 do up[i] = i end
+    _, code, complaint = within(ranges(up), "apply")
+    assert.are.equal(1, code)
+    assert.is_truthy(complaint:find("too many structs and delete ranges", 1, true), complaint)
   end)
 
   it("stays bounded when a .gz unfolds without end", function()

@@ -17,6 +17,9 @@
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
+/* What one may take in a document: a struct at most, a delete range if it waits. */
+#define STRUCT_BYTES       80
+#define DELETE_RANGE_BYTES 24
 
 enum { EXIT_FINE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
@@ -34,6 +37,7 @@ struct budget {
     size_t record_bytes;   /* one update as it stands in a file */
     size_t unfolded_bytes; /* the same as V1 */
     size_t output_bytes;
+    size_t live_bytes; /* the document, and what waits beside it */
     struct ml_engine_limits limits;
 };
 
@@ -68,9 +72,10 @@ static bool budget_of(const struct options *o, struct budget *out)
     b.record_bytes = 20 * MIB + input;
     b.unfolded_bytes = 12 * MIB + input + input / 2;
     b.output_bytes = 12 * MIB + input * 2;
+    b.live_bytes = 46 * MIB + input * 6;
     b.limits = (struct ml_engine_limits){
         .update_bytes = b.record_bytes > b.unfolded_bytes ? b.record_bytes : b.unfolded_bytes,
-        .doc_bytes = 20 * MIB + input * 3,
+        .doc_bytes = 40 * MIB + input * 5,
         /* What waits is part of the document's memory here; nothing may be dropped. */
         .pending_bytes = SIZE_MAX / 2,
         .pending_structs = UINT32_MAX,
@@ -224,68 +229,93 @@ static int write_update(struct ml_slice update, const struct options *o,
     return status;
 }
 
+/*
+ * Delete ranges that wait stand beside the document and are not part of its ceiling; a file that
+ * fills both must not get both. Beside structs they are there twice while the state is written.
+ */
+static bool fits(const struct ml_doc *doc, const struct ml_update *update,
+                 const struct budget *budget)
+{
+    const struct ml_update_facts *facts = ml_update_facts(update);
+    struct ml_doc_stats stats;
+    uint64_t structs, ranges = (uint64_t)facts->delete_ranges * DELETE_RANGE_BYTES;
+
+    ml_doc_stats(doc, &stats);
+    if (stats.runs || facts->structs)
+        ranges *= 2;
+    structs = stats.memory_bytes + (uint64_t)facts->structs * STRUCT_BYTES + facts->inserted_bytes;
+    if (structs > budget->limits.doc_bytes)
+        structs = budget->limits.doc_bytes;
+    return structs + ranges <= budget->live_bytes;
+}
+
+static enum ml_err apply(struct ml_doc *doc, struct ml_slice bytes, const struct budget *budget,
+                         struct ml_arena *scratch, struct ml_diag *diag)
+{
+    const struct ml_update *update;
+    enum ml_err err;
+
+    ml_arena_reset(scratch);
+    err = ml_update_decode(scratch, bytes, &budget->limits, diag, &update);
+    if (!err && !fits(doc, update, budget))
+        return ml_diag_set(diag, ML_ELIMIT, 0, "too many structs and delete ranges for its size");
+    return err ? err : ml_doc_apply_bytes(doc, bytes, diag);
+}
+
 /* All updates of all files into a document, as one loads: no share of work per update. */
 static int load(struct source *s, struct ml_doc *doc)
 {
+    struct ml_arena scratch;
+    int status;
+
+    ml_arena_init(&scratch, s->budget->unfolded_bytes);
     for (;;) {
         struct ml_diag diag = {0};
         struct ml_slice bytes;
         bool more;
         enum ml_err err;
-        int status = source_next(s, &bytes, &more);
 
+        status = source_next(s, &bytes, &more);
         if (status || !more)
-            return status;
-        err = ml_doc_apply_bytes(doc, bytes, &diag);
-        if (err)
-            return source_complain(s, err, &diag);
+            break;
+        err = apply(doc, bytes, s->budget, &scratch, &diag);
+        if (err) {
+            status = source_complain(s, err, &diag);
+            break;
+        }
     }
-}
-
-static int write_state(struct ml_doc *doc, const struct options *o, const struct budget *budget)
-{
-    struct ml_writer state, v2;
-    enum ml_err err;
-    int status;
-
-    ml_writer_init(&state, budget->output_bytes);
-    ml_writer_init(&v2, budget->output_bytes);
-    err = ml_doc_encode_state(doc, ml_slice_make(NULL, 0), &state);
-    if (!err && o->out == ML_UPDATE_V2)
-        err = ml_state_to_v2(ml_writer_slice(&state), &budget->limits, &v2, NULL);
-    status = err ? complain("state", err)
-                 : write_out(ml_writer_slice(o->out == ML_UPDATE_V2 ? &v2 : &state));
-    ml_writer_release(&state);
-    ml_writer_release(&v2);
+    ml_arena_release(&scratch);
     return status;
 }
 
-static int write_root(struct ml_doc *doc, const struct options *o, const struct budget *budget)
+/* What a command wants of the document. */
+typedef enum ml_err (*encode_fn)(struct ml_doc *doc, const struct options *o,
+                                 struct ml_writer *out);
+
+static enum ml_err encode_state(struct ml_doc *doc, const struct options *o, struct ml_writer *out)
+{
+    (void)o;
+    return ml_doc_encode_state(doc, ml_slice_make(NULL, 0), out);
+}
+
+static enum ml_err encode_root(struct ml_doc *doc, const struct options *o, struct ml_writer *out)
 {
     enum ml_view view = o->view < 0 ? ML_VIEW_TEXT : (enum ml_view)o->view;
-    struct ml_writer out;
-    enum ml_err err;
-    int status;
+    enum ml_err err = ml_doc_read(doc, ml_slice_str(o->root), view, out);
 
-    ml_writer_init(&out, budget->output_bytes);
-    err = ml_doc_read(doc, ml_slice_str(o->root), view, &out);
-    if (view == ML_VIEW_JSON || view == ML_VIEW_DELTA)
-        ml_write_u8(&out, '\n');
-    if (!err)
-        err = out.err;
-    status = err ? complain("value", err) : write_out(ml_writer_slice(&out));
-    ml_writer_release(&out);
-    return status;
+    if (!err && (view == ML_VIEW_JSON || view == ML_VIEW_DELTA))
+        ml_write_u8(out, '\n');
+    return err ? err : out->err;
 }
 
-/* Build a document from everything and write something of it. */
-static int with_document(const struct options *o, const struct budget *budget,
-                         int (*write)(struct ml_doc *, const struct options *,
-                                      const struct budget *))
+/* Build a document from everything and take something of it. What is left is bytes. */
+static int with_document(const struct options *o, const struct budget *budget, encode_fn encode,
+                         struct ml_writer *out)
 {
     const struct ml_doc_options options = {.limits = &budget->limits};
     struct ml_doc *doc = ml_doc_new(&options);
     struct source source;
+    enum ml_err err;
     int status;
 
     if (!doc)
@@ -293,15 +323,55 @@ static int with_document(const struct options *o, const struct budget *budget,
     source_init(&source, o, budget);
     status = load(&source, doc);
     source_release(&source);
-    if (!status)
-        status = write(doc, o, budget);
+    if (!status) {
+        err = encode(doc, o, out);
+        status = err ? complain("result", err) : EXIT_FINE;
+    }
     ml_doc_free(doc);
+    ml_engine_thread_end();
+    return status;
+}
+
+/* A state as V2 is not made by convert: engine.h, ml_state_to_v2. */
+static int write_state(struct ml_slice state, const struct options *o, const struct budget *budget)
+{
+    struct ml_writer v2;
+    enum ml_err err;
+    int status;
+
+    if (o->out == ML_UPDATE_V1)
+        return write_out(state);
+    ml_writer_init(&v2, budget->output_bytes);
+    err = ml_state_to_v2(state, &budget->limits, &v2, NULL);
+    status = err ? complain("result", err) : write_out(ml_writer_slice(&v2));
+    ml_writer_release(&v2);
     return status;
 }
 
 static int run_apply(const struct options *o, const struct budget *budget)
 {
-    return with_document(o, budget, write_state);
+    struct ml_writer state;
+    int status;
+
+    ml_writer_init(&state, budget->output_bytes);
+    status = with_document(o, budget, encode_state, &state);
+    if (!status)
+        status = write_state(ml_writer_slice(&state), o, budget);
+    ml_writer_release(&state);
+    return status;
+}
+
+static int show_root(const struct options *o, const struct budget *budget)
+{
+    struct ml_writer value;
+    int status;
+
+    ml_writer_init(&value, budget->output_bytes);
+    status = with_document(o, budget, encode_root, &value);
+    if (!status)
+        status = write_out(ml_writer_slice(&value));
+    ml_writer_release(&value);
+    return status;
 }
 
 /* Where the updates of a merge stand in one long buffer. */
@@ -516,7 +586,7 @@ static int run_show(const struct options *o, const struct budget *budget)
     int status;
 
     if (o->root)
-        return with_document(o, budget, write_root);
+        return show_root(o, budget);
     source_init(&source, o, budget);
     status = show_updates(&source);
     source_release(&source);
