@@ -13,6 +13,7 @@
  * Every ceiling is looked at before the first link changes: then the answer is ML_ELIMIT and the
  * document is as before. If the heap refuses later, the document is broken (item.h).
  */
+#include "engine/keep.h"
 #include "engine/position.h"
 #include "engine/update.h"
 
@@ -493,7 +494,8 @@ enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
     return apply(&call);
 }
 
-enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag)
+static enum ml_err apply_bytes(struct ml_doc *doc, struct ml_slice bytes,
+                               const struct ml_engine_limits *limits, struct ml_diag *diag)
 {
     struct ml_change change = {0};
     const struct ml_update *update;
@@ -501,7 +503,7 @@ enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct
     enum ml_err err;
 
     ml_arena_init(&scratch, doc->limits.doc_bytes);
-    err = ml_update_decode(&scratch, bytes, &doc->limits, diag, &update);
+    err = ml_update_decode(&scratch, bytes, limits, diag, &update);
     if (!err) {
         struct call call = {doc, update, &scratch, &change, false, false};
 
@@ -511,4 +513,18 @@ enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct
     }
     ml_arena_release(&scratch);
     return err;
+}
+
+enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes, struct ml_diag *diag)
+{
+    return apply_bytes(doc, bytes, &doc->limits, diag);
+}
+
+enum ml_err ml_doc_load(struct ml_doc *doc, struct ml_slice state)
+{
+    struct ml_engine_limits own = doc->limits;
+
+    own.update_bytes = SIZE_MAX / 2;
+    own.any_depth = own.key_bytes = UINT32_MAX;
+    return apply_bytes(doc, state, &own, NULL);
 }

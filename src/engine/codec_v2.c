@@ -24,7 +24,7 @@
  * empty column is an error when it is read; a negative clock or key number is refused; the number
  * of structs has a ceiling, since runs cost no bytes.
  *
- *  [V1] keys are read by the true rule of the cache and never remembered when written, as Yjs does;
+ *  [V1] keys are read by the true rule of the cache; columns.h says how they are written;
  *  [V2] a string that ends inside a surrogate pair yields U+FFFD, and so does the next one;
  *  [V3] a struct's content is written to V1 before the next struct is read.
  */
@@ -34,6 +34,8 @@
 #include "base/utf8.h"
 #include "engine/any.h"
 #include "engine/canonical.h"
+#include "engine/columns.h"
+#include "engine/keep.h"
 #include "engine/members.h"
 
 static const uint8_t replacement[3] = {0xef, 0xbf, 0xbd};
@@ -171,97 +173,6 @@ static enum ml_err read_string(struct strings_in *c, struct ml_arena *arena, str
     return ML_OK;
 }
 
-/* ---- Columns, writing ------------------------------------------------------------------------ */
-
-struct bytes_out {
-    struct ml_writer out;
-    uint64_t count;
-    uint8_t value;
-};
-
-struct numbers_out {
-    struct ml_writer out;
-    uint64_t count, value;
-};
-
-struct differences_out {
-    struct ml_writer out;
-    uint64_t count;
-    int64_t value, difference;
-};
-
-struct strings_out {
-    struct ml_writer text;
-    struct numbers_out lengths;
-};
-
-static void write_byte(struct bytes_out *c, uint8_t value)
-{
-    if (c->count && value == c->value) {
-        c->count++;
-        return;
-    }
-    if (c->count)
-        ml_write_varuint(&c->out, c->count - 1);
-    ml_write_u8(&c->out, value);
-    c->value = value;
-    c->count = 1;
-}
-
-static void flush_numbers(struct numbers_out *c)
-{
-    if (!c->count)
-        return;
-    ml_write_varint(&c->out, c->value, c->count > 1);
-    if (c->count > 1)
-        ml_write_varuint(&c->out, c->count - 2);
-}
-
-static void write_number(struct numbers_out *c, uint64_t value)
-{
-    if (value == c->value) {
-        c->count++;
-        return;
-    }
-    flush_numbers(c);
-    c->value = value;
-    c->count = 1;
-}
-
-static void flush_differences(struct differences_out *c)
-{
-    int64_t twice = c->difference * 2 + (c->count > 1);
-
-    if (!c->count)
-        return;
-    ml_write_varint(&c->out, (uint64_t)(twice < 0 ? -twice : twice), twice < 0);
-    if (c->count > 1)
-        ml_write_varuint(&c->out, c->count - 2);
-}
-
-static void write_difference(struct differences_out *c, uint64_t number)
-{
-    int64_t value = (int64_t)number;
-
-    if (value - c->value == c->difference) {
-        c->count++;
-    } else {
-        flush_differences(c);
-        c->difference = value - c->value;
-        c->count = 1;
-    }
-    c->value = value;
-}
-
-static void write_string(struct strings_out *c, struct ml_slice text)
-{
-    size_t units = 0;
-
-    (void)ml_utf8_check(text, &units);
-    ml_write_bytes(&c->text, text);
-    write_number(&c->lengths, units);
-}
-
 /* ---- V2 to V1 -------------------------------------------------------------------------------- */
 
 struct reader {
@@ -277,6 +188,7 @@ struct reader {
     size_t keys, keys_cap;
     uint64_t structs;      /* so far, those of length 0 included */
     struct ml_writer body; /* content of the struct in hand, as in V1 */
+    bool keep_key_bit;     /* of structs whose key is not on the wire */
 };
 
 static enum ml_err fail(const struct reader *r, enum ml_err err, const char *what)
@@ -593,6 +505,7 @@ static enum ml_err section_to_v1(struct reader *r, struct ml_writer *out, bool *
 {
     size_t at = out->len;
     uint64_t announced, client, clock, first, structs = 0, claimed = 0;
+    size_t began;
 
     if (ml_read_varuint(&r->rest, &announced) || read_number(&r->client, &client) ||
         ml_read_varuint(&r->rest, &clock))
@@ -613,9 +526,12 @@ static enum ml_err section_to_v1(struct reader *r, struct ml_writer *out, bool *
         claimed += s.kind == ML_WIRE_SKIP ? 0 : s.len;
         if (claimed > UINT32_MAX)
             return fail(r, ML_ELIMIT, "clock jumps too far");
+        began = out->len;
         ml_wire_write(out, &s);
         if (out->err)
             return fail(r, out->err, "too large when unfolded");
+        if (r->keep_key_bit)
+            out->ptr[began] |= s.info & ML_INFO_KEY;
         clock += s.len;
         structs++;
     }
@@ -681,12 +597,13 @@ static enum ml_err v2_to_v1(struct reader *r, struct ml_wire_ranges *ranges, str
     return out->err;
 }
 
-static enum ml_err convert_to_v1(struct ml_slice update, const struct ml_engine_limits *limits,
-                                 struct ml_arena *scratch, struct ml_writer *out,
-                                 struct ml_diag *diag)
+static enum ml_err convert_to_v1(struct ml_slice update, bool keep_key_bit,
+                                 const struct ml_engine_limits *limits, struct ml_arena *scratch,
+                                 struct ml_writer *out, struct ml_diag *diag)
 {
     struct ml_wire_ranges ranges = {0};
-    struct reader r = {.limits = limits, .diag = diag, .scratch = scratch};
+    struct reader r = {
+        .limits = limits, .diag = diag, .scratch = scratch, .keep_key_bit = keep_key_bit};
     enum ml_err err;
 
     ml_writer_init(&r.body, out->max);
@@ -701,158 +618,8 @@ static enum ml_err convert_to_v1(struct ml_slice update, const struct ml_engine_
 
 /* ---- V1 to V2 -------------------------------------------------------------------------------- */
 
-struct columns {
-    struct differences_out key_clock, left_clock, right_clock;
-    struct numbers_out client, type_ref, len;
-    struct bytes_out info, parent_info;
-    struct strings_out string;
-    struct ml_writer rest;
-    uint64_t keys;
-    bool keep_key_bit; /* of structs whose key is not on the wire */
-    const struct ml_engine_limits *limits;
-};
-
-/* All writers of the columns, in the order of the container; the text of strings and the rest last.
- */
-#define WRITERS 11
-
-static void list_writers(struct columns *c, struct ml_writer *list[WRITERS])
-{
-    struct ml_writer *const all[WRITERS] = {
-        &c->key_clock.out,   &c->client.out,   &c->left_clock.out,
-        &c->right_clock.out, &c->info.out,     &c->string.lengths.out,
-        &c->parent_info.out, &c->type_ref.out, &c->len.out,
-        &c->string.text,     &c->rest,
-    };
-
-    memcpy(list, all, sizeof all);
-}
-
-static void write_left_id(struct columns *c, const struct ml_id *id)
-{
-    write_number(&c->client, id->client);
-    write_difference(&c->left_clock, id->clock);
-}
-
-/* [V1] */
-static void write_key(struct columns *c, struct ml_slice key)
-{
-    write_difference(&c->key_clock, c->keys++);
-    write_string(&c->string, key);
-}
-
-static enum ml_err write_any_elements(struct columns *c, const struct ml_wire *s)
-{
-    struct ml_reader in = ml_reader_make(s->content);
-    enum ml_err err = ML_OK;
-
-    write_number(&c->len, s->len);
-    for (uint64_t i = 0; i < s->len && !err; i++)
-        err = ml_any_normalise(&in, c->limits->any_depth, &c->rest);
-    return err;
-}
-
-static enum ml_err write_json_elements(struct columns *c, const struct ml_wire *s)
-{
-    struct ml_reader in = ml_reader_make(s->content);
-
-    write_number(&c->len, s->len);
-    for (uint64_t i = 0; i < s->len; i++) {
-        struct ml_slice text;
-        enum ml_err err = ml_read_varbytes(&in, &text);
-
-        if (err)
-            return err;
-        write_string(&c->string, text);
-    }
-    return ML_OK;
-}
-
-/* Format, Type and Doc: the body behind its first part. */
-static enum ml_err write_named(struct columns *c, const struct ml_wire *s)
-{
-    struct ml_reader in = ml_reader_make(s->content);
-    struct ml_slice name, text;
-    enum ml_err err = ML_OK;
-
-    if (s->kind == ML_WIRE_TYPE) {
-        write_number(&c->type_ref, s->type_ref);
-        if (s->type_ref == ML_TYPE_XML_ELEMENT || s->type_ref == ML_TYPE_XML_HOOK)
-            write_key(c, s->name);
-        return ML_OK;
-    }
-    err = ml_read_varbytes(&in, &name);
-    if (err)
-        return err;
-    if (s->kind == ML_WIRE_DOC) {
-        write_string(&c->string, name);
-        return ml_any_normalise(&in, c->limits->any_depth, &c->rest);
-    }
-    write_key(c, name);
-    err = ml_read_varbytes(&in, &text);
-    return err ? err : ml_json_to_any(text, c->limits->any_depth, &c->rest);
-}
-
-static enum ml_err write_content(struct columns *c, const struct ml_wire *s)
-{
-    switch ((enum ml_wire_kind)s->kind) {
-    case ML_WIRE_GC:
-    case ML_WIRE_DELETED:
-        write_number(&c->len, s->len);
-        return ML_OK;
-    case ML_WIRE_SKIP:
-        ml_write_varuint(&c->rest, s->len);
-        return ML_OK;
-    case ML_WIRE_BINARY:
-        ml_write_varbytes(&c->rest, s->content);
-        return ML_OK;
-    case ML_WIRE_STRING:
-        write_string(&c->string, s->content);
-        return ML_OK;
-    case ML_WIRE_EMBED:
-        return ml_json_to_any(s->content, c->limits->any_depth, &c->rest);
-    case ML_WIRE_JSON:
-        return write_json_elements(c, s);
-    case ML_WIRE_ANY:
-        return write_any_elements(c, s);
-    case ML_WIRE_FORMAT:
-    case ML_WIRE_TYPE:
-    case ML_WIRE_DOC:
-        return write_named(c, s);
-    case ML_WIRE_KINDS:
-        break;
-    }
-    return ML_EFORMAT;
-}
-
-static enum ml_err write_struct(struct columns *c, const struct ml_wire *s)
-{
-    uint8_t info = s->kind;
-
-    info |= s->info & (ML_INFO_ORIGIN | ML_INFO_RIGHT_ORIGIN);
-    if (s->key.ptr || (c->keep_key_bit && (s->info & ML_INFO_KEY)))
-        info |= ML_INFO_KEY;
-    write_byte(&c->info, info);
-    if (s->info & ML_INFO_ORIGIN)
-        write_left_id(c, &s->origin);
-    if (s->info & ML_INFO_RIGHT_ORIGIN) {
-        write_number(&c->client, s->right_origin.client);
-        write_difference(&c->right_clock, s->right_origin.clock);
-    }
-    if (s->parent == ML_PARENT_ROOT) {
-        write_byte(&c->parent_info, 1);
-        write_string(&c->string, s->root);
-    } else if (s->parent == ML_PARENT_ID) {
-        write_byte(&c->parent_info, 0);
-        write_left_id(c, &s->parent_id);
-    }
-    if (s->key.ptr)
-        write_string(&c->string, s->key);
-    return write_content(c, s);
-}
-
 /* The header goes before what the structs put into `rest`; its client goes to the column first. */
-static enum ml_err section_to_v2(struct columns *c, struct ml_wire_reader *r, bool *written)
+static enum ml_err section_to_v2(struct ml_columns *c, struct ml_wire_reader *r, bool *written)
 {
     size_t at = c->rest.len;
     uint64_t structs = 0, first = 0;
@@ -869,10 +636,10 @@ static enum ml_err section_to_v2(struct columns *c, struct ml_wire_reader *r, bo
             break;
         if (!structs) {
             first = s.clock;
-            write_number(&c->client, s.client);
+            ml_column_number(&c->client, s.client);
         }
         structs++;
-        err = write_struct(c, &s);
+        err = ml_columns_struct(c, &s);
         if (err)
             return err;
         if (c->rest.err)
@@ -892,59 +659,7 @@ static enum ml_err section_to_v2(struct columns *c, struct ml_wire_reader *r, bo
     return c->rest.err;
 }
 
-static void write_delete_set(struct ml_writer *out, const struct ml_wire_range *range, size_t count)
-{
-    size_t clients = 0;
-
-    for (size_t i = 0; i < count; i++)
-        clients += i == 0 || range[i].client != range[i - 1].client;
-    ml_write_varuint(out, clients);
-    for (size_t i = 0, end; i < count; i = end) {
-        uint64_t current = 0;
-
-        for (end = i; end < count && range[end].client == range[i].client; end++)
-            continue;
-        ml_write_varuint(out, range[i].client);
-        ml_write_varuint(out, end - i);
-        for (size_t j = i; j < end; j++) {
-            ml_write_varuint(out, range[j].clock - current);
-            ml_write_varuint(out, range[j].len - 1);
-            current = range[j].clock + range[j].len;
-        }
-    }
-}
-
-static void write_container(struct columns *c, struct ml_writer *out)
-{
-    struct ml_writer *list[WRITERS];
-
-    flush_differences(&c->key_clock);
-    flush_numbers(&c->client);
-    flush_differences(&c->left_clock);
-    flush_differences(&c->right_clock);
-    flush_numbers(&c->string.lengths);
-    flush_numbers(&c->type_ref);
-    flush_numbers(&c->len);
-    list_writers(c, list);
-    for (size_t i = 0; i < WRITERS && !out->err; i++)
-        out->err = list[i]->err;
-
-    ml_write_u8(out, 0);
-    for (size_t i = 0; i < WRITERS - 2; i++) {
-        struct ml_slice text = ml_writer_slice(&c->string.text);
-
-        if (list[i] == &c->string.lengths.out) {
-            ml_write_varuint(out, ml_varbytes_len(text) + list[i]->len);
-            ml_write_varbytes(out, text);
-            ml_write_bytes(out, ml_writer_slice(list[i]));
-        } else {
-            ml_write_varbytes(out, ml_writer_slice(list[i]));
-        }
-    }
-    ml_write_bytes(out, ml_writer_slice(&c->rest));
-}
-
-static enum ml_err v1_to_v2(struct columns *c, struct ml_wire_reader *r,
+static enum ml_err v1_to_v2(struct ml_columns *c, struct ml_wire_reader *r,
                             struct ml_wire_ranges *ranges)
 {
     uint64_t sections = 0;
@@ -969,7 +684,7 @@ static enum ml_err v1_to_v2(struct columns *c, struct ml_wire_reader *r,
     if (err)
         return err;
     ranges->count = ranges->count ? ml_wire_normalize_ranges(ranges->item, ranges->count) : 0;
-    write_delete_set(&c->rest, ranges->item, ranges->count);
+    ml_columns_delete_set(&c->rest, ranges->item, ranges->count);
     return c->rest.err;
 }
 
@@ -978,23 +693,19 @@ static enum ml_err convert_to_v2(struct ml_slice update, bool keep_key_bit,
                                  struct ml_diag *diag)
 {
     struct ml_wire_ranges ranges = {0};
-    struct columns c = {.limits = limits, .keep_key_bit = keep_key_bit};
-    struct ml_writer *list[WRITERS];
+    struct ml_columns c = {.limits = limits, .keep_key_bit = keep_key_bit};
     struct ml_wire_reader r;
     enum ml_err err;
 
-    list_writers(&c, list);
-    for (size_t i = 0; i < WRITERS; i++)
-        ml_writer_init(list[i], out->max);
+    ml_columns_init(&c, out->max);
     err = ml_wire_open(&r, update, limits, diag);
     if (!err)
         err = v1_to_v2(&c, &r, &ranges);
     if (!err) {
-        write_container(&c, out);
+        ml_columns_close(&c, out);
         err = out->err;
     }
-    for (size_t i = 0; i < WRITERS; i++)
-        ml_writer_release(list[i]);
+    ml_columns_release(&c);
     ml_wire_ranges_release(&ranges);
     return err;
 }
@@ -1008,7 +719,7 @@ enum ml_err ml_update_convert(struct ml_slice update, enum ml_update_format from
     ML_ASSERT(from == ML_UPDATE_V1 || from == ML_UPDATE_V2);
     if (update.len > resolved.update_bytes)
         return ml_diag_set(diag, ML_ELIMIT, 0, "update too large");
-    return from == ML_UPDATE_V2 ? convert_to_v1(update, &resolved, scratch, out, diag)
+    return from == ML_UPDATE_V2 ? convert_to_v1(update, false, &resolved, scratch, out, diag)
                                 : convert_to_v2(update, false, &resolved, out, diag);
 }
 
@@ -1018,4 +729,18 @@ enum ml_err ml_state_to_v2(struct ml_slice state, const struct ml_engine_limits 
     struct ml_engine_limits resolved = ml_limits_resolve(limits);
 
     return convert_to_v2(state, true, &resolved, out, diag);
+}
+
+enum ml_err ml_state_to_v1(struct ml_slice state, const struct ml_engine_limits *limits,
+                           struct ml_writer *out)
+{
+    struct ml_engine_limits resolved = ml_limits_resolve(limits);
+    struct ml_arena scratch;
+    enum ml_err err;
+
+    resolved.update_structs = UINT32_MAX; /* what a document was, it may be again */
+    ml_arena_init(&scratch, resolved.doc_bytes);
+    err = convert_to_v1(state, true, &resolved, &scratch, out, NULL);
+    ml_arena_release(&scratch);
+    return err;
 }

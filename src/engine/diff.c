@@ -13,6 +13,7 @@
 
 #include "base/utf8.h"
 #include "engine/canonical.h"
+#include "engine/keep.h"
 #include "engine/members.h"
 
 /* ---- Delete ranges --------------------------------------------------------------------------- */
@@ -211,9 +212,12 @@ enum ml_err ml_update_state_vector(struct ml_slice update, const struct ml_engin
 
 /* ---- Diff ------------------------------------------------------------------------------------ */
 
-/* The section that `r` stands in; *written says whether something of it was left. */
-static enum ml_err diff_section(struct ml_wire_reader *r, uint64_t known, struct ml_writer *out,
-                                bool *written)
+/*
+ * The section that `r` stands in; *written says whether something of it was left. A document's own
+ * state is in normal form, key bits of structs without a key on the wire included: they stay.
+ */
+static enum ml_err diff_section(struct ml_wire_reader *r, uint64_t known, bool is_state,
+                                struct ml_writer *out, bool *written)
 {
     size_t at = out->len;
     uint64_t structs = 0, first = 0;
@@ -233,9 +237,13 @@ static enum ml_err diff_section(struct ml_wire_reader *r, uint64_t known, struct
         if (!structs && (s.kind == ML_WIRE_SKIP || s.clock + s.len <= known))
             continue;
         if (!structs && s.clock < known) {
+            size_t cut_at = out->len;
+
             ml_wire_cut(&s, known - s.clock);
             ml_wire_write(out, &s);
-        } else if (ml_wire_is_canonical(&s, began, len)) {
+            if (is_state && !out->err)
+                out->ptr[cut_at] |= s.info & ML_INFO_KEY;
+        } else if (is_state || ml_wire_is_canonical(&s, began, len)) {
             ml_write_bytes(out, ml_slice_make(began, len));
         } else {
             ml_wire_write(out, &s);
@@ -250,7 +258,7 @@ static enum ml_err diff_section(struct ml_wire_reader *r, uint64_t known, struct
     return out->err;
 }
 
-static enum ml_err diff(struct ml_wire_reader *r, const struct state_vector *sv,
+static enum ml_err diff(struct ml_wire_reader *r, const struct state_vector *sv, bool is_state,
                         struct ml_writer *out)
 {
     struct ml_wire_ranges ranges = {0};
@@ -267,7 +275,7 @@ static enum ml_err diff(struct ml_wire_reader *r, const struct state_vector *sv,
             return err;
         if (!more)
             break;
-        err = diff_section(r, clock_of(sv, r->client), out, &written);
+        err = diff_section(r, clock_of(sv, r->client), is_state, out, &written);
         if (err)
             return err;
         sections += written;
@@ -296,7 +304,22 @@ enum ml_err ml_update_diff(struct ml_slice update, struct ml_slice state_vector,
     if (!err)
         err = ml_wire_open(&r, update, limits, diag);
     if (!err)
-        err = diff(&r, &sv, out);
+        err = diff(&r, &sv, false, out);
+    free(sv.item);
+    return err;
+}
+
+enum ml_err ml_state_diff(struct ml_slice state, struct ml_slice state_vector,
+                          const struct ml_engine_limits *limits, struct ml_writer *out)
+{
+    struct state_vector sv;
+    struct ml_wire_reader r;
+    enum ml_err err = read_state_vector(&sv, state_vector, NULL);
+
+    if (!err)
+        err = ml_wire_open(&r, state, limits, NULL);
+    if (!err)
+        err = diff(&r, &sv, true, out);
     free(sv.item);
     return err;
 }

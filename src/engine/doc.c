@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Documents from outside: birth, death, questions. */
+#include "engine/keep.h"
 #include "engine/update.h"
 
 #include <stdlib.h>
@@ -29,8 +30,7 @@ void ml_doc_free(struct ml_doc *doc)
     ml_pending_release(doc);
     ml_txn_release(doc);
     ml_store_release(doc);
-    ml_writer_release(&doc->record);
-    ml_writer_release(&doc->deleted);
+    ml_doc_let_go(doc);
     ML_ASSERT_DEBUG(doc->memory_bytes == sizeof *doc);
     free(doc);
 }
@@ -85,7 +85,7 @@ void ml_doc_stats(const struct ml_doc *doc, struct ml_doc_stats *out)
         .pending_structs = doc->pending.structs,
         .pending_bytes = doc->pending.bytes,
         .pending_deletes = doc->pending.deletes.count,
-        .memory_bytes = doc->memory_bytes + doc->record.cap + doc->deleted.cap +
+        .memory_bytes = doc->memory_bytes + ml_doc_kept_bytes(doc) +
                         doc->pending.deletes.cap * sizeof *doc->pending.deletes.ranges,
         .fast_append = doc->fast_append,
         .fast_delete = doc->fast_delete,

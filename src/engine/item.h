@@ -337,6 +337,13 @@ struct ml_pending {
 /* ---- The document
  * --------------------------------------------------------------------------------------- */
 
+/** The whole state in one format, as it was at a version. */
+struct ml_kept_state {
+    struct ml_blob *blob; /* own reference; NULL: none */
+    uint64_t version;
+    size_t deleted_bytes; /* of the delete set at its end; V2 only */
+};
+
 struct ml_doc {
     struct ml_engine_limits limits; /* resolved */
     ml_client_id own_client;
@@ -382,6 +389,7 @@ struct ml_doc {
      */
     struct ml_writer deleted;
     bool deleted_known;
+    struct ml_kept_state kept[2]; /* V1, V2 */
 
     struct ml_writer record; /* scratch: the bytes of a change before they go to the arena */
     struct ml_pending pending;
@@ -501,6 +509,8 @@ uint32_t ml_slot_get(struct ml_doc *doc, ml_client_id id);
 /** State of a client: its next clock, 0 if it is not there. */
 uint64_t ml_state_of(const struct ml_doc *doc, ml_client_id id);
 
+/** Contents without the room that runs have to grow, tables made anew when they are needed. */
+void ml_store_cool(struct ml_doc *doc);
 void ml_store_release(struct ml_doc *doc);
 
 /* ---- blocks.c: runs by clock

@@ -161,11 +161,9 @@ static uint8_t *put_run(const struct ml_doc *doc, uint8_t *p, const struct ml_it
 /* Text or deleted, beside a neighbour, whole: nearly all runs are. */
 static inline bool is_plain(const struct ml_item *i)
 {
-    uint32_t shape = i->cl & (ML_ITEM_KIND | ML_ITEM_KEYED);
+    unsigned kind = ml_item_kind(i);
 
-    return (shape == (uint32_t)ML_WIRE_STRING << ML_ITEM_KIND_SHIFT ||
-            shape == (uint32_t)ML_WIRE_DELETED << ML_ITEM_KIND_SHIFT) &&
-           (i->o_cl & i->ro_cl) != NIL;
+    return (kind == ML_WIRE_STRING || kind == ML_WIRE_DELETED) && (i->o_cl & i->ro_cl) != NIL;
 }
 
 /* A plain run, as put_run would write it. Writes up to ML_PAGE_PAD bytes beyond its end. */
@@ -174,7 +172,7 @@ static inline uint8_t *put_plain(const struct ml_doc *doc, uint8_t *p, const str
     uint8_t *info = p++;
     const uint8_t *text;
 
-    *info = (uint8_t)ml_item_kind(i);
+    *info = (uint8_t)(ml_item_kind(i) | (ml_item_is_keyed(i) ? ML_INFO_KEY : 0));
     if (i->o_cl != NIL) {
         *info |= ML_INFO_ORIGIN;
         p = put_id(doc, p, i->o_cl, i->o_clock);
@@ -183,7 +181,7 @@ static inline uint8_t *put_plain(const struct ml_doc *doc, uint8_t *p, const str
         *info |= ML_INFO_RIGHT_ORIGIN;
         p = put_id(doc, p, i->ro_cl, i->ro_clock);
     }
-    if (ml_item_is_deleted(i) && ml_item_kind(i) == ML_WIRE_DELETED)
+    if (ml_item_kind(i) == ML_WIRE_DELETED)
         return ml_put_varuint(p, i->len);
     p = ml_put_varuint(p, i->blen);
     text = ml_content_at(doc, i->off);

@@ -387,17 +387,10 @@ static void free_block(struct ml_doc *doc, uint32_t head)
         doc->page_count--;
 }
 
-static bool next_fill_page(struct ml_doc *doc, uint32_t need)
+static bool begin_fill_page(struct ml_doc *doc, uint32_t bytes)
 {
-    uint32_t bytes =
-        doc->fill_page == NIL ? PAGE_FIRST_BYTES : doc->pages[doc->fill_page].bytes * 4;
-    uint32_t head;
+    uint32_t head = add_block(doc, bytes);
 
-    while (bytes < need)
-        bytes *= 4;
-    if (bytes > ML_PAGE_BYTES)
-        bytes = ML_PAGE_BYTES;
-    head = add_block(doc, bytes);
     if (head == NIL)
         return false;
     if (doc->fill_page != NIL && doc->pages[doc->fill_page].live == 0)
@@ -406,6 +399,16 @@ static bool next_fill_page(struct ml_doc *doc, uint32_t need)
     doc->fill = head << ML_PAGE_SHIFT;
     doc->fill_end = doc->fill + bytes;
     return true;
+}
+
+static bool next_fill_page(struct ml_doc *doc, uint32_t need)
+{
+    uint32_t bytes =
+        doc->fill_page == NIL ? PAGE_FIRST_BYTES : doc->pages[doc->fill_page].bytes * 4;
+
+    while (bytes < need)
+        bytes *= 4;
+    return begin_fill_page(doc, bytes < ML_PAGE_BYTES ? bytes : ML_PAGE_BYTES);
 }
 
 uint32_t ml_content_put(struct ml_doc *doc, struct ml_slice bytes, uint32_t held)
@@ -459,6 +462,203 @@ bool ml_content_extend(struct ml_doc *doc, uint32_t address, uint32_t held, uint
     doc->fill += more;
     doc->pages[doc->fill_page].live += more;
     return true;
+}
+
+/* ---- Contents packed anew
+ * ------------------------------------------------------------------------------------------- */
+
+/* Less than this share of the blocks is not worth moving everything. */
+#define PACK_SHARE 8
+
+/* The contents of a document at their new addresses, before anything points there. */
+struct packing {
+    struct ml_page *pages; /* as they were */
+    uint32_t page_count, page_cap, fill, fill_end, fill_page;
+    uint32_t *items; /* [items.used] new address by item */
+    uint32_t *names; /* [name_count] */
+};
+
+static uint64_t packed_bytes(const struct ml_doc *doc)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t s = 0; s < doc->client_count; s++) {
+        struct ml_run_walk walk;
+
+        if (!doc->clients[s].runs)
+            continue;
+        for (uint32_t i = ml_run_walk_start(&walk, &doc->clients[s], 0); i != NIL;
+             i = ml_run_walk_next(&walk))
+            if (ml_item_has_bytes(ml_item_at(doc, i)))
+                bytes += ml_item_at(doc, i)->blen;
+    }
+    for (uint32_t n = 0; n < doc->name_count; n++)
+        bytes += doc->names[n].len;
+    return bytes;
+}
+
+static uint64_t block_bytes(const struct ml_doc *doc)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t p = 0; p < doc->page_count; p++)
+        if (doc->pages[p].base && doc->pages[p].head == p)
+            bytes += doc->pages[p].bytes;
+    return bytes;
+}
+
+static uint32_t put_again(struct ml_doc *doc, const struct ml_page *old, uint32_t off, uint32_t len)
+{
+    const uint8_t *from = old[off >> ML_PAGE_SHIFT].base + (off & (ML_PAGE_BYTES - 1));
+
+    return ml_content_put(doc, ml_slice_make(from, len), len);
+}
+
+static bool put_all_again(struct ml_doc *doc, struct packing *p)
+{
+    for (uint32_t s = 0; s < doc->client_count; s++) {
+        struct ml_run_walk walk;
+
+        if (!doc->clients[s].runs)
+            continue;
+        for (uint32_t i = ml_run_walk_start(&walk, &doc->clients[s], 0); i != NIL;
+             i = ml_run_walk_next(&walk)) {
+            const struct ml_item *item = ml_item_at(doc, i);
+
+            if (!ml_item_has_bytes(item) || !item->blen)
+                continue;
+            p->items[i] = put_again(doc, p->pages, item->off, item->blen);
+            if (p->items[i] == NIL)
+                return false;
+        }
+    }
+    for (uint32_t n = 0; n < doc->name_count; n++) {
+        const struct ml_name *name = &doc->names[n];
+
+        p->names[n] = name->len ? put_again(doc, p->pages, name->off, name->len) : 0;
+        if (p->names[n] == NIL)
+            return false;
+    }
+    return true;
+}
+
+/* Nothing fails any more: point to the new addresses. */
+static void move_all(struct ml_doc *doc, const struct packing *p)
+{
+    for (uint32_t s = 0; s < doc->client_count; s++) {
+        struct ml_run_walk walk;
+
+        if (!doc->clients[s].runs)
+            continue;
+        for (uint32_t i = ml_run_walk_start(&walk, &doc->clients[s], 0); i != NIL;
+             i = ml_run_walk_next(&walk)) {
+            struct ml_item *item = ml_item_at(doc, i);
+
+            if (!ml_item_has_bytes(item))
+                continue;
+            item->off = item->blen ? p->items[i] : 0;
+            if (!ml_item_is_keyed(item))
+                item->aux = item->blen;
+        }
+    }
+    for (uint32_t n = 0; n < doc->name_count; n++)
+        doc->names[n].off = p->names[n];
+}
+
+static void free_pages(struct ml_doc *doc)
+{
+    for (uint32_t p = doc->page_count; p > 0; p--)
+        if (p <= doc->page_count && doc->pages[p - 1].base && doc->pages[p - 1].head == p - 1)
+            free_block(doc, p - 1);
+    ml_doc_drop(doc, doc->pages, doc->page_cap * sizeof *doc->pages);
+}
+
+static void take_pages(struct ml_doc *doc, struct packing *p)
+{
+    *p = (struct packing){.pages = doc->pages,
+                          .page_count = doc->page_count,
+                          .page_cap = doc->page_cap,
+                          .fill = doc->fill,
+                          .fill_end = doc->fill_end,
+                          .fill_page = doc->fill_page};
+    doc->pages = NULL;
+    doc->page_count = doc->page_cap = doc->fill = doc->fill_end = 0;
+    doc->fill_page = NIL;
+}
+
+static void put_pages_back(struct ml_doc *doc, const struct packing *p)
+{
+    doc->pages = p->pages;
+    doc->page_count = p->page_count;
+    doc->page_cap = p->page_cap;
+    doc->fill = p->fill;
+    doc->fill_end = p->fill_end;
+    doc->fill_page = p->fill_page;
+}
+
+/* The page that is being filled ends where its content ends. */
+static void trim_fill_page(struct ml_doc *doc)
+{
+    struct ml_page *page;
+    uint32_t used;
+    uint8_t *base;
+
+    if (doc->fill_page == NIL)
+        return;
+    page = &doc->pages[doc->fill_page];
+    used = doc->fill & (ML_PAGE_BYTES - 1);
+    if (!used || used >= page->bytes) /* none, or full: `fill` is in the next page then */
+        return;
+    base = malloc((size_t)used + ML_PAGE_PAD);
+    if (!base)
+        return;
+    memcpy(base, page->base, used);
+    if (page->bytes == ML_PAGE_BYTES)
+        ml_pool_give(ML_BLOCK_PAGE, page->base);
+    else
+        free(page->base);
+    doc->memory_bytes -= page->bytes - used;
+    page->base = base;
+    page->bytes = used;
+    doc->fill_end = doc->fill;
+}
+
+static void pack_contents(struct ml_doc *doc)
+{
+    uint64_t need = packed_bytes(doc), have = block_bytes(doc);
+    struct packing p, packed;
+
+    if (!have || have - need <= have / PACK_SHARE)
+        return;
+    take_pages(doc, &p);
+    p.items = malloc(((size_t)doc->items.used + 1) * sizeof *p.items);
+    p.names = malloc(((size_t)doc->name_count + 1) * sizeof *p.names);
+    if (p.items && p.names &&
+        (!need || begin_fill_page(doc, need < ML_PAGE_BYTES ? (uint32_t)need : ML_PAGE_BYTES)) &&
+        put_all_again(doc, &p)) {
+        move_all(doc, &p);
+        take_pages(doc, &packed);
+        put_pages_back(doc, &p);
+        free_pages(doc);
+        put_pages_back(doc, &packed);
+        trim_fill_page(doc);
+    } else {
+        free_pages(doc);
+        put_pages_back(doc, &p);
+    }
+    free(p.items);
+    free(p.names);
+}
+
+void ml_store_cool(struct ml_doc *doc)
+{
+    ml_doc_drop(doc, doc->order, doc->order_cap * sizeof *doc->order);
+    doc->order = NULL;
+    doc->order_count = doc->order_cap = 0;
+    ml_doc_drop(doc, doc->stamps, doc->stamp_cap * sizeof *doc->stamps);
+    doc->stamps = NULL;
+    doc->stamp_cap = doc->stamp_next = 0;
+    pack_contents(doc);
 }
 
 /* ---- Names

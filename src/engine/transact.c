@@ -81,6 +81,9 @@ void ml_txn_release(struct ml_doc *doc)
     ml_doc_drop(doc, t->deleted.at, t->deleted.cap * sizeof *t->deleted.at);
     ml_doc_drop(doc, t->merges.at, t->merges.cap * sizeof *t->merges.at);
     ml_doc_drop(doc, t->stack, t->stack_cap * sizeof *t->stack);
+    t->clients = t->deleted = t->merges = (struct ml_runs){0};
+    t->stack = NULL;
+    t->stack_cap = 0;
 }
 
 bool ml_txn_touch(struct ml_doc *doc, uint32_t slot)

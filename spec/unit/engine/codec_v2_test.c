@@ -95,7 +95,7 @@ static void number_columns(void **state)
     {
         struct ml_slice bytes = ml_vectors_unhex(&want, ml_vectors_text(row, "hex"));
         struct numbers_in in = {.in = ml_reader_make(bytes)};
-        struct numbers_out out = {.count = 0};
+        struct ml_numbers_column out = {.count = 0};
         uint64_t value;
 
         ml_writer_init(&out.out, LIMIT);
@@ -103,9 +103,9 @@ static void number_columns(void **state)
         {
             assert_int_equal(read_number(&in, &value), ML_OK);
             assert_true(value == whole(item));
-            write_number(&out, whole(item));
+            ml_column_number(&out, whole(item));
         }
-        flush_numbers(&out);
+        ml_column_flush_numbers(&out);
         assert_true(in.left == 0 && ml_reader_left(&in.in) == 0);
         assert_int_equal(read_number(&in, &value), ML_EFORMAT);
         assert_true(ml_slice_equal(ml_writer_slice(&out.out), bytes));
@@ -127,7 +127,7 @@ static void difference_columns(void **state)
     {
         struct ml_slice bytes = ml_vectors_unhex(&want, ml_vectors_text(row, "hex"));
         struct differences_in in = {.in = ml_reader_make(bytes)};
-        struct differences_out out = {.count = 0};
+        struct ml_differences_column out = {.count = 0};
         uint64_t value;
 
         ml_writer_init(&out.out, LIMIT);
@@ -135,9 +135,9 @@ static void difference_columns(void **state)
         {
             assert_int_equal(read_difference(&in, &value), ML_OK);
             assert_true(value == whole(item));
-            write_difference(&out, value);
+            ml_column_difference(&out, value);
         }
-        flush_differences(&out);
+        ml_column_flush_differences(&out);
         assert_true(ml_slice_equal(ml_writer_slice(&out.out), bytes));
         assert_true(in.left == 0 && ml_reader_left(&in.in) == 0);
         ml_writer_release(&out.out);
@@ -169,7 +169,7 @@ static void byte_columns(void **state)
     {
         struct ml_slice bytes = ml_vectors_unhex(&want, ml_vectors_text(row, "hex"));
         struct bytes_in in = {.in = ml_reader_make(bytes)};
-        struct bytes_out out = {.count = 0};
+        struct ml_bytes_column out = {.count = 0};
         uint8_t value;
 
         ml_writer_init(&out.out, LIMIT);
@@ -177,7 +177,7 @@ static void byte_columns(void **state)
         {
             assert_int_equal(read_byte(&in, &value), ML_OK);
             assert_int_equal(value, whole(item));
-            write_byte(&out, value);
+            ml_column_byte(&out, value);
         }
         assert_true(ml_slice_equal(ml_writer_slice(&out.out), bytes));
         ml_writer_release(&out.out);
@@ -201,7 +201,7 @@ static void string_columns(void **state)
         struct ml_slice bytes = ml_vectors_unhex(&want, ml_vectors_text(row, "hex"));
         struct ml_reader all = ml_reader_make(bytes);
         struct strings_in in = {.inside_pair = false};
-        struct columns c = {.keep_key_bit = false};
+        struct ml_columns c = {.keep_key_bit = false};
         struct ml_slice text;
         uint64_t units_read;
         size_t units;
@@ -216,10 +216,10 @@ static void string_columns(void **state)
             assert_int_equal(read_string(&in, &arena, &text, &units_read), ML_OK);
             if (text.len == strlen(item->valuestring))
                 assert_memory_equal(text.ptr, item->valuestring, text.len);
-            write_string(&c.string, text);
+            ml_column_string(&c.string, text);
         }
         assert_int_equal(in.units_left, 0);
-        flush_numbers(&c.string.lengths);
+        ml_column_flush_numbers(&c.string.lengths);
         {
             struct ml_writer got;
 

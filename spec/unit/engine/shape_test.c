@@ -43,7 +43,7 @@ static void assert_same(struct ml_arena *arena, const uint8_t *bytes, size_t len
     assert_int_equal(u->facts.keys, v->facts.keys);
     assert_int_equal(u->facts.clients, v->facts.clients);
     assert_int_equal(u->section_count, v->section_count);
-    assert_int_equal(u->range_count, v->range_count);
+    assert_int_equal(u->facts.delete_ranges, v->facts.delete_ranges);
     assert_int_equal(u->delete_set_offset, v->delete_set_offset);
     assert_int_equal(u->end_offset, v->end_offset);
     while (ml_update_next_edit(v, &cv, &b)) {
