@@ -188,6 +188,8 @@ static struct ml_slice trimmed(struct ml_slice json)
 {
     static const char space[] = " \t\r\n";
 
+    if (json.len && json.ptr[0] > ' ' && json.ptr[json.len - 1] > ' ')
+        return json; /* what every writer but a strange one sends */
     while (json.len && memchr(space, json.ptr[0], 4)) {
         json.ptr++;
         json.len--;
