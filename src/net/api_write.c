@@ -101,6 +101,13 @@ static void on_close(struct ml_port *port, enum ml_close why, struct ml_slice re
     end(writing_of(port), err_of(writing_of(port), why));
 }
 
+static void on_failed(struct ml_port *port, uint64_t message_no, enum ml_err err)
+{
+    (void)message_no;
+    writing_of(port)->is_submitted = false; /* it was not taken */
+    end(writing_of(port), err);
+}
+
 static void on_pause(struct ml_port *port, bool paused)
 {
     writing_of(port)->is_late = paused;
@@ -176,6 +183,7 @@ void ml_writing_start(struct ml_net *net, struct ml_writing *writing)
         .pause = on_pause,
         .recorded = on_recorded,
         .refused = on_refused,
+        .failed = on_failed,
         .is_hidden = true,
     };
     writing->until_ms = ml_net_now(net) + WAIT_MS;
