@@ -288,12 +288,15 @@ static bool collect_loose(struct ml_doc *doc, const struct ml_runs *loose)
     return true;
 }
 
-/* Steps that are on no stack any more: collect what only they needed. A transaction is open. */
+/*
+ * Steps that are on no stack any more: collect what only they needed. A transaction is open. False:
+ * out of memory; the steps are gone all the same.
+ */
 static bool forget(struct ml_history *h, struct ml_step *steps, uint32_t count)
 {
     struct ml_doc *doc = h->doc;
     struct ml_runs loose = {0};
-    bool ok = true;
+    bool ok = !doc->broken;
 
     for (uint32_t n = 0; n < count; n++) {
         ok = ok && (doc->keep_deleted || let_step_go(doc, &steps[n], &loose));
@@ -576,7 +579,8 @@ static enum ml_err pop_step(struct ml_history *h, struct ml_steps *from, bool *d
     err = *ok_out ? check_room(h->doc, &plan) : ML_ELIMIT;
     if (!err) {
         from->count--;
-        *ok_out = run_plan(h, &s, &plan, done_out) && forget(h, &s, 1);
+        *ok_out = run_plan(h, &s, &plan, done_out);
+        *ok_out &= forget(h, &s, 1);
     }
     drop_runs(h->doc, &plan.away);
     drop_runs(h->doc, &plan.back);
@@ -708,8 +712,9 @@ static void clear(struct ml_history *h, bool last)
 
     ML_ASSERT(!doc->is_writing);
     ml_txn_begin(doc, 0);
-    ok = forget_all(h, &h->undo) && forget_all(h, &h->redo) && (!last || join_redone(doc)) &&
-         ml_txn_tidy(doc);
+    ok = forget_all(h, &h->undo);
+    ok &= forget_all(h, &h->redo);
+    ok = ok && (!last || join_redone(doc)) && ml_txn_tidy(doc);
     doc->broken |= !ok;
     doc->version++;
     ml_txn_end(doc);

@@ -478,9 +478,11 @@ static enum ml_err restore_client(const struct ml_doc *doc, const struct ml_snap
         struct ml_wire struct_ =
             ml_item_as_wire(doc, i, units < i->len ? (uint32_t)units : i->len, scratch);
 
+        if (scratch->err) /* the next reset forgets it */
+            return scratch->err;
         ml_wire_write(out, &struct_);
     }
-    return scratch->err ? scratch->err : out->err;
+    return out->err;
 }
 
 enum ml_err ml_doc_restore(const struct ml_doc *doc, const struct ml_snapshot *snapshot,
