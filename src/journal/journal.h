@@ -19,6 +19,7 @@
 
 #include "base/blob.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/list.h"
 #include "base/slice.h"
 
@@ -226,7 +227,7 @@ void ml_history_release(struct ml_history *request);
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
     uint64_t waiting_bytes; /* appended, not yet answered */
-    uint64_t commit_us_sum;
+    struct ml_histogram commit_took; /* a transaction, sync included */
 };
 
 /** What an implementation provides; the functions of the same name below only pass on. */

@@ -289,7 +289,7 @@ static void write_batch(struct sqlite_journal *j, struct batch *batch,
         ml_blob_unref(batch->alone->packed);
         batch->alone->packed = NULL;
     }
-    added->commit_us_sum += now_us() - began_us;
+    ml_histogram_add(&added->commit_took, now_us() - began_us);
 }
 
 /* Under the mutex; gives it up while it waits. False: the end. */
@@ -320,7 +320,7 @@ static void add_stats(struct ml_journal_stats *sum, const struct ml_journal_stat
     sum->rows += added->rows;
     sum->bytes += added->bytes;
     sum->errors += added->errors;
-    sum->commit_us_sum += added->commit_us_sum;
+    ml_histogram_merge(&sum->commit_took, &added->commit_took);
 }
 
 static void *run_writer(void *arg)

@@ -81,6 +81,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     entry->is_changed = is_changed;
     entry->message_no = message_no;
     entry->at_ms = room->rooms->env.wall_ms(room->rooms->env.arg);
+    entry->staged_ms = ml_room_now(room);
     (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
     (void)snprintf(entry->session, sizeof entry->session, "%s", from->identity.session);
     ml_list_append(&room->staged, &entry->node);
@@ -102,6 +103,9 @@ static void acknowledge_authors(struct ml_room *room)
         struct ml_member *member = entry->member;
         uint64_t seq = entry->bytes ? room->records[next++].seq : room->head;
 
+        if (entry->bytes)
+            ml_histogram_add(&room->rooms->stats.commit_took,
+                             (ml_room_now(room) - entry->staged_ms) * 1000);
         if (!member)
             continue;
         ML_ASSERT(member->staged_count > 0);

@@ -15,6 +15,7 @@
 #include "auth/auth.h"
 #include "base/arena.h"
 #include "base/blob.h"
+#include "base/histogram.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
 #include "proto/proto.h"
@@ -235,6 +236,7 @@ struct ml_rooms_stats {
     uint64_t wakes, rests;           /* documents built from bytes, and back */
     uint64_t answers_shared;         /* first syncs that cost no encode */
     uint64_t joins_refused;          /* full, draining, no memory */
+    struct ml_histogram commit_took; /* from staged to acknowledged */
 };
 void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out);
 

@@ -19,6 +19,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -114,12 +115,21 @@ static void failed(struct ml_script *script, struct ml_handler *handler, int hoo
 
 enum outcome { OUTCOME_NIL, OUTCOME_ANSWER, OUTCOME_FAILED };
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* The answer, if there is one, is on top of the stack. */
 static enum outcome ask(struct ml_script *script, struct ml_handler *handler, int hook,
                         enum ml_view_kind kind, const void *subject, const void *scope,
                         uint32_t deadline_us)
 {
     lua_State *L = script->L;
+    uint64_t began_us;
     enum ml_err err;
 
     if (!L || breaker_is_open(script, &handler->breaker))
@@ -128,7 +138,9 @@ static enum outcome ask(struct ml_script *script, struct ml_handler *handler, in
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->self_ref);
     ml_views_push(script, kind, subject, scope);
+    began_us = now_us();
     err = ml_script_call(script, 2, 1, deadline_us);
+    ml_histogram_add(&script->stats.hook_took, now_us() - began_us);
     ml_views_expire(script);
     if (err) {
         failed(script, handler, hook);

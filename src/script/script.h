@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/slice.h"
 #include "engine/engine.h"
 
@@ -168,6 +169,7 @@ void ml_script_snapshot_policy(struct ml_script *script, struct ml_slice org,
 struct ml_script_stats {
     uint64_t calls, denials, errors, timeouts, memory_faults;
     uint64_t memory_bytes;
+    struct ml_histogram hook_took; /* one handler of one hook */
 };
 void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out);
 
