@@ -163,6 +163,7 @@ static void flood(struct ml_room *room)
 {
     static uint8_t bytes[64 * 1024];
 
+    memset(bytes, 0xff, sizeof bytes); /* no update, so that outboxes cannot merge it away */
     tell_all(room, ML_FRAME_UPDATE, ml_slice_make(bytes, sizeof bytes), ML_SEND_UPDATE);
 }
 

@@ -653,16 +653,20 @@ void ml_http_close_all(struct ml_net *net)
     }
 }
 
-bool ml_http_evict(struct ml_net *net)
+bool ml_http_evict(struct ml_net *net, uint64_t age_ms)
 {
+    uint64_t life_ms = net->env.limits.head_ms, now = ml_net_now(net);
+
     ML_LIST_EACH(node, &net->https)
     {
         struct ml_http *http = ML_CONTAINER(node, struct ml_http, node);
 
-        if (http->is_first) {
-            http_close(http);
-            return true;
-        }
+        if (!http->is_first)
+            continue;
+        if (http->deadline_ms > now && life_ms - (http->deadline_ms - now) < age_ms)
+            return false; /* the others are younger */
+        http_close(http);
+        return true;
     }
     return false;
 }

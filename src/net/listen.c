@@ -5,7 +5,8 @@
  *
  *   - at most ACCEPTS_A_TURN connections before the sessions get their turn again;
  *   - accepts_per_second from elsewhere than loopback, then the kernel's queue has to do;
- *   - `handshakes` connections whose request has not come: the oldest goes for the newest;
+ *   - `handshakes` connections whose request has not come: the others wait in the kernel's queue,
+ * and who has kept them waiting for a second goes for the newest;
  *   - no descriptor left: one is kept in reserve, so that a client can be accepted and turned away
  *     instead of spinning on a queue that never empties.
  */
@@ -26,6 +27,7 @@
 
 #define ACCEPTS_A_TURN 64
 #define BACKLOG        1024
+#define EVICT_AGE_MS   1000
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -204,11 +206,20 @@ static void take(struct ml_net *net, int fd, const struct sockaddr_storage *from
         net->stats.refused++;
         return;
     }
-    if (net->handshakes >= net->env.limits.handshakes && ml_http_evict(net))
-        net->stats.refused++;
     tune(net, fd);
     if (ml_http_open(net, fd, text, address))
         net->stats.accepted++;
+}
+
+/* For one more whose request is not read yet. */
+static bool has_place(struct ml_net *net)
+{
+    if (net->handshakes < net->env.limits.handshakes)
+        return true;
+    if (!ml_http_evict(net, EVICT_AGE_MS))
+        return false;
+    net->stats.refused++;
+    return true;
 }
 
 static void on_connection(uv_poll_t *handle, int status, int events)
@@ -222,8 +233,11 @@ static void on_connection(uv_poll_t *handle, int status, int events)
         socklen_t len = sizeof from;
         int fd;
 
-        if (net->accepts < 1) {
-            stop(net);
+        /* Somebody is there for sure only the first time: nobody goes for nobody. */
+        if (i > 0 && net->handshakes >= net->env.limits.handshakes)
+            return;
+        if (net->accepts < 1 || !has_place(net)) {
+            stop(net); /* until the next tick */
             return;
         }
         fd = accept4(net->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

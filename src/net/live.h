@@ -112,8 +112,9 @@ void ml_http_open_moved(struct ml_net *net, int fd, const char *ip, struct ml_ad
 void ml_http_tick(struct ml_net *net);
 /** All of them, now. */
 void ml_http_close_all(struct ml_net *net);
-/** The connection whose first request has been awaited for the longest time goes. False: none. */
-bool ml_http_evict(struct ml_net *net);
+/** The connection whose first request has been awaited for the longest time goes, if that is so long.
+ */
+bool ml_http_evict(struct ml_net *net, uint64_t age_ms);
 
 /* ---- session.c, session_*.c ------------------------------------------------------------------ */
 
