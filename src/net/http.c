@@ -189,6 +189,8 @@ void ml_http_begin(struct ml_http *http, unsigned status, const char *type, cons
 {
     struct ml_writer *out = &http->out;
 
+    if (status / 100 < sizeof http->net->stats.answers / sizeof *http->net->stats.answers)
+        http->net->stats.answers[status / 100]++;
     ml_writer_reset(out);
     http->out_sent = http->body_sent = 0;
     http->body = ml_slice_make(NULL, 0);

@@ -11,9 +11,20 @@
 
 #include <pthread.h>
 
+#define ML_LOOPS_MAX 64
+
+/** What one loop has counted: nothing but 64-bit counts, see metrics.c. */
+struct ml_figures {
+    struct ml_net_stats net;
+    struct ml_rooms_stats rooms;
+    struct ml_script_stats script;
+    uint64_t calls, outbox_bytes;
+};
+
 struct ml_shared {
     pthread_mutex_t mutex;
     struct ml_hashmap addresses; /* under the mutex: ip → ml_address */
+    struct ml_figures figures[ML_LOOPS_MAX]; /* under the mutex: as each loop left them */
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
 };

@@ -50,6 +50,7 @@ struct ml_net {
     struct ml_list timed;     /* ml_session.timed: wants every tick */
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     size_t http_count, handshakes, session_count;
+    uint64_t published_ms; /* metrics.c */
     size_t calls;                    /* API requests that are not answered yet */
     size_t body_bytes;               /* of their bodies */
     size_t readings;                 /* documents that are being read for them */

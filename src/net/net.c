@@ -12,6 +12,7 @@
  */
 #include "net/api.h"
 #include "net/live.h"
+#include "net/metrics.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -156,6 +157,7 @@ static void on_tick(uv_timer_t *handle)
 
     ml_http_tick(net);
     ml_session_tick(net);
+    ml_metrics_tick(net);
     ml_api_tick(net);
     if (net->is_closing) {
         go_on_closing(net);

@@ -120,6 +120,8 @@ struct ml_net_stats {
     uint64_t accepted, refused, requests; /* connections taken, turned away; HTTP requests */
     uint64_t sessions, messages_in, frames_out, writes, bytes_out;
     uint64_t presence_dropped, updates_merged, closed_slow;
+    uint64_t answers[6]; /* HTTP, by the first digit of their status */
+    uint64_t closed[32]; /* sessions that the server ended, by ml_close */
 };
 void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out);
 

@@ -7,13 +7,14 @@
  *   GET /collab/ORG       WebSocket: Hocuspocus, many documents (session_hocuspocus.c)
  *   /api/…                the table in api_table.c
  *   GET /auth/session     who the server thinks is asking
- *   GET /healthz /readyz
+ *   GET /healthz /readyz /metrics
  *   GET / /edit/ORG/NAME  the page, with a fresh nonce
  *   GET anything else     the table of assets, or 404
  *
  * Nothing is allocated for a document before its grant is known (SEC-WS-02).
  */
 #include "net/api.h"
+#include "net/metrics.h"
 #include "net/visitor.h"
 
 #include "base/log.h"
@@ -57,6 +58,11 @@ static void route_ready(const struct request *request)
     ml_http_answer(request->http, is_ready ? 200 : 503, ML_HTTP_PLAIN,
                    ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY,
                    is_ready ? ML_SLICE("ready\n") : ML_SLICE("not ready\n"));
+}
+
+static void route_metrics(const struct request *request)
+{
+    ml_metrics_answer(request->http, request->head);
 }
 
 static void route_session(const struct request *request)
@@ -338,6 +344,7 @@ static const struct route {
     {PATH("/auth/session"), route_session, true},
     {PATH("/healthz"), route_health, false},
     {PATH("/readyz"), route_ready, false},
+    {PATH("/metrics"), route_metrics, true},
     {PATH("/edit/"), route_editor, false},
     {PATH("/"), route_page, false}, /* only itself, see fits */
 #undef PATH

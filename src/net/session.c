@@ -100,6 +100,8 @@ static struct ml_blob *begin_end(struct ml_session *session, enum ml_close why,
         reason = ml_slice_str(ml_close_text(why));
     ml_log(ML_LOG_DEBUG, "session.closing", "code=%u reason=%s", (unsigned)ml_close_code(why),
            ML_LOG_TEXT(reason));
+    if ((size_t)why < sizeof session->net->stats.closed / sizeof *session->net->stats.closed)
+        session->net->stats.closed[why]++;
     session->is_closing = true;
     session->closing_ms = ml_net_now(session->net);
     if (why == ML_CLOSE_TOO_SLOW) {
