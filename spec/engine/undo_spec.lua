@@ -299,7 +299,8 @@ describe("undo", function()
       for i = 1, 40 do
         local d = random(2) + 1
         local doc, other = docs[d], docs[3 - d]
-        local what, emitted = random(10)
+        local what = random(10)
+        local emitted
         if what < 6 then
           emitted = edit(doc, US, i, kinds[random(#kinds) + 1](doc))
         elseif what < 9 then
