@@ -56,6 +56,7 @@ static void nobody_hears_of_an_edit_before_it_is_committed(void **state)
 
 static void what_arrives_during_a_commit_leaves_as_one_frame(void **state)
 {
+    struct ml_rooms_stats stats;
     struct client *anna, *ben;
     unsigned before;
 
@@ -70,6 +71,9 @@ static void what_arrives_during_a_commit_leaves_as_one_frame(void **state)
     }
     world_settle(&w);
     /* The first went alone, the other nine waited for its commit. */
+    ml_rooms_stats(w.rooms, &stats);
+    assert_true(stats.ack_ms[0] >= 10); /* no time passes here but when told */
+    assert_int_equal(stats.ack_ms_sum, 0);
     assert_int_equal(ben->updates - before, 2);
     sees(ben, anna, "abcdefghij");
     world_close(&w);

@@ -13,13 +13,16 @@
 
 #include "base/assert.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct inbox {
     uv_async_t async;
     pthread_mutex_t mutex;
-    struct ml_list parcels; /* under the mutex */
-    bool is_open;           /* under the mutex */
+    struct ml_list parcels;            /* under the mutex */
+    bool is_open;                      /* under the mutex */
+    struct ml_rooms_stats rooms_stats; /* under the mutex, as published */
+    struct ml_net_stats net_stats;     /* likewise */
     /* the loop's: */
     struct ml_rooms *rooms;
     struct ml_net *net;
@@ -171,4 +174,42 @@ void ml_hub_set_net(struct ml_hub *hub, unsigned loop, struct ml_net *net)
 unsigned ml_hub_loops(const struct ml_hub *hub)
 {
     return hub->count;
+}
+
+void ml_hub_publish(struct ml_hub *hub, unsigned loop, const struct ml_rooms_stats *rooms,
+                    const struct ml_net_stats *net)
+{
+    struct inbox *inbox = &hub->inboxes[loop];
+
+    lock(&inbox->mutex);
+    inbox->rooms_stats = *rooms;
+    inbox->net_stats = *net;
+    unlock(&inbox->mutex);
+}
+
+/* Both structs are nothing but counts. */
+static_assert(sizeof(struct ml_rooms_stats) % sizeof(uint64_t) == 0, "counts of 64 bits");
+static_assert(sizeof(struct ml_net_stats) % sizeof(uint64_t) == 0, "counts of 64 bits");
+
+static void add(void *sum, const void *more, size_t size)
+{
+    uint64_t *to = sum;
+    const uint64_t *from = more;
+
+    for (size_t i = 0; i < size / sizeof *to; i++)
+        to[i] += from[i];
+}
+
+void ml_hub_sum(struct ml_hub *hub, struct ml_rooms_stats *rooms_out, struct ml_net_stats *net_out)
+{
+    *rooms_out = (struct ml_rooms_stats){0};
+    *net_out = (struct ml_net_stats){0};
+    for (unsigned i = 0; i < hub->count; i++) {
+        struct inbox *inbox = &hub->inboxes[i];
+
+        lock(&inbox->mutex);
+        add(rooms_out, &inbox->rooms_stats, sizeof *rooms_out);
+        add(net_out, &inbox->net_stats, sizeof *net_out);
+        unlock(&inbox->mutex);
+    }
 }

@@ -125,4 +125,10 @@ struct ml_net_stats {
 };
 void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out);
 
+/** What a loop counts, for the others to read: about once a second, from its own thread. */
+void ml_hub_publish(struct ml_hub *hub, unsigned loop, const struct ml_rooms_stats *rooms,
+                    const struct ml_net_stats *net);
+/** The sums of all loops, as they were published last. From any thread. */
+void ml_hub_sum(struct ml_hub *hub, struct ml_rooms_stats *rooms_out, struct ml_net_stats *net_out);
+
 #endif

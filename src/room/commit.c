@@ -81,6 +81,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     entry->is_changed = is_changed;
     entry->message_no = message_no;
     entry->at_ms = room->rooms->env.wall_ms(room->rooms->env.arg);
+    entry->since_ms = ml_room_now(room);
     entry->staged_ms = ml_room_now(room);
     (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
     (void)snprintf(entry->session, sizeof entry->session, "%s", from->identity.session);
@@ -90,6 +91,16 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     ml_room_trace(entry->session, message_no, bytes ? "stage" : "stage: nothing new");
     ml_room_commit(room);
     return ML_OK;
+}
+
+static void count_ack(struct ml_rooms_stats *stats, uint64_t ms)
+{
+    unsigned place = 0;
+
+    while (place < ML_TIME_PLACES - 1 && ms >> place)
+        place++;
+    stats->ack_ms[place]++;
+    stats->ack_ms_sum += ms;
 }
 
 /* The records stand in the order of the entries that have bytes. */
@@ -111,6 +122,7 @@ static void acknowledge_authors(struct ml_room *room)
         ML_ASSERT(member->staged_count > 0);
         ml_room_trace(entry->session, entry->message_no, "acknowledge");
         member->staged_count--;
+        count_ack(&room->rooms->stats, ml_room_now(room) - entry->since_ms);
         if (!member->is_closing && member->port->recorded)
             member->port->recorded(member->port, entry->message_no, seq);
         if (!member->is_closing)

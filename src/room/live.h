@@ -37,6 +37,7 @@ struct ml_staged {
     bool is_changed;          /* not what the member sent: it has to be told like everybody */
     uint64_t message_no;
     int64_t at_ms;
+    uint64_t since_ms;  /* monotonic */
     uint64_t staged_ms; /* monotonic */
     char user[sizeof((struct ml_identity *)0)->user];
     char session[sizeof((struct ml_identity *)0)->session];

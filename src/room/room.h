@@ -228,6 +228,9 @@ bool ml_member_is_at(const struct ml_member *member, uint64_t seq);
 /** Seq of the last committed record. */
 uint64_t ml_member_seq(const struct ml_member *member);
 
+/* Times by powers of two: place i counts what took less than 2^i ms, the last one the rest. */
+#define ML_TIME_PLACES 16
+
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;
     uint64_t memory_bytes, resting_rooms;
@@ -236,6 +239,8 @@ struct ml_rooms_stats {
     uint64_t wakes, rests;           /* documents built from bytes, and back */
     uint64_t answers_shared;         /* first syncs that cost no encode */
     uint64_t joins_refused;          /* full, draining, no memory */
+    uint64_t ack_ms[ML_TIME_PLACES]; /* from taking a message to its acknowledgement */
+    uint64_t ack_ms_sum;
     struct ml_histogram commit_took; /* from staged to acknowledged */
 };
 void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out);

@@ -118,11 +118,15 @@ static void take_config(struct ml_loop *loop)
     ml_net_reconfigure(loop->net, &limits.net, config->origins, config->origin_count);
 }
 
-static void watch_journal(struct ml_loop *loop)
+/* Once a second: what others may read of this loop. */
+static void publish(struct ml_loop *loop)
 {
     struct ml_rooms_stats stats;
+    struct ml_net_stats net;
 
     ml_rooms_stats(loop->rooms, &stats);
+    ml_net_stats(loop->net, &net);
+    ml_hub_publish(loop->process->hub, loop->number, &stats, &net);
     if (!stats.held_rooms)
         loop->held_since_ms = 0;
     else if (!loop->held_since_ms)
@@ -147,7 +151,7 @@ void ml_loop_tick(struct ml_loop *loop)
         else if (process->generation != loop->generation)
             take_config(loop);
         else if (++loop->ticks % (1000 / TICK_MS) == 0)
-            watch_journal(loop);
+            publish(loop);
         break;
     case ML_LOOP_DRAINING:
         if ((ml_rooms_is_empty(loop->rooms) && ml_net_session_count(loop->net) == 0) ||
