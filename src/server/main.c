@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* One binary: a command is a row of a table. Exit: 0 fine, 1 findings or failure, 2 usage. */
+/* One binary: a command is a row of a table. Exit: 0 fine, 1 findings or failure, 2 usage, 3
+ * server unreachable. */
 #include "base/log.h"
 #include "server/cmd_bench.h"
+#include "server/cmd_doc.h"
 #include "server/cmd_update.h"
 #include "server/config.h"
 #include "server/wiring.h"
@@ -69,6 +71,8 @@ static const struct command {
      cmd_check_config},
     {"update", "apply|merge|diff|sv|convert|show …",
      "work on files of Yjs updates, without a server", ml_cmd_update},
+    {"doc", "ls|cat|state|import|export|history|rm|undelete … [--url URL | --store sqlite:PATH]",
+     "documents of a running server, or of a store", ml_cmd_doc},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},
 };
