@@ -1,11 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* Two replicas take different edits, tell each other what the other one lacks, and show the same.
- */
+/* Two replicas are edited apart, tell each other what the other one lacks, and show the same. */
 #include <moonloom/engine.h>
 #include <stdio.h>
 
-/* What two Yjs editors sent when one typed "Hello " and the other "world" into the root "notes". */
-#define TYPED(client, text) ML_SLICE("\1\1" client "\0\4\1\5notes\6" text "\0")
+/* One edit by the document's own client: `text` behind what is there. */
+static enum ml_err type(struct ml_doc *doc, const char *text)
+{
+    const struct ml_change *change; /* change->bytes is what others must hear; here they ask */
+    struct ml_arena scratch;
+    struct ml_type notes;
+    uint32_t end;
+    enum ml_err err = ml_doc_begin(doc, NULL);
+
+    if (err)
+        return err;
+    err = ml_type_root(doc, ml_slice_str("notes"), &notes);
+    if (!err)
+        err = ml_type_length(doc, notes, &end);
+    if (!err)
+        err = ml_text_insert(doc, notes, end, ml_slice_str(text), NULL);
+    if (err) {
+        ml_doc_rollback(doc);
+        return err;
+    }
+    ml_arena_init(&scratch, 1 << 20);
+    err = ml_doc_commit(doc, &scratch, &change);
+    ml_arena_release(&scratch);
+    return err;
+}
 
 static enum ml_err bring_up_to_date(struct ml_doc *to, struct ml_doc *from)
 {
@@ -25,15 +47,17 @@ static enum ml_err bring_up_to_date(struct ml_doc *to, struct ml_doc *from)
 
 int main(void)
 {
-    struct ml_doc *anna = ml_doc_new(NULL), *ben = ml_doc_new(NULL);
+    /* Client ids are drawn at random in earnest, one for each replica that writes. */
+    struct ml_doc *anna = ml_doc_new(&(struct ml_doc_options){.client = 1});
+    struct ml_doc *ben = ml_doc_new(&(struct ml_doc_options){.client = 2});
     struct ml_writer text;
     enum ml_err err = anna && ben ? ML_OK : ML_ELIMIT;
 
     ml_writer_init(&text, 1 << 20);
     if (!err)
-        err = ml_doc_apply_bytes(anna, TYPED("\1", "Hello "), NULL);
+        err = type(anna, "Hello ");
     if (!err)
-        err = ml_doc_apply_bytes(ben, TYPED("\2", "world\n"), NULL);
+        err = type(ben, "world\n");
     if (!err)
         err = bring_up_to_date(anna, ben);
     if (!err)
