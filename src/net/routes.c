@@ -340,12 +340,9 @@ static const struct route {
     }
     {PATH("/sync/"), route_sync, false},     /* has its own rule */
     {PATH("/collab/"), route_collab, false}, /* likewise */
-    {PATH("/api/"), route_api, true},
-    {PATH("/auth/session"), route_session, true},
-    {PATH("/healthz"), route_health, false},
-    {PATH("/readyz"), route_ready, false},
-    {PATH("/metrics"), route_metrics, true},
-    {PATH("/edit/"), route_editor, false},
+    {PATH("/api/"), route_api, true},        {PATH("/auth/session"), route_session, true},
+    {PATH("/healthz"), route_health, false}, {PATH("/readyz"), route_ready, false},
+    {PATH("/metrics"), route_metrics, true}, {PATH("/edit/"), route_editor, false},
     {PATH("/"), route_page, false}, /* only itself, see fits */
 #undef PATH
 };
