@@ -463,6 +463,12 @@ unsigned ml_script_hooks(const struct ml_script *script)
     return ML_HOOK_AUTHENTICATE | ML_HOOK_AUTHORIZE;
 }
 
+void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out)
+{
+    (void)script;
+    *out = (struct ml_script_stats){0};
+}
+
 enum ml_err ml_script_authenticate(struct ml_script *script,
                                    const struct ml_script_request *request,
                                    struct ml_arena *scratch, bool *known_out,
