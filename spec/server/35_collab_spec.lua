@@ -179,11 +179,13 @@ describe("Hocuspocus", function()
       assert.equal("0801", anna:next "notes")
     end)
 
-    it("closes with 1001 when the server stops", function()
-      local anna = collab():joins "notes"
+    it("closes with 1001 when the server stops, a socket without a document too", function()
+      local anna, nobody, past = collab():joins "notes", collab(), collab():joins "notes"
+      past:says "05 6e6f746573 07"
+      past:awaits("notes", "07")
       world.server:signal(signal.SIGTERM)
-      assert.equal(1001, (anna:is_closed()))
-      world:ends()
+      for _, it in ipairs { anna, nobody, past } do assert.equal(1001, (it:is_closed(3))) end
+      world:ends(5)
     end)
   end)
 

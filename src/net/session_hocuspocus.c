@@ -675,6 +675,11 @@ static void expire(struct ml_session *session, uint64_t now)
         ml_session_end_text(session, ML_CLOSE_NO_TOKEN);
         return;
     }
+    /* Where no room is that could say so. */
+    if (session->net->is_draining && !has_live_seats(session)) {
+        ml_session_end_text(session, ML_CLOSE_SHUTDOWN);
+        return;
+    }
     ML_LIST_EACH(node, &session->seats)
     {
         if (session->is_closing)
