@@ -35,7 +35,7 @@ static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
     return (grant->may & what) == what;
 }
 
-/** Open mode: a guest with a fresh session id. */
+/** Open mode: a guest like no other, `guest-` and eight hex digits, with a fresh session id. */
 void ml_identity_guest(struct ml_identity *out);
 /** Copies; what is too long is cut at a character. Gives it a fresh session id. */
 void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name,

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 
+#include <stdio.h>
 #include <sys/random.h>
 
 #define SESSION_BYTES 16 /* 128 random bits */
@@ -37,11 +38,6 @@ static void make_session(char *out, size_t cap)
     *out = '\0';
 }
 
-void ml_identity_guest(struct ml_identity *out)
-{
-    ml_identity_make(out, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
-}
-
 void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name,
                       int64_t expires_at_ms)
 {
@@ -50,4 +46,14 @@ void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_s
     copy_text(out->name, sizeof out->name, name);
     make_session(out->session, sizeof out->session);
     out->expires_at_ms = expires_at_ms;
+}
+
+/* No two guests are the same person: else one could speak for the other's cursor. */
+void ml_identity_guest(struct ml_identity *out)
+{
+    char unlike[sizeof out->session], user[sizeof out->user];
+
+    make_session(unlike, sizeof unlike);
+    (void)snprintf(user, sizeof user, "guest-%.8s", unlike);
+    ml_identity_make(out, ml_slice_str(user), ML_SLICE("Guest"), 0);
 }

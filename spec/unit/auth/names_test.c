@@ -156,7 +156,9 @@ static void identities(void **state)
     (void)state;
     ml_identity_guest(&one);
     ml_identity_guest(&two);
-    assert_string_equal(one.user, "guest");
+    assert_int_equal(strlen(one.user), strlen("guest-01234567"));
+    assert_memory_equal(one.user, "guest-", 6);
+    assert_string_not_equal(one.user, two.user);
     assert_int_equal(strlen(one.session), 32);
     assert_string_not_equal(one.session, two.session);
     assert_int_equal(one.expires_at_ms, 0);
