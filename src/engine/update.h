@@ -37,7 +37,7 @@ struct ml_update {
     struct ml_update_facts facts;
     const struct ml_section *sections; /* in wire order, no client twice */
     uint32_t section_count;
-    bool descending;      /* sections stand in descending order of clients */
+    bool descending; /* sections stand in descending order of clients */
     size_t delete_set_offset;
     size_t end_offset;          /* what follows is ignored */
     struct ml_section one;      /* where `sections` stand if there is a single one */
