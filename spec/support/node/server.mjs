@@ -76,6 +76,11 @@ export class Server {
     return `ws://127.0.0.1:${this.port}/sync/default`;
   }
 
+  /** Where Hocuspocus clients connect. */
+  get collab() {
+    return `ws://127.0.0.1:${this.port}/collab/default`;
+  }
+
   get store() {
     return join(this.data, "moonloom.db");
   }
