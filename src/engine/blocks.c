@@ -103,6 +103,7 @@ uint32_t ml_run_find(struct ml_doc *doc, uint32_t slot, uint32_t clock)
     struct place p;
 
     ML_ASSERT(clock < c->next);
+    doc->steps++;
     if (clock >= ml_item_at(doc, c->tail)->clock)
         return c->tail;
     p = find_place(c, clock);
@@ -597,6 +598,7 @@ bool ml_runs_join_around(struct ml_doc *doc, uint32_t slot, uint32_t clock, uint
     for (;;) {
         uint32_t b;
 
+        doc->steps++;
         if (++p.at == c->chunk[p.chunk]->count) {
             p.at = 0;
             if (++p.chunk == c->chunk_count)

@@ -90,6 +90,7 @@ void ml_doc_stats(const struct ml_doc *doc, struct ml_doc_stats *out)
         .fast_append = doc->fast_append,
         .fast_delete = doc->fast_delete,
         .general = doc->general,
+        .steps = doc->steps,
     };
     for (uint32_t s = 0; s < doc->client_count; s++) {
         out->runs += doc->clients[s].runs;

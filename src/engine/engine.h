@@ -298,6 +298,11 @@ struct ml_doc_stats {
     uint64_t pending_structs, pending_bytes, pending_deletes;
     uint64_t memory_bytes;
     uint64_t fast_append, fast_delete, general; /* updates by the path they took */
+    /**
+     * Runs and places looked at so far: what an edit costs, without a clock. It does not depend on
+     * the size of the document.
+     */
+    uint64_t steps;
 };
 void ml_doc_stats(const struct ml_doc *doc, struct ml_doc_stats *out);
 

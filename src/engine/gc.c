@@ -68,6 +68,7 @@ bool ml_item_collect(struct ml_doc *doc, uint32_t index)
     struct ml_item *i = ml_item_at(doc, index);
     unsigned kind = ml_item_kind(i);
 
+    doc->steps++;
     if (!ml_item_is_deleted(i) || kind == ML_WIRE_GC || kind == ML_WIRE_DELETED ||
         (i->cl & ML_ITEM_KEPT))
         return true;

@@ -54,6 +54,7 @@ bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
 static void count_step(struct ml_doc *doc)
 {
     doc->txn.scan_left -= doc->txn.scan_left > 0;
+    doc->steps++;
 }
 
 static uint32_t chain_first(struct ml_doc *doc, uint32_t parent, uint32_t key)

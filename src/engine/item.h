@@ -398,6 +398,7 @@ struct ml_doc {
     uint64_t version;               /* counts changes */
     uint64_t memory_bytes;
     uint64_t fast_append, fast_delete, general;
+    uint64_t steps; /* of searches, scans, deletes and tidying, as in ml_doc_stats */
 };
 
 #define ML_CLIENTS_LINEAR 8

@@ -129,6 +129,7 @@ static bool mark_deleted(struct ml_doc *doc, uint32_t index)
 {
     struct ml_item *i = ml_item_at(doc, index);
 
+    doc->steps++;
     if (ml_item_is_deleted(i))
         return true;
     if (ml_wire_is_countable(ml_item_kind(i))) {
