@@ -270,33 +270,46 @@ static enum ml_err scan_ranges(struct ml_wire_reader *r, bool *any, bool *plain)
     return ML_OK;
 }
 
-static enum ml_err walk_ranges(struct merge *m, struct ml_wire_reader *r)
+/* The first delete set that has ranges: kept as bytes if it is in normal form. */
+static enum ml_err walk_first_ranges(struct merge *m, struct ml_wire_reader *r)
 {
     struct ml_wire_reader before = *r;
     bool any, plain;
-    enum ml_err err;
+    enum ml_err err = scan_ranges(r, &any, &plain);
 
-    if (!m->only_set.ptr && !m->ranges.count) {
-        err = scan_ranges(r, &any, &plain);
-        if (err || !any)
-            return err;
-        before.diag = NULL;
-        if (plain) {
-            m->only_set = ml_slice_make(before.in.pos, (size_t)(r->in.pos - before.in.pos));
-            m->only_reader = before;
-            return ML_OK;
-        }
-        return ml_wire_ranges_read(&m->ranges, &before, true);
+    if (err || !any)
+        return err;
+    before.diag = NULL;
+    if (plain) {
+        m->only_set = ml_slice_make(before.in.pos, (size_t)(r->in.pos - before.in.pos));
+        m->only_reader = before;
+        return ML_OK;
     }
-    if (m->only_set.ptr) {
-        err = scan_ranges(r, &any, &plain);
-        if (err || !any)
-            return err;
-        m->only_set = ml_slice_make(NULL, 0);
-        err = ml_wire_ranges_read(&m->ranges, &m->only_reader, true);
-        return err ? err : ml_wire_ranges_read(&m->ranges, &before, true);
-    }
-    return ml_wire_ranges_read(&m->ranges, r, true);
+    return ml_wire_ranges_read(&m->ranges, &before, true);
+}
+
+/* The second: both are held in memory from now on. */
+static enum ml_err walk_second_ranges(struct merge *m, struct ml_wire_reader *r)
+{
+    struct ml_wire_reader before = *r;
+    bool any, plain;
+    enum ml_err err = scan_ranges(r, &any, &plain);
+
+    if (err || !any)
+        return err;
+    m->only_set = ml_slice_make(NULL, 0);
+    err = ml_wire_ranges_read(&m->ranges, &m->only_reader, true);
+    return err ? err : ml_wire_ranges_read(&m->ranges, &before, true);
+}
+
+/* Most updates delete nothing: one look, and no copy of the reader. */
+static enum ml_err walk_ranges(struct merge *m, struct ml_wire_reader *r)
+{
+    if (ml_reader_left(&r->in) && *r->in.pos == 0)
+        return ML_OK;
+    if (m->only_set.ptr)
+        return walk_second_ranges(m, r);
+    return m->ranges.count ? ml_wire_ranges_read(&m->ranges, r, true) : walk_first_ranges(m, r);
 }
 
 static void write_ranges(struct merge *m, struct ml_writer *out)
