@@ -1,14 +1,16 @@
 // `kill -9` of the server at random moments while ten published clients type: what was acknowledged is there, once.
 //
-// Every client keeps a history: what it typed, what came back as its own update (the echo), and what a y-sweet status
-// (`66`) confirmed. After each kill, when no socket holds another word of the dead process, the store is copied and
+// Every client keeps a history: what it typed, what came back as its own update (the echo), and what a status confirmed:
+// a y-sweet one (`66`), or for the three of them that speak Hocuspocus a SyncStatus, which stands for the oldest update
+// that has none yet. After each kill, when no socket holds another word of the dead process, the store is copied and
 // read with SQLite's shell and folded with Yjs: every acknowledged token has to be in it exactly once, every acknowledged
 // deletion done, seq without a hole. Only then the server comes back, so no client can have healed a loss.
 //
 // MOONLOOM_SEED repeats a schedule (moments and edits; not the machine's timing), MOONLOOM_KILLS sets the number.
 import { fileURLToPath } from "node:url";
 import { client, equalBytes, stateOf } from "../interop/clients.mjs";
-import { encoding, decoding, providers, Y } from "../interop/packages.mjs";
+import { collab, collabSocket } from "../interop/collab.mjs";
+import { collabProviders, encoding, decoding, providers, Y } from "../interop/packages.mjs";
 import { copyStore, gap, integrity, readDocument } from "../support/node/journal.mjs";
 import { fastBinary, LONG, Server, temporaryFolder } from "../support/node/server.mjs";
 import { afterFailure, finish, note, test, until } from "../support/node/tap.mjs";
@@ -16,6 +18,7 @@ import { afterFailure, finish, note, test, until } from "../support/node/tap.mjs
 const KILLS = Number(process.env.MOONLOOM_KILLS || (LONG ? 500 : 100));
 const KILLS_PER_DOCUMENT = 10;
 const TYPISTS = 10;
+const COLLAB = 3; // of them speak Hocuspocus
 const SEED = Number(process.env.MOONLOOM_SEED || Math.floor(Math.random() * 2 ** 31));
 
 /** mulberry32 */
@@ -29,7 +32,7 @@ function random() {
 const between = (low, high) => low + Math.floor(random() * (high - low + 1));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const totals = { kills: 0, in_flight: 0, typed: 0, sent: 0, echoed: 0, confirmed: 0, deleted: 0, waiting: 0, lost: 0, doubled: 0, slowest_ms: 0 };
+const totals = { kills: 0, in_flight: 0, typed: 0, sent: 0, echoed: 0, confirmed: 0, deleted: 0, waiting: 0, lost: 0, doubled: 0, slowest_ms: 0, statuses: 0 };
 
 /**
  * One op: { token, clock, end, is_deletion, sent, echoed, confirmed }. For a deletion clock…end is the range of what
@@ -43,6 +46,10 @@ class Typist {
     this.confirmed = 0;
     this.sockets = new Set();
     this.is_typing = false;
+    this.connect(server, name, index);
+  }
+
+  connect(server, name, index) {
     const { Provider } = providers[index % providers.length];
     Object.assign(this, client(server, name, {
       Provider,
@@ -127,9 +134,91 @@ class Typist {
     this.is_typing = true;
     while (this.is_typing) {
       await pause(between(2, 10));
-      if (this.is_typing && (this.provider.wsconnected || random() < 0.1)) this.type();
+      if (this.is_typing && (this.isConnected() || random() < 0.1)) this.type();
     }
   }
+
+  isConnected() {
+    return this.provider.wsconnected;
+  }
+
+  isConfirmed() {
+    return this.confirmed === this.ops.length;
+  }
+}
+
+/** The same through Hocuspocus. Each update that leaves waits for its status; they come in the order of the updates. */
+class CollabTypist extends Typist {
+  connect(server, name, index) {
+    const library = collabProviders[index % collabProviders.length];
+    this.shared = collabSocket(server, library, {
+      delay: 300,
+      minDelay: 200,
+      maxDelay: 1_000,
+      tap: {
+        opened: (socket) => {
+          socket.unanswered = [];
+          this.sockets.add(socket);
+        },
+        closed: (socket) => this.sockets.delete(socket),
+        sent: (socket, frame) => this.note(socket, frame),
+        got: (socket, frame) => this.count(socket, frame),
+      },
+    });
+    const it = collab(this.shared, name);
+    Object.assign(this, it, {
+      close: () => {
+        it.close();
+        this.shared.close();
+      },
+    });
+  }
+
+  /** An update on its way: which ops are in it? */
+  note(socket, bytes) {
+    const frame = readCollabFrame(bytes);
+    if (frame.type !== 0 || frame.subtype === 0) return;
+    const own = this.doc.clientID;
+    const { structs, ds } = Y.decodeUpdate(frame.payload);
+    const ranges = [
+      ...structs.filter((it) => it.id.client === own && !(it instanceof Y.Skip)).map(({ id, length }) => [id.clock, id.clock + length]),
+      ...(ds.clients.get(own) ?? []).map(({ clock, len }) => [clock, clock + len, true]),
+    ];
+    // A Step2 stands for all that was typed so far: what it leaves out the server had said it has.
+    const ops = this.ops.filter((op) =>
+      frame.subtype === 1 ||
+      ranges.some(([clock, end, deletes]) => op.is_deletion === Boolean(deletes) && op.clock >= clock && op.end <= end),
+    );
+    for (const op of ops) op.sent = true;
+    socket.unanswered.push(ops);
+  }
+
+  count(socket, bytes) {
+    const frame = readCollabFrame(bytes);
+    if (frame.type !== 8) return;
+    totals.statuses += 1;
+    const ops = socket.unanswered.shift();
+    if (!ops) throw new Error(`typist ${this.index}: a status that nothing was sent for`);
+    if (frame.value !== 1) throw new Error(`typist ${this.index}: status ${frame.value}`);
+    for (const op of ops) op.confirmed = true;
+  }
+
+  isConnected() {
+    return this.sockets.size > 0 && this.synced();
+  }
+
+  isConfirmed() {
+    return this.ops.every((op) => op.confirmed) && [...this.sockets].every((socket) => socket.unanswered.length === 0);
+  }
+}
+
+function readCollabFrame(bytes) {
+  const d = decoding.createDecoder(new Uint8Array(bytes));
+  if (d.arr.length < 2) return { type: d.arr[0] };
+  decoding.readVarString(d);
+  const type = decoding.readVarUint(d);
+  if (type === 0) return { type, subtype: decoding.readVarUint(d), payload: decoding.readVarUint8Array(d) };
+  return type === 8 ? { type, value: decoding.readVarUint(d) } : { type };
 }
 
 /**
@@ -216,8 +305,9 @@ afterFailure(() => note(server.tail()));
 note(`seed ${SEED}, ${KILLS} kills, ${TYPISTS} clients`);
 
 async function killOnce(typists, fold) {
-  // Mostly while they type; sometimes while they come back.
+  // Mostly while they type; sometimes while they come back. Hocuspocus's clients take their time.
   if (random() < 0.8) await until(() => typists.some((it) => it.synced()), "somebody is back", 15_000, 2);
+  if (random() < 0.4) await until(() => typists.some((it) => it.shared && it.isConnected()), "one of the slow ones, too", 15_000, 2);
   await pause(between(1, 500));
   for (const { ops } of typists) for (const op of ops) totals.in_flight += op.sent && !op.echoed && !op.confirmed;
   await server.kill();
@@ -234,7 +324,7 @@ async function settle(typists, fold) {
   for (const it of typists) it.is_typing = false;
   await until(() => typists.every((it) => it.synced()), "all are back", 15_000);
   totals.slowest_ms = Math.max(totals.slowest_ms, Date.now() - back);
-  await until(() => typists.every((it) => it.confirmed === it.ops.length), "all is acknowledged");
+  await until(() => typists.every((it) => it.isConfirmed()), "all is acknowledged");
   await until(() => typists.every((it) => equalBytes(stateOf(it.doc), stateOf(typists[0].doc))), "all clients agree", 10_000, 50);
   demand(judge(typists, typists[0].text.toString()), "the clients' text");
   for (const it of typists)
@@ -255,7 +345,7 @@ for (let done = 0; done < KILLS; done += KILLS_PER_DOCUMENT) {
   await test(`${kills} kills while ${TYPISTS} clients type in ${name}: nothing acknowledged is lost, nothing is there twice`, async () => {
     const fold = new Fold(name);
     folds.push(fold);
-    const typists = Array.from({ length: TYPISTS }, (_, i) => new Typist(server, name, i));
+    const typists = Array.from({ length: TYPISTS }, (_, i) => new (i < COLLAB ? CollabTypist : Typist)(server, name, i));
     const typing = typists.map((it) => it.keepTyping());
     const stumble = Promise.all(typing);
     try {
@@ -298,10 +388,11 @@ await test("all documents, read by fresh clients after the last restart, are wha
 
 note(
   `kills ${totals.kills} (${totals.in_flight} ops under way at those moments), ops typed ${totals.typed} (${totals.deleted} deletions), sent ${totals.sent}, echoed ${totals.echoed}, ` +
-    `confirmed by 66 ${totals.confirmed}, recorded and waiting for an earlier one ${totals.waiting}, lost ${totals.lost}, doubled ${totals.doubled}; all clients back after at most ${totals.slowest_ms} ms; seed ${SEED}`,
+    `confirmed by a status ${totals.confirmed} (${totals.statuses} of Hocuspocus), recorded and waiting for an earlier one ${totals.waiting}, lost ${totals.lost}, doubled ${totals.doubled}; all clients back after at most ${totals.slowest_ms} ms; seed ${SEED}`,
 );
 await test("enough was at stake: most ops were acknowledged one way or the other while kills fell", () => {
   if (totals.kills < KILLS) throw new Error(`${totals.kills} kills of ${KILLS}`);
   if (totals.echoed < totals.kills * 20) throw new Error(`only ${totals.echoed} echoes`);
+  if (totals.statuses < totals.kills * 5) throw new Error(`only ${totals.statuses} statuses`);
 });
 finish();

@@ -1,17 +1,31 @@
 // Hocuspocus clients: the real providers, several documents on one socket, and what happened to that socket.
 import { WebSocket, Y } from "./packages.mjs";
 
-/** One socket of a generation of the provider. `opens`, `closes`: of connections, in order. */
-export function collabSocket(server, library, options = {}) {
-  const it = { library, opens: 0, closes: [], frames: 0 };
+/**
+ * One socket of a generation of the provider. `opens`, `closes`: of connections, in order. `tap` hears opened(socket),
+ * sent(socket, bytes), got(socket, bytes), closed(socket).
+ */
+export function collabSocket(server, library, { tap = {}, ...options } = {}) {
+  const it = { library, opens: 0, closes: [] };
   class Seen extends WebSocket {
     constructor(url, protocols) {
       super(url, protocols, { perMessageDeflate: false });
       it.current = this;
       this.on("error", () => {}); // provider 3 takes its own listener off before it gives up
-      this.on("open", () => (it.opens += 1));
-      this.on("message", () => (it.frames += 1));
-      this.on("close", (code) => it.closes.push(code));
+      this.on("open", () => {
+        it.opens += 1;
+        tap.opened?.(this);
+      });
+      this.on("message", (data) => tap.got?.(this, data));
+      this.on("close", (code) => {
+        it.closes.push(code);
+        tap.closed?.(this);
+      });
+    }
+
+    send(data, ...rest) {
+      tap.sent?.(this, data);
+      return super.send(data, ...rest);
     }
   }
   it.socket = new library.Socket({ url: server.collab ?? server, WebSocketPolyfill: Seen, ...options });
