@@ -23,7 +23,7 @@ struct ml_figures {
 
 struct ml_shared {
     pthread_mutex_t mutex;
-    struct ml_hashmap addresses; /* under the mutex: ip → ml_address */
+    struct ml_hashmap addresses;             /* under the mutex: ip → ml_address */
     struct ml_figures figures[ML_LOOPS_MAX]; /* under the mutex: as each loop left them */
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;

@@ -50,7 +50,7 @@ struct ml_net {
     struct ml_list timed;     /* ml_session.timed: wants every tick */
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     size_t http_count, handshakes, session_count;
-    uint64_t published_ms; /* metrics.c */
+    uint64_t published_ms;           /* metrics.c */
     size_t calls;                    /* API requests that are not answered yet */
     size_t body_bytes;               /* of their bodies */
     size_t readings;                 /* documents that are being read for them */
@@ -113,7 +113,8 @@ void ml_http_open_moved(struct ml_net *net, int fd, const char *ip, struct ml_ad
 void ml_http_tick(struct ml_net *net);
 /** All of them, now. */
 void ml_http_close_all(struct ml_net *net);
-/** The connection whose first request has been awaited for the longest time goes, if that is so long.
+/** The connection whose first request has been awaited for the longest time goes, if that is so
+ * long.
  */
 bool ml_http_evict(struct ml_net *net, uint64_t age_ms);
 
