@@ -240,8 +240,10 @@ bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, b
         ml_identity_make(&visitor->identity, visitor->facts.user, visitor->facts.name,
                          visitor->facts.expires_at_ms);
     } else {
-        if (net->env.open_mode)
+        if (net->env.open_mode && is_websocket)
             ml_identity_guest(&visitor->identity);
+        else if (net->env.open_mode) /* has no cursor that another could take */
+            ml_identity_make(&visitor->identity, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
         else
             ml_identity_make(&visitor->identity, ML_SLICE(""), ML_SLICE(""), 0);
         visitor->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};
