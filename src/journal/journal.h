@@ -67,6 +67,7 @@ struct ml_append {
     size_t count;
     uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
     bool creates;           /* ML_ECONFLICT if there is a document, or a tombstone, of that name */
+    uint32_t audience;      /* how many will be told of the commit; a hint, see sqlite.c */
     void (*done)(struct ml_append *append);
     /* result */
     enum ml_err err; /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
@@ -226,7 +227,7 @@ void ml_history_release(struct ml_history *request);
 
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
-    uint64_t waiting_bytes; /* appended, not yet answered */
+    uint64_t waiting_bytes;          /* appended, not yet answered */
     struct ml_histogram commit_took; /* a transaction, sync included */
 };
 
