@@ -277,7 +277,7 @@ bool ml_call_if_match(struct ml_call *call, bool *given_out, uint64_t *out)
 }
 
 /* False: answered on the connection. */
-static bool may(struct ml_http *http, const struct ml_visitor *visitor, unsigned bits)
+static bool may(struct ml_http *http, const struct ml_asker *visitor, unsigned bits)
 {
     if (ml_grant_allows(&visitor->grant, bits))
         return true;

@@ -62,7 +62,7 @@ struct ml_call {
     size_t parameter_count;
     struct ml_slice if_match; /* the field; .ptr NULL: none */
     struct ml_writer body;
-    struct ml_visitor visitor;
+    struct ml_asker visitor;
     void (*on_gone)(struct ml_call *call); /* http went away; may be NULL */
     void *job;                             /* of the handler */
 };

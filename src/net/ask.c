@@ -43,21 +43,21 @@ static size_t read_cookies(struct ml_slice text, struct ml_script_pair *out)
 }
 
 /* The credential: of the protocol, or of a header, or of the address. */
-static struct ml_slice token_of(const struct ml_head *head, struct ml_slice token,
-                                struct ml_slice parameter)
+static struct ml_slice token_of(const struct ml_request_source *source, struct ml_slice parameter)
 {
-    struct ml_slice bearer = ml_head_field(head, "authorization");
+    struct ml_slice bearer = ml_head_field(source->head, "authorization");
 
-    if (token.len)
-        return token;
+    if (source->token.len)
+        return source->token;
     if (bearer.len > 7 && ml_head_equal(ml_slice_make(bearer.ptr, 7), "bearer "))
         return ml_slice_make(bearer.ptr + 7, bearer.len - 7);
     return parameter;
 }
 
-static bool fill_request(const struct ml_head *head, struct ml_slice ip, struct ml_slice token,
-                         struct ml_arena *arena, struct ml_script_request *out)
+static bool fill_request(const struct ml_request_source *source, struct ml_arena *arena,
+                         struct ml_script_request *out)
 {
+    const struct ml_head *head = source->head;
     struct ml_parameter *parameters = ml_arena_array(arena, ML_QUERY_MAX, sizeof *parameters);
     struct ml_script_pair *headers = ml_arena_array(arena, ML_HEAD_FIELD_COUNT, sizeof *headers);
     struct ml_script_pair *query = ml_arena_array(arena, ML_QUERY_MAX, sizeof *query);
@@ -78,17 +78,17 @@ static bool fill_request(const struct ml_head *head, struct ml_slice ip, struct 
     *out = (struct ml_script_request){
         .method = head->method_text,
         .path = head->path,
-        .ip = ip,
+        .ip = source->ip,
         .host = head->host,
         .origin = ml_head_field(head, "origin"),
-        .token = token_of(head, token, ml_url_parameter(parameters, count, "token")),
+        .token = token_of(source, ml_url_parameter(parameters, count, "token")),
         .headers = headers,
         .header_count = head->field_count,
         .query = query,
         .query_count = count,
         .cookies = cookies,
         .cookie_count = read_cookies(ml_head_field(head, "cookie"), cookies),
-        .is_websocket = true,
+        .is_websocket = source->is_websocket,
     };
     return true;
 }
@@ -96,14 +96,15 @@ static bool fill_request(const struct ml_head *head, struct ml_slice ip, struct 
 static struct ml_refusal refusal_of(const struct ml_denial *denial)
 {
     return (struct ml_refusal){
+        .is_spoken = true,
         .status = denial->status >= 400 && denial->status < 600 ? (unsigned)denial->status : 0,
         .code = denial->code,
         .reason = denial->reason};
 }
 
-static enum ml_err ask_plugins(struct ml_net *net, const struct ml_head *head, struct ml_slice ip,
-                               struct ml_slice token, struct ml_arena *arena,
-                               struct ml_asker *asker, struct ml_refusal *refusal)
+static enum ml_err ask_plugins(struct ml_net *net, const struct ml_request_source *source,
+                               struct ml_arena *arena, struct ml_asker *asker,
+                               struct ml_refusal *refusal)
 {
     struct ml_script_request request;
     struct ml_denial denial = {0};
@@ -111,7 +112,7 @@ static enum ml_err ask_plugins(struct ml_net *net, const struct ml_head *head, s
 
     if (!ml_ask_needs_head(net))
         return ML_OK;
-    if (!fill_request(head, ip, token, arena, &request))
+    if (!fill_request(source, arena, &request))
         return ML_EFORMAT;
     err = ml_script_authenticate(net->env.script, &request, arena, &asker->is_known, &asker->facts,
                                  &denial);
@@ -125,23 +126,25 @@ bool ml_ask_needs_head(const struct ml_net *net)
     return net->env.script && (ml_script_hooks(net->env.script) & ML_HOOK_AUTHENTICATE);
 }
 
-enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_head *head, struct ml_slice ip,
-                            struct ml_slice token, struct ml_arena *arena,
-                            struct ml_asker *asker_out, struct ml_refusal *refusal_out)
+enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
+                            struct ml_arena *arena, struct ml_asker *asker_out,
+                            struct ml_refusal *refusal_out)
 {
     enum ml_err err;
 
     memset(asker_out, 0, sizeof *asker_out);
     *refusal_out = (struct ml_refusal){0};
-    err = ask_plugins(net, head, ip, token, arena, asker_out, refusal_out);
+    err = ask_plugins(net, source, arena, asker_out, refusal_out);
     if (err)
         return err;
     if (asker_out->is_known) {
         ml_identity_make(&asker_out->identity, asker_out->facts.user, asker_out->facts.name,
                          asker_out->facts.expires_at_ms);
     } else {
-        if (net->env.open_mode)
+        if (net->env.open_mode && source->is_websocket)
             ml_identity_guest(&asker_out->identity);
+        else if (net->env.open_mode) /* has no cursor that another could take */
+            ml_identity_make(&asker_out->identity, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
         else
             ml_identity_make(&asker_out->identity, ML_SLICE(""), ML_SLICE(""), 0);
         asker_out->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};

@@ -19,22 +19,28 @@ struct ml_asker {
 
 /** A "no" that a plugin put into words; empty slices: it has none. */
 struct ml_refusal {
+    bool is_spoken;
     unsigned status; /* 400 … 599; 0: none given */
     struct ml_slice code, reason;
+};
+
+/** What the client brings. */
+struct ml_request_source {
+    const struct ml_head *head; /* not looked at unless ml_ask_needs_head */
+    struct ml_slice ip;
+    struct ml_slice token; /* of the protocol; empty: what the request has (bearer, query) */
+    bool is_websocket;     /* a guest of open mode then is a person of its own, with a cursor */
 };
 
 /** Is the head of the request of any use to ml_ask_identity? */
 bool ml_ask_needs_head(const struct ml_net *net);
 /**
- * @param head   not looked at unless ml_ask_needs_head
- * @param token  of the protocol; empty: what the request brings (bearer, query)
  * @retval ML_EDENIED  *refusal_out says why
  * @retval ML_EFORMAT  the query of the address cannot be read
  * @retval ML_ESCRIPT  a plugin failed: try again
  */
-enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_head *head, struct ml_slice ip,
-                            struct ml_slice token, struct ml_arena *arena,
-                            struct ml_asker *asker_out,
+enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
+                            struct ml_arena *arena, struct ml_asker *asker_out,
                             struct ml_refusal *refusal_out) ML_MUST_CHECK;
 /**
  * Plugins decide; where none has an opinion, open mode makes everybody an editor of org "default".

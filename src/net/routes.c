@@ -69,7 +69,7 @@ static void route_session(const struct request *request)
 {
     struct ml_http *http = request->http;
     struct ml_writer body;
-    struct ml_visitor visitor;
+    struct ml_asker visitor;
 
     if (!ml_visitor_authenticate(http, request->head, false, &http->net->scratch, &visitor))
         return;
@@ -239,7 +239,7 @@ static void route_sync(const struct request *request)
     struct ml_net *net = http->net;
     struct ml_session *session;
     struct ml_slice org, name;
-    struct ml_visitor visitor;
+    struct ml_asker visitor;
     enum ml_err err;
 
     http->keeps_alive = false; /* a refused client has nothing else to ask here */

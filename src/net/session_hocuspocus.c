@@ -193,6 +193,7 @@ static enum ml_err ask(struct ml_seat *seat, struct ml_slice token, struct ml_as
     struct ml_session *session = seat->session;
     struct ml_collab *collab = session->collab;
     struct ml_net *net = session->net;
+    struct ml_request_source source;
     struct ml_head head;
     unsigned status;
     enum ml_err err;
@@ -200,8 +201,9 @@ static enum ml_err ask(struct ml_seat *seat, struct ml_slice token, struct ml_as
     if (collab->head &&
         ml_head_parse(ml_blob_slice(collab->head), &head, &status) != ML_HEAD_COMPLETE)
         return ML_EDENIED;
-    err =
-        ml_ask_identity(net, &head, ml_slice_str(collab->ip), token, &net->scratch, asker, refusal);
+    source = (struct ml_request_source){
+        .head = &head, .ip = ml_slice_str(collab->ip), .token = token, .is_websocket = true};
+    err = ml_ask_identity(net, &source, &net->scratch, asker, refusal);
     if (!err)
         err = ml_ask_grant(net, ML_SLICE("doc.open"), ml_slice_str(collab->org),
                            ml_address_document(seat->port.address), &net->scratch, asker, refusal);

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Who asks, and what they may do. Private to net. */
+/* Who asks, and what they may do, answered in HTTP. Private to net. */
 #ifndef ML_NET_VISITOR_H
 #define ML_NET_VISITOR_H
 
+#include "net/ask.h"
 #include "net/http.h"
-
-/** What the plugins said, and what the request was; borrows from the arena it was made with. */
-struct ml_visitor {
-    struct ml_identity identity;
-    struct ml_script_identity facts;
-    struct ml_grant grant;
-};
 
 /** Is this Host one of ours? Asked in open mode only, where the address is all that protects. */
 bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
@@ -18,14 +12,13 @@ bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
 bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head *head);
 /** False: answered. */
 bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, bool is_websocket,
-                             struct ml_arena *arena, struct ml_visitor *visitor);
+                             struct ml_arena *arena, struct ml_asker *visitor);
 /**
- * Plugins decide; where none has an opinion, open mode makes everybody an editor of org "default".
- * False: answered. Not yours is the same 404 as not there (SEC-AZ-03).
+ * As ml_ask_grant. False: answered. Not yours is the same 404 as not there (SEC-AZ-03).
  *
  * @param document  empty: the org as a whole
  */
 bool ml_visitor_authorize(struct ml_http *http, struct ml_slice action, struct ml_slice org,
-                          struct ml_slice document, struct ml_visitor *visitor);
+                          struct ml_slice document, struct ml_asker *visitor);
 
 #endif
