@@ -246,6 +246,28 @@ static void staged_work_is_bounded_and_pauses_the_writer(void **state)
     world_close(&w);
 }
 
+static void a_message_larger_than_what_may_be_staged_goes_in_alone(void **state)
+{
+    struct client *anna;
+
+    (void)state;
+    world_open(&w, 9, 2);
+    w.env.limits.staged_bytes = 4; /* each letter is more than twice that */
+    world_restart_rooms(&w);
+    anna = joined(0);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    assert_false(anna->is_paused);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    assert_true(anna->is_paused); /* the first is staged */
+    world_settle(&w);
+    assert_false(anna->is_paused);
+    assert_int_equal(anna->acked_no, anna->message_no);
+    assert_int_equal(w.truth_head, 2);
+    world_close(&w);
+}
+
 static void a_reader_may_repeat_what_is_there_and_nothing_else(void **state)
 {
     struct client *anna, *rita;
@@ -591,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_failed_append_is_held_and_repeated_until_it_is_there_once),
         cmocka_unit_test(who_joins_a_held_room_reads_what_is_committed),
         cmocka_unit_test(staged_work_is_bounded_and_pauses_the_writer),
+        cmocka_unit_test(a_message_larger_than_what_may_be_staged_goes_in_alone),
         cmocka_unit_test(a_reader_may_repeat_what_is_there_and_nothing_else),
         cmocka_unit_test(a_snapshot_is_taken_at_its_cadence_and_loaded),
         cmocka_unit_test(an_empty_room_goes_after_its_grace_and_comes_back_whole),
