@@ -3,10 +3,11 @@
  * What a room has of its document: structs, or only bytes.
  *
  *              on_loaded                     ml_room_wake
- *   (none) ----------------> RESTING  ----------------------------> AWAKE
- *             `rest` holds      ^     somebody's update is news       |   `doc` holds everything,
- *             the bytes         +-------------------------------------+   `rest` is NULL
- *                                     ml_room_rest (tick, or memory is short)
+ *   (none) ----------------> LOADED  -----------------------------> AWAKE   `doc` holds everything
+ *             `rest` holds           somebody's update is news      |   ^
+ *             what was loaded                          ml_room_rest |   | ml_room_wake
+ *                                         (tick, memory is short)   v   |
+ *                                                                  RESTING  `parked`: V2 bytes
  *
  * A document that is only read is never built: a Step1 is answered from its bytes. Bytes cost a
  * fraction of the structs, so a room that nobody has written in for a while rests even while it has
@@ -16,7 +17,7 @@
  * hundred others are opening gets a reference to the frame that the first one was sent.
  *
  * Invariants:
- *  [Y1] of `doc` and `rest` exactly one is there, from LIVE to the end of the room;
+ *  [Y1] of `doc`, `rest` and `parked` exactly one is there, from LIVE to the end of the room;
  *  [Y2] a room with staged work is awake;
  *  [Y3] an answer is of the document as it is now: the first change forgets them all.
  */
@@ -118,6 +119,8 @@ static size_t weight_of(const struct ml_room *room)
 
     if (room->rest)
         bytes += room->rest->len;
+    if (room->parked)
+        bytes += ml_parked_memory_bytes(room->parked);
     if (room->doc) {
         ml_doc_stats(room->doc, &stats);
         bytes += stats.memory_bytes;
@@ -148,6 +151,8 @@ enum ml_err ml_room_write_state(struct ml_room *room, struct ml_slice vector, st
 
     if (room->doc) {
         err = ml_doc_encode_state(room->doc, vector, out);
+    } else if (room->parked) {
+        err = ml_parked_encode_state(room->parked, vector, out);
     } else if (vector.len <= 1) {
         ml_write_bytes(out, ml_blob_slice(room->rest)); /* nobody lacks more than everything */
         err = ML_OK;
@@ -222,6 +227,19 @@ enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
     return err;
 }
 
+static enum ml_err build(struct ml_slice bytes, const struct ml_doc_options *options,
+                         struct ml_doc **doc_out, struct ml_diag *diag)
+{
+    struct ml_doc *doc = ml_doc_new(options);
+    enum ml_err err = doc ? ml_doc_apply_bytes(doc, bytes, diag) : ML_ELIMIT;
+
+    if (err)
+        ml_doc_free(doc);
+    else
+        *doc_out = doc;
+    return err;
+}
+
 /**
  * Build the document. Answers do not change: it is the same document.
  * @retval ML_ELIMIT, ML_EFORMAT  it cannot be built; it rests as before
@@ -239,43 +257,32 @@ enum ml_err ml_room_wake(struct ml_room *room)
 
     if (room->doc)
         return ML_OK;
-    doc = ml_doc_new(&options);
-    err = doc ? ml_doc_apply_bytes(doc, ml_blob_slice(room->rest), &diag) : ML_ELIMIT;
+    err = room->parked ? ml_parked_wake(room->parked, &options, &doc)
+                       : build(ml_blob_slice(room->rest), &options, &doc, &diag);
     if (err) {
         ml_log(ML_LOG_ERROR, "room.unreadable", "org=%.*s doc=%s err=%s why=%s",
                ML_PRINT(room->org), ML_LOG_TEXT(room->name), ml_err_name(err),
                ML_LOG_TEXT(ml_slice_str(diag.text)));
-        ml_doc_free(doc);
         return err;
     }
     room->doc = doc;
     ml_blob_unref(room->rest);
     room->rest = NULL;
+    ml_parked_free(room->parked);
+    room->parked = NULL;
     room->rooms->stats.wakes++;
     ml_room_touch(room);
     ml_room_weigh(room);
     return ML_OK;
 }
 
-/** Only bytes from now on, if that is possible at this moment. Cost: one encode. */
+/** Only bytes from now on, if that is possible at this moment. Cost: two encodes. */
 void ml_room_rest(struct ml_room *room)
 {
-    struct ml_doc_stats stats;
-    struct ml_writer state;
-
     if (!room->doc || room->state != ML_ROOM_LIVE || ml_room_is_staging(room) ||
-        room->is_read_only || room->is_abandoned || ml_doc_is_broken(room->doc))
+        room->is_read_only || room->is_abandoned || ml_doc_is_broken(room->doc) ||
+        ml_doc_park(room->doc, &room->parked)) /* what waits for others has an age: not now */
         return;
-    ml_doc_stats(room->doc, &stats);
-    if (stats.pending_structs || stats.pending_deletes)
-        return; /* what waits has an age, which bytes do not keep */
-    ml_writer_init(&state, room->rooms->env.limits.document_bytes * 2);
-    if (!ml_doc_encode_state(room->doc, ml_slice_make(NULL, 0), &state) && !state.err)
-        room->rest = ml_blob_new(ml_writer_slice(&state));
-    ml_writer_release(&state);
-    if (!room->rest)
-        return;
-    room->state_bytes = room->rest->len;
     ml_doc_free(room->doc);
     room->doc = NULL;
     room->rooms->stats.rests++;
@@ -293,6 +300,8 @@ enum ml_err ml_room_state_vector(struct ml_room *room, struct ml_slice *vector_o
         ml_writer_init(&out, room->rooms->env.limits.document_bytes);
         if (room->doc)
             ml_doc_state_vector(room->doc, &out);
+        else if (room->parked)
+            err = ml_parked_state_vector(room->parked, &out);
         else
             err = ml_update_state_vector(ml_blob_slice(room->rest), room->rooms->env.limits.engine,
                                          &out, NULL);

@@ -95,9 +95,10 @@ struct ml_room {
     uint32_t member_count;
     uint32_t sync_waiting; /* members with wants_sync */
 
-    struct ml_doc *doc;     /* NULL: resting, see body.c */
-    struct ml_blob *rest;   /* V1 bytes, while doc is NULL */
-    struct ml_blob *vector; /* state vector, NULL: not asked for since the last change */
+    struct ml_doc *doc;   /* NULL: as it was loaded, or at rest; see body.c */
+    struct ml_blob *rest; /* the document as it was loaded (V1), as long as nobody has written */
+    struct ml_parked_doc *parked; /* the document at rest again */
+    struct ml_blob *vector;       /* state vector, NULL: not asked for since the last change */
     struct ml_answer answers[ML_ANSWERS];
     size_t state_bytes;   /* encoded size: never less than what it is now */
     size_t memory_bytes;  /* as it stands in rooms->memory_bytes */

@@ -153,6 +153,7 @@ void ml_room_free(struct ml_room *room)
     ml_room_forget_answers(room);
     ml_doc_free(room->doc);
     ml_blob_unref(room->rest);
+    ml_parked_free(room->parked);
     free(room->records);
     free(room);
 }
@@ -689,7 +690,7 @@ void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
 
         out->members += room->member_count;
         out->held_rooms += room->state == ML_ROOM_HELD;
-        out->resting_rooms += room->rest != NULL;
+        out->resting_rooms += room->rest || room->parked;
         out->staged_bytes += room->staged_bytes;
     }
 }
