@@ -285,6 +285,9 @@ void ml_room_rest(struct ml_room *room)
         return;
     ml_doc_free(room->doc);
     room->doc = NULL;
+    free(room->records); /* nothing is staged [Y2] */
+    room->records = NULL;
+    room->record_cap = 0;
     room->rooms->stats.rests++;
     ml_room_touch(room);
     ml_room_weigh(room);
