@@ -241,6 +241,10 @@ struct ml_idset {
 /** False: out of memory. Joins with the last range where that is easy. */
 bool ml_idset_add(struct ml_idset *set, ml_client_id client, uint64_t clock, uint64_t len);
 void ml_idset_normalize(struct ml_idset *set);
+/** Both normalized, and so is the result. False: out of memory, nothing changed. */
+bool ml_idset_merge(struct ml_idset *to, const struct ml_idset *from);
+/** Of a normalized set the first range of the client, or where it would stand. */
+size_t ml_idset_find(const struct ml_idset *set, ml_client_id client);
 void ml_idset_release(struct ml_idset *set);
 
 /* ---- Transactions

@@ -16,6 +16,7 @@
 #include "engine/item.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What one struct and one delete range cost beside their bytes. */
 #define PARKED_COST (sizeof(struct ml_parked))
@@ -245,32 +246,58 @@ bool ml_pending_add_deletes(struct ml_doc *doc, struct ml_idset *set)
         return true;
     doc->txn.parked = true;
     doc->txn.dropped |= !fits;
+    ml_idset_normalize(set);
     if (fits && !to->count) { /* the usual case, and a copy of very many is felt */
         struct ml_idset spare = *to;
 
         *to = *set;
         *set = spare;
+    } else if (fits) {
+        ok = ml_idset_merge(to, set);
     }
-    for (size_t i = 0; fits && ok && i < set->count; i++)
-        ok = ml_idset_add(to, set->ranges[i].client, set->ranges[i].clock, set->ranges[i].len);
-    ml_idset_normalize(to);
     ml_idset_release(set);
+    return ok;
+}
+
+/* Of one client, what is there by now. What waits for others is not looked at. */
+static bool retry_deletes_of(struct ml_doc *doc, uint32_t slot)
+{
+    struct ml_idset *waiting = &doc->pending.deletes, none = {0};
+    ml_client_id id = doc->clients[slot].id;
+    uint64_t state = doc->clients[slot].next;
+    size_t first = ml_idset_find(waiting, id), n = first;
+    bool ok = true;
+
+    for (; ok && n < waiting->count; n++) {
+        struct ml_wire_range *r = &waiting->ranges[n];
+        struct ml_wire_range known = *r;
+
+        if (r->client != id || r->clock >= state)
+            break;
+        if (known.len > state - known.clock)
+            known.len = state - known.clock;
+        ok = ml_delete_range(doc, &known, &none);
+        if (known.len < r->len) {
+            r->clock += known.len;
+            r->len -= known.len;
+            break;
+        }
+    }
+    waiting->count -= n - first;
+    memmove(waiting->ranges + first, waiting->ranges + n,
+            (waiting->count - first) * sizeof *waiting->ranges);
+    ML_ASSERT_DEBUG(!none.count);
+    if (!waiting->count)
+        ml_idset_release(waiting);
     return ok;
 }
 
 bool ml_pending_retry_deletes(struct ml_doc *doc)
 {
-    struct ml_idset old = doc->pending.deletes;
-    bool ok = true, some = false;
+    bool ok = true;
 
-    for (size_t i = 0; i < old.count && !some; i++)
-        some = ml_state_of(doc, old.ranges[i].client) > old.ranges[i].clock;
-    if (!some)
-        return true;
-    doc->pending.deletes = (struct ml_idset){0};
-    for (size_t i = 0; ok && i < old.count; i++)
-        ok = ml_delete_range(doc, &old.ranges[i], &doc->pending.deletes);
-    ml_idset_release(&old);
+    for (uint32_t n = 0; ok && n < doc->txn.clients.count && doc->pending.deletes.count; n++)
+        ok = retry_deletes_of(doc, doc->txn.clients.at[n].slot);
     return ok;
 }
 
