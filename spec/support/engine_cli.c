@@ -285,16 +285,9 @@ static enum ml_err do_sv(const cJSON *c)
 /* The state in `in`. */
 static enum ml_err state_of(struct seat *s, struct ml_slice state_vector, bool v2)
 {
-    struct ml_writer *first = v2 ? &mids : &in;
-    enum ml_err err;
-
-    ml_writer_reset(first);
-    err = ml_doc_encode_state(s->doc, state_vector, first);
-    if (!err && v2) {
-        ml_writer_reset(&in);
-        err = ml_state_to_v2(ml_writer_slice(&mids), NULL, &in, &diag);
-    }
-    return err;
+    ml_writer_reset(&in);
+    return v2 ? ml_doc_encode_state_v2(s->doc, state_vector, &in)
+              : ml_doc_encode_state(s->doc, state_vector, &in);
 }
 
 static enum ml_err do_state(const cJSON *c)

@@ -196,23 +196,39 @@ static enum ml_err write_columns(struct ml_columns *c, struct ml_doc *doc,
     return err;
 }
 
+static enum ml_err by_way_of_v1(struct ml_doc *doc, struct ml_slice state_vector,
+                                struct ml_writer *out)
+{
+    struct ml_writer v1;
+    enum ml_err err;
+
+    ml_writer_init(&v1, doc->limits.doc_bytes);
+    err = ml_doc_encode_state(doc, state_vector, &v1);
+    if (!err)
+        err = ml_state_to_v2(ml_writer_slice(&v1), &doc->limits, out, NULL);
+    ml_writer_release(&v1);
+    return err;
+}
+
+enum ml_err ml_doc_encode_state_v2(struct ml_doc *doc, struct ml_slice state_vector,
+                                   struct ml_writer *out)
+{
+    size_t deleted_bytes;
+
+    return state_vector.len ? by_way_of_v1(doc, state_vector, out)
+                            : ml_doc_encode_v2(doc, out, &deleted_bytes);
+}
+
 enum ml_err ml_doc_encode_v2(struct ml_doc *doc, struct ml_writer *out, size_t *deleted_bytes_out)
 {
     struct ml_columns c = {.limits = &doc->limits, .keep_key_bit = true};
-    struct ml_writer v1;
     enum ml_err err;
 
     *deleted_bytes_out = 0;
     if (doc->broken)
         return ML_ELIMIT;
-    if (doc->pending.count || doc->pending.deletes.count) {
-        ml_writer_init(&v1, doc->limits.doc_bytes);
-        err = ml_doc_encode_state(doc, ml_slice_make(NULL, 0), &v1);
-        if (!err)
-            err = ml_state_to_v2(ml_writer_slice(&v1), &doc->limits, out, NULL);
-        ml_writer_release(&v1);
-        return err;
-    }
+    if (doc->pending.count || doc->pending.deletes.count)
+        return by_way_of_v1(doc, ml_slice_make(NULL, 0), out);
     ml_columns_init(&c, out->max);
     err = write_columns(&c, doc, deleted_bytes_out);
     if (!err) {

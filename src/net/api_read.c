@@ -194,17 +194,9 @@ static struct read_job *read_new(struct ml_call *call,
 static enum ml_err encode_state(struct ml_reading *reading, struct ml_doc *doc)
 {
     struct read_job *job = ML_CONTAINER(reading, struct read_job, reading);
-    struct ml_writer v1;
-    enum ml_err err;
 
-    if (!job->is_v2)
-        return ml_doc_encode_state(doc, job->vector, &job->out);
-    ml_writer_init(&v1, ANSWER_MAX);
-    err = ml_doc_encode_state(doc, job->vector, &v1);
-    if (!err)
-        err = ml_state_to_v2(ml_writer_slice(&v1), NULL, &job->out, &reading->diag);
-    ml_writer_release(&v1);
-    return err;
+    return job->is_v2 ? ml_doc_encode_state_v2(doc, job->vector, &job->out)
+                      : ml_doc_encode_state(doc, job->vector, &job->out);
 }
 
 void ml_api_state(struct ml_call *call)

@@ -294,8 +294,10 @@ typedef enum ml_err (*encode_fn)(struct ml_doc *doc, const struct options *o,
 
 static enum ml_err encode_state(struct ml_doc *doc, const struct options *o, struct ml_writer *out)
 {
-    (void)o;
-    return ml_doc_encode_state(doc, ml_slice_make(NULL, 0), out);
+    struct ml_slice everything = ml_slice_make(NULL, 0);
+
+    return o->out == ML_UPDATE_V2 ? ml_doc_encode_state_v2(doc, everything, out)
+                                  : ml_doc_encode_state(doc, everything, out);
 }
 
 static enum ml_err encode_root(struct ml_doc *doc, const struct options *o, struct ml_writer *out)
@@ -332,46 +334,22 @@ static int with_document(const struct options *o, const struct budget *budget, e
     return status;
 }
 
-/* A state as V2 is not made by convert: engine.h, ml_state_to_v2. */
-static int write_state(struct ml_slice state, const struct options *o, const struct budget *budget)
+static int print_document(const struct options *o, const struct budget *budget, encode_fn encode)
 {
-    struct ml_writer v2;
-    enum ml_err err;
+    struct ml_writer out;
     int status;
 
-    if (o->out == ML_UPDATE_V1)
-        return write_out(state);
-    ml_writer_init(&v2, budget->output_bytes);
-    err = ml_state_to_v2(state, &budget->limits, &v2, NULL);
-    status = err ? complain("result", err) : write_out(ml_writer_slice(&v2));
-    ml_writer_release(&v2);
+    ml_writer_init(&out, budget->output_bytes);
+    status = with_document(o, budget, encode, &out);
+    if (!status)
+        status = write_out(ml_writer_slice(&out));
+    ml_writer_release(&out);
     return status;
 }
 
 static int run_apply(const struct options *o, const struct budget *budget)
 {
-    struct ml_writer state;
-    int status;
-
-    ml_writer_init(&state, budget->output_bytes);
-    status = with_document(o, budget, encode_state, &state);
-    if (!status)
-        status = write_state(ml_writer_slice(&state), o, budget);
-    ml_writer_release(&state);
-    return status;
-}
-
-static int show_root(const struct options *o, const struct budget *budget)
-{
-    struct ml_writer value;
-    int status;
-
-    ml_writer_init(&value, budget->output_bytes);
-    status = with_document(o, budget, encode_root, &value);
-    if (!status)
-        status = write_out(ml_writer_slice(&value));
-    ml_writer_release(&value);
-    return status;
+    return print_document(o, budget, encode_state);
 }
 
 /* Where the updates of a merge stand in one long buffer. */
@@ -586,7 +564,7 @@ static int run_show(const struct options *o, const struct budget *budget)
     int status;
 
     if (o->root)
-        return show_root(o, budget);
+        return print_document(o, budget, encode_root);
     source_init(&source, o, budget);
     status = show_updates(&source);
     source_release(&source);

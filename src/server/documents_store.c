@@ -120,22 +120,14 @@ static enum ml_err print(struct ml_doc *doc, const struct ml_document_view *view
         [ML_VIEW_TEXT] = "text", [ML_VIEW_DELTA] = "delta",       [ML_VIEW_JSON] = "json",
         [ML_VIEW_XML] = "xml",   [ML_VIEW_MARKDOWN] = "markdown", [ML_VIEW_HTML] = "html",
     };
-    struct ml_writer v1;
-    enum ml_err err;
 
     for (size_t i = 0; view->as && i < sizeof names / sizeof *names; i++)
         if (strcmp(view->as, names[i]) == 0)
             return ml_doc_read(doc, ml_slice_str(view->root), (enum ml_view)i, out);
     if (view->as)
         return ml_diag_set(diag, ML_ENOTFOUND, 0, "there is no form \"%s\"", view->as);
-    if (!view->is_v2)
-        return ml_doc_encode_state(doc, ml_slice_make(NULL, 0), out);
-    ml_writer_init(&v1, out->max);
-    err = ml_doc_encode_state(doc, ml_slice_make(NULL, 0), &v1);
-    if (!err)
-        err = ml_state_to_v2(ml_writer_slice(&v1), NULL, out, diag);
-    ml_writer_release(&v1);
-    return err;
+    return view->is_v2 ? ml_doc_encode_state_v2(doc, ml_slice_make(NULL, 0), out)
+                       : ml_doc_encode_state(doc, ml_slice_make(NULL, 0), out);
 }
 
 static int store_read(struct ml_documents *documents, const char *name,
