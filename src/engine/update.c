@@ -175,7 +175,7 @@ ML_ALWAYS_INLINE bool take_same(struct ml_reader *in, const uint8_t *first, size
     return true;
 }
 
-static bool read_typed(struct ml_reader in, struct ml_typed *t, size_t *struct_offset_out)
+ML_ALWAYS_INLINE bool read_typed(struct ml_reader in, struct ml_typed *t, size_t *struct_offset_out)
 {
     const uint8_t *client = in.pos + 2;
     uint64_t origin, bytes;
@@ -216,6 +216,20 @@ static bool read_typed(struct ml_reader in, struct ml_typed *t, size_t *struct_o
     return true;
 }
 
+/* Could it be one of the two, as far as its first bytes say? */
+ML_ALWAYS_INLINE bool may_be_typing(struct ml_slice bytes, const struct ml_engine_limits *limits)
+{
+    return bytes.len >= 6 && bytes.len <= UINT32_MAX && bytes.ptr[1] == 1 &&
+           bytes.len <= ml_limit_update_bytes(limits);
+}
+
+bool ml_update_read_typed(struct ml_slice bytes, const struct ml_engine_limits *limits,
+                          struct ml_typed *typed_out, size_t *struct_offset_out)
+{
+    return may_be_typing(bytes, limits) && bytes.ptr[0] == 1 &&
+           read_typed(ml_reader_make(bytes), typed_out, struct_offset_out);
+}
+
 /* 00 01 client 01 clock len: a delete key. */
 static bool read_erased(struct ml_reader in, struct ml_wire_range *range)
 {
@@ -245,8 +259,6 @@ static bool read_shape(struct ml_update *u, struct ml_slice bytes)
     struct ml_reader in = ml_reader_make(bytes);
     size_t offset;
 
-    if (bytes.len < 6 || bytes.len > UINT32_MAX || bytes.ptr[1] != 1)
-        return false;
     if (bytes.ptr[0] == 0 && read_erased(in, &u->range)) {
         fill(u, bytes, ML_SHAPE_ERASED);
         u->facts = (struct ml_update_facts){
@@ -286,7 +298,7 @@ enum ml_err ml_update_decode(struct ml_arena *arena, struct ml_slice bytes,
     if (!u)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of scratch memory");
     *update_out = u;
-    if (bytes.len <= ml_limit_update_bytes(limits) && read_shape(u, bytes))
+    if (may_be_typing(bytes, limits) && read_shape(u, bytes))
         return ML_OK;
     err = ml_wire_open(&r, bytes, limits, diag);
     if (err)

@@ -45,6 +45,13 @@ struct ml_update {
     struct ml_wire_range range; /* ERASED: the one delete range, nothing else */
 };
 
+/**
+ * Is this what typing sends (TYPED)? Then it is valid as it stands, from byte 2 on its section,
+ * from
+ * `*struct_offset_out` to the last byte but one its struct.
+ */
+bool ml_update_read_typed(struct ml_slice bytes, const struct ml_engine_limits *limits,
+                          struct ml_typed *typed_out, size_t *struct_offset_out);
 /** Read the structs of a section once more. */
 void ml_update_reread(const struct ml_update *u, const struct ml_section *s,
                       struct ml_wire_reader *r);
