@@ -203,6 +203,36 @@ static void a_record_beyond_the_head_stops_its_document_and_no_other(void **stat
     assert_int_equal(stats.errors, 0); /* the connection was not to blame */
 }
 
+/* --- time between commits --- */
+
+/* Milliseconds for `count` commits one after the other, each told to so many. */
+static uint64_t commits_take_ms(struct journal_client *client, unsigned count, uint32_t audience)
+{
+    uint64_t began = uv_hrtime();
+
+    for (unsigned n = 0; n < count; n++) {
+        struct append_case one;
+
+        append_init(&one, "notes");
+        append_add(&one, "x", NULL, 0);
+        one.append.audience = audience;
+        assert_int_equal(append_run(client, &one), ML_OK);
+        append_release(&one);
+    }
+    return (uv_hrtime() - began) / 1000000;
+}
+
+/* Lower bounds only: how fast a machine is belongs to spec/bench. */
+static void a_busy_journal_leaves_time_between_commits(void **state)
+{
+    struct journal_client *client = *state;
+
+    assert_true(commits_take_ms(client, 11, 0) >= 30);      /* 3 ms apart */
+    assert_true(commits_take_ms(client, 5, 1000) >= 60);    /* 15 us for each of 1 000 */
+    assert_true(commits_take_ms(client, 3, 1000000) >= 60); /* 30 ms at most: not 15 s */
+    assert_true(commits_take_ms(client, 2, 1000000) < 5000);
+}
+
 /* --- snapshots --- */
 
 static void expect_snapshot(struct journal_client *client, uint64_t seq, uint64_t head)
@@ -565,6 +595,7 @@ int main(void)
         TEST(a_deleted_document_takes_and_gives_nothing),
         TEST(snapshots_of_an_old_epoch_are_not_served),
         TEST(everything_is_there_after_opening_again),
+        TEST(a_busy_journal_leaves_time_between_commits),
         TEST(files_are_for_their_owner_alone),
         TEST(a_second_writer_is_refused_and_a_look_is_not),
         TEST(closing_leaves_one_file_without_a_log),
