@@ -67,7 +67,6 @@ struct ml_append {
     size_t count;
     uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
     bool creates;           /* ML_ECONFLICT if there is a document, or a tombstone, of that name */
-    uint32_t audience;      /* how many will be told of the commit; a hint, see sqlite.c */
     void (*done)(struct ml_append *append);
     /* result */
     enum ml_err err; /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again

@@ -12,9 +12,8 @@
  *
  * Group commit: while the writer is inside one transaction, everything that is asked gathers in
  * to_write; the next transaction takes it, up to ML_COMMIT_MAX_RECORDS and ML_COMMIT_MAX_BYTES.
- * An idle writer commits at once. A busy one leaves time between two commits, so that each holds
- * more: a sync costs as much for one record as for a hundred, and the frames that tell of a commit
- * as much for one edit as for ten. The more people are told, the longer.
+ * An idle writer commits at once. A busy one leaves 3 ms between the beginnings of two commits, so
+ * that each holds more: a sync costs as much for one record as for a hundred (ADR 10).
  *
  * The writer's connection:
  *
@@ -67,14 +66,7 @@
 #define BACKOFF_FIRST_MS  50
 #define BACKOFF_LAST_MS   2000
 
-/*
- * From the beginning of a commit to that of the next: 3 ms, or 15 us for everybody who was told of
- * the last one (about three times what telling costs), but not longer than a person might notice.
- * Measured with spec/bench/load, scenarios pairs and burst.
- */
-#define COMMIT_APART_US      3000
-#define COMMIT_APART_EACH_US 15
-#define COMMIT_APART_MAX_US  30000
+#define COMMIT_APART_US 3000
 
 struct sqlite_journal {
     struct ml_journal base;
@@ -345,18 +337,6 @@ static void leave_time(struct sqlite_journal *j)
     lock(j);
 }
 
-static void plan_next(struct sqlite_journal *j, const struct batch *batch)
-{
-    uint64_t apart_us = 0;
-
-    for (size_t n = 0; n < batch->count; n++)
-        apart_us += (uint64_t)batch->appends[n]->audience * COMMIT_APART_EACH_US;
-    if (apart_us < COMMIT_APART_US)
-        apart_us = COMMIT_APART_US;
-    j->next_commit_us =
-        now_us() + (apart_us < COMMIT_APART_MAX_US ? apart_us : COMMIT_APART_MAX_US);
-}
-
 static void add_stats(struct ml_journal_stats *sum, const struct ml_journal_stats *added)
 {
     sum->commits += added->commits;
@@ -380,7 +360,7 @@ static void *run_writer(void *arg)
         leave_time(j);
         take_batch(j, &batch);
         unlock(j);
-        plan_next(j, &batch);
+        j->next_commit_us = now_us() + COMMIT_APART_US;
         write_batch(j, &batch, &added);
         lock(j);
         add_stats(&j->stats, &added);

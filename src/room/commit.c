@@ -364,7 +364,6 @@ static void send_again(struct ml_room *room)
         .records = room->records,
         .count = room->record_count,
         .expected_head = ML_SEQ_ANY,
-        .audience = (uint32_t)room->member_count,
         .done = on_committed,
     };
     ml_journal_append(room->rooms->env.journal, &room->append);

@@ -205,32 +205,15 @@ static void a_record_beyond_the_head_stops_its_document_and_no_other(void **stat
 
 /* --- time between commits --- */
 
-/* Milliseconds for `count` commits one after the other, each told to so many. */
-static uint64_t commits_take_ms(struct journal_client *client, unsigned count, uint32_t audience)
-{
-    uint64_t began = uv_hrtime();
-
-    for (unsigned n = 0; n < count; n++) {
-        struct append_case one;
-
-        append_init(&one, "notes");
-        append_add(&one, "x", NULL, 0);
-        one.append.audience = audience;
-        assert_int_equal(append_run(client, &one), ML_OK);
-        append_release(&one);
-    }
-    return (uv_hrtime() - began) / 1000000;
-}
-
-/* Lower bounds only: how fast a machine is belongs to spec/bench. */
+/* A lower bound only: how fast a machine is belongs to spec/bench. */
 static void a_busy_journal_leaves_time_between_commits(void **state)
 {
     struct journal_client *client = *state;
+    uint64_t began = uv_hrtime();
 
-    assert_true(commits_take_ms(client, 11, 0) >= 30);      /* 3 ms apart */
-    assert_true(commits_take_ms(client, 5, 1000) >= 60);    /* 15 us for each of 1 000 */
-    assert_true(commits_take_ms(client, 3, 1000000) >= 60); /* 30 ms at most: not 15 s */
-    assert_true(commits_take_ms(client, 2, 1000000) < 5000);
+    for (unsigned n = 0; n < 11; n++)
+        client_append_some(client, "notes", 1);
+    assert_true(uv_hrtime() - began >= 10 * 3000000ull);
 }
 
 /* --- snapshots --- */
