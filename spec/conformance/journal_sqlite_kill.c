@@ -212,7 +212,8 @@ static void check_acks(const struct journal_client *client, unsigned round, cons
     assert_int_equal(
         sqlite3_prepare_v2(db,
                            "SELECT seq, bytes FROM records r JOIN documents d USING (org, document)"
-                           " WHERE d.name = ?1 AND session = ?2 AND message_no = ?3",
+                           " WHERE d.org = 'default' AND d.name = ?1 AND session = ?2"
+                           " AND message_no = ?3",
                            -1, &stmt, NULL),
         SQLITE_OK);
     for (size_t i = 0; i < acks->count; i++) {
