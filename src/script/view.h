@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of views share: a view, its kinds, how its fields are found. Private to script/.
+ */
+#ifndef ML_SCRIPT_VIEW_H
+#define ML_SCRIPT_VIEW_H
+
+#include "script/state.h"
+
+enum ml_lent_kind {
+    KIND_REQUEST = VIEW_REQUEST,
+    KIND_ASK = VIEW_ASK,
+    KIND_UPDATE = VIEW_UPDATE,
+    KIND_BATCH = VIEW_BATCH,
+    KIND_REF = VIEW_REF,
+    /* reached from the others */
+    KIND_PAIRS,
+    KIND_IDENTITY,
+    KIND_AUTHOR,
+    KIND_MEMBER,
+    KIND_DOC,
+    KIND_TEXT,
+    KIND_EDIT,
+    KINDS,
+};
+
+/* A userdata of any kind. */
+struct ml_lent {
+    uint64_t generation;
+    enum ml_lent_kind kind;
+    const void *subject; /* what the kind is about */
+    const void *scope;   /* of an update: struct ml_scope; of pairs: their number */
+};
+
+struct ml_lent_field {
+    const char *name;
+    int id; /* of a field */
+    lua_CFunction method;
+};
+
+/* One kind: each is defined in the file that reads it. */
+struct ml_lent_def {
+    const char *name;                   /* in messages */
+    const struct ml_lent_field *fields; /* NULL: any name is a field */
+    void (*get)(lua_State *L, const struct ml_lent *view, int id);
+    size_t bytes; /* of the userdata; 0: none is reused, each has its own */
+};
+
+struct doc_subject {
+    struct ml_script_ref ref; /* first: a ref is read the same way */
+    const struct ml_doc *doc;
+};
+
+struct ml_views {
+    uint64_t generation; /* of the running call; odd while one runs */
+    int views[KINDS];    /* references to the reused userdata */
+    int pairs[3];        /* headers, query, cookies */
+    int metatables[KINDS];
+    struct doc_subject doc;
+};
+
+/* view_request.c */
+extern const struct ml_lent_def ml_lent_request, ml_lent_ask, ml_lent_pairs, ml_lent_identity;
+/* view_update.c */
+extern const struct ml_lent_def ml_lent_update, ml_lent_edit;
+/* view_batch.c */
+extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member;
+/* view_doc.c */
+extern const struct ml_lent_def ml_lent_doc, ml_lent_text, ml_lent_ref;
+
+static inline struct ml_views *ml_views_of(lua_State *L)
+{
+    return ml_script_of(L)->views;
+}
+
+/** The view at `index`, alive and of this kind, or an error. */
+void *ml_view_check(lua_State *L, int index, enum ml_lent_kind kind);
+/** Push the reused view `ref`, about `subject`. Allocates nothing. */
+void ml_view_push(lua_State *L, int ref, const void *subject, const void *scope);
+/** What a method of the contract is that this version does not have. */
+int ml_view_not_yet(lua_State *L);
+/** Push the view of a document; `doc` NULL: it is not at hand. */
+void ml_view_push_doc(lua_State *L, struct ml_slice org, struct ml_slice document,
+                      const struct ml_doc *doc);
+
+void ml_push_slice(lua_State *L, struct ml_slice text);
+void ml_push_slice_or_nil(lua_State *L, struct ml_slice text);
+void ml_push_list(lua_State *L, const struct ml_slice *items, size_t count);
+
+#endif
