@@ -18,14 +18,16 @@
  * searched one by one; only a longer scan needs a stamp per item;
  *  - an item takes parent and key of its left neighbour even if the wire said something else, which
  *    only a hostile writer does. So a list never leads into another one [B3];
- *  - the scan is linear in the items that came in between, which a hostile writer can pile up. So
- * its steps are counted; when a transaction has used its share, what is left waits for the next one
- *    (schedule.c);
+ *  - where many wrote at one place, the scan begins at the last of them that it would settle behind
+ *    (pile.c). It stays linear in what came in between otherwise, which a hostile writer can pile
+ *    up. So its steps are counted; when a transaction has used its share, what is left waits for
+ * the next one (schedule.c);
  *  - types nested deeper than the ceiling are deleted as soon as they are there, on all replicas.
  */
 #include "engine/position.h"
 
-#define SCAN_NEAR 32
+#define SCAN_NEAR  32
+#define CHAIN_NEAR 2
 
 bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,
                         struct ml_id *missing_out)
@@ -57,14 +59,28 @@ static void count_step(struct ml_doc *doc)
     doc->steps++;
 }
 
+/* The first writer of a key. All that write one key stand in one list, its value last. */
 static uint32_t chain_first(struct ml_doc *doc, uint32_t parent, uint32_t key)
 {
-    uint32_t i = ml_branch_entry(ml_branch_at(doc, parent), key);
+    struct ml_chain_head *head = &doc->chain_head;
+    uint32_t i = NIL, walked = 0;
 
-    while (i != NIL && ml_item_at(doc, i)->left != NIL) {
+    if (head->parent == parent && head->key == key && head->is_known) {
+        i = ml_run_find(doc, head->slot, head->clock);
+        if (i != NIL &&
+            (!ml_item_is_keyed(ml_item_at(doc, i)) || ml_item_is_gc(ml_item_at(doc, i)) ||
+             ml_item_at(doc, i)->parent != parent || ml_item_at(doc, i)->aux != key))
+            i = NIL;
+    }
+    if (i == NIL)
+        i = ml_branch_entry(ml_branch_at(doc, parent), key);
+    for (; i != NIL && ml_item_at(doc, i)->left != NIL; walked++) {
         i = ml_item_at(doc, i)->left;
         count_step(doc);
     }
+    if (walked > CHAIN_NEAR)
+        *head = (struct ml_chain_head){parent, key, ml_item_slot(ml_item_at(doc, i)),
+                                       ml_item_at(doc, i)->clock, true};
     return i;
 }
 
@@ -185,23 +201,40 @@ static uint32_t scan_position(const struct ml_doc *doc, const struct scan *scan,
     return NIL;
 }
 
-/* Move at->left to the item behind which the new one of `client` goes. */
-static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, struct ml_spot *at)
+/* How a scan ended. */
+enum scanned { SCANNED, SCANNED_BLINDLY, SCAN_NO_MEMORY };
+
+/*
+ * Scan from `o`; `*left` moves to the item behind which the new one of `client` goes. Beginning at
+ * a member of a pile, an origin that was not met may stand before it: SCANNED_BLINDLY.
+ */
+static enum scanned scan_from(struct ml_doc *doc, ml_client_id client, const struct ml_spot *at,
+                              uint32_t o, bool in_pile, uint32_t *left)
 {
     struct scan scan = {.count = 0};
     uint32_t conflicts_from = 0; /* positions before are settled */
-    uint32_t o =
-        at->left != NIL ? ml_item_at(doc, at->left)->right : list_first(doc, at->parent, at->key);
+    bool piles_up = ml_pile_is_at(doc, at);
+    enum scanned ended = SCANNED;
 
     while (o != NIL && o != at->right) {
         const struct ml_item *i = ml_item_at(doc, o);
 
         count_step(doc);
+        if (scan.count == SCAN_NEAR && !piles_up) {
+            piles_up = true;
+            ml_pile_begin(doc, at);
+            for (uint32_t n = 0; n < SCAN_NEAR; n++)
+                ml_pile_add(doc, scan.near[n]);
+        }
+        if (piles_up)
+            ml_pile_add(doc, o);
+        else
+            ml_pile_passed(doc, i);
         if (!scan_meets(doc, &scan, o))
-            return false;
+            return SCAN_NO_MEMORY;
         if (i->o_cl == at->o_cl && i->o_clock == at->o_clock) {
             if (doc->clients[ml_item_slot(i)].id < client) {
-                at->left = o;
+                *left = o;
                 conflicts_from = scan.count;
             } else if (i->ro_cl == at->ro_cl && i->ro_clock == at->ro_clock) {
                 break;
@@ -211,10 +244,12 @@ static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, stru
 
             if (i->o_cl != NIL)
                 position = scan_position(doc, &scan, ml_run_find(doc, i->o_cl, i->o_clock));
-            if (position == NIL)
+            if (position == NIL) {
+                ended = in_pile ? SCANNED_BLINDLY : SCANNED;
                 break;
+            }
             if (position < conflicts_from) {
-                at->left = o;
+                *left = o;
                 conflicts_from = scan.count;
             }
         }
@@ -222,7 +257,25 @@ static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, stru
     }
     if (scan.stamped)
         doc->stamp_next += scan.count;
-    return true;
+    return ended;
+}
+
+/* Move at->left to the item behind which the new one of `client` goes. */
+static bool place_among_concurrent(struct ml_doc *doc, ml_client_id client, struct ml_spot *at)
+{
+    uint32_t left = at->left, o;
+    enum scanned ended = SCANNED_BLINDLY;
+
+    o = ml_pile_is_at(doc, at) ? ml_pile_before(doc, client) : NIL;
+    if (o != NIL)
+        ended = scan_from(doc, client, at, o, true, &left);
+    if (ended == SCANNED_BLINDLY) {
+        left = at->left;
+        o = left != NIL ? ml_item_at(doc, left)->right : list_first(doc, at->parent, at->key);
+        ended = scan_from(doc, client, at, o, false, &left);
+    }
+    at->left = left;
+    return ended != SCAN_NO_MEMORY;
 }
 
 /* Do the neighbours still touch, so that there is nothing to compare with? */
@@ -382,7 +435,11 @@ static bool place_item(struct ml_doc *doc, const struct ml_wire *s, uint32_t slo
         i->cl |= ML_ITEM_KEYED;
         i->aux = at->key;
     }
-    return put_content(doc, s, i, index) && ml_item_link(doc, index, at->left);
+    if (!put_content(doc, s, i, index) || !ml_item_link(doc, index, at->left))
+        return false;
+    if (ml_pile_is_at(doc, at))
+        ml_pile_add(doc, index);
+    return true;
 }
 
 bool ml_struct_integrate(struct ml_doc *doc, const struct ml_wire *s)

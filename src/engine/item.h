@@ -348,6 +348,16 @@ struct ml_kept_state {
     size_t deleted_bytes; /* of the delete set at its end; V2 only */
 };
 
+/* Items that were inserted at one place by people who did not know of each other; pile.c. */
+struct ml_pile {
+    uint32_t parent, key, o_cl, o_clock, ro_cl, ro_clock; /* the place */
+    struct ml_pile_member {
+        ml_client_id client;
+        uint32_t slot, clock;
+    } * members; /* owned: by client, ascending; no client twice */
+    uint32_t count, cap;
+};
+
 struct ml_doc {
     struct ml_engine_limits limits; /* resolved */
     ml_client_id own_client;
@@ -385,6 +395,11 @@ struct ml_doc {
 
     uint32_t *stamps; /* [stamp_cap] by item: position in a long conflict scan */
     uint32_t stamp_cap, stamp_next;
+    struct ml_pile pile;
+    struct ml_chain_head { /* of the key whose writers were many: near the first of them */
+        uint32_t parent, key, slot, clock;
+        bool is_known;
+    } chain_head;
 
     struct ml_txn txn;
     /**
@@ -623,6 +638,17 @@ struct ml_spot {
  * the neighbours. False: out of memory.
  */
 bool ml_spot_settle(struct ml_doc *doc, ml_client_id client, struct ml_spot *at);
+
+/* pile.c: see there. A pile is remembered to be fast; nothing fails if it is not. */
+bool ml_pile_is_at(const struct ml_doc *doc, const struct ml_spot *at);
+/** The nearest member with a smaller author than `client`; NIL: none. The pile is at the place. */
+uint32_t ml_pile_before(struct ml_doc *doc, ml_client_id client);
+void ml_pile_begin(struct ml_doc *doc, const struct ml_spot *at);
+/** Remember an item if it is a member. */
+void ml_pile_add(struct ml_doc *doc, uint32_t item);
+/** A scan for another place passes `i`. */
+void ml_pile_passed(struct ml_doc *doc, const struct ml_item *i);
+void ml_pile_drop(struct ml_doc *doc);
 
 /** Is everything there that `s` refers to? If not, `*missing_out` is the first id that is not. */
 bool ml_struct_is_ready(const struct ml_doc *doc, const struct ml_wire *s,

@@ -658,6 +658,7 @@ void ml_store_cool(struct ml_doc *doc)
     ml_doc_drop(doc, doc->stamps, doc->stamp_cap * sizeof *doc->stamps);
     doc->stamps = NULL;
     doc->stamp_cap = doc->stamp_next = 0;
+    ml_pile_drop(doc);
     pack_contents(doc);
 }
 
@@ -880,4 +881,5 @@ void ml_store_release(struct ml_doc *doc)
     ml_doc_drop(doc, doc->pages, doc->page_cap * sizeof *doc->pages);
     ml_doc_drop(doc, doc->order, doc->order_cap * sizeof *doc->order);
     ml_doc_drop(doc, doc->stamps, doc->stamp_cap * sizeof *doc->stamps);
+    ml_pile_drop(doc);
 }
