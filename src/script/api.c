@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "script/values.h"
 
 #define CODE_MAX      64
 #define REASON_MAX    500
@@ -22,7 +23,7 @@
 #define LINES_PER_SEC 100
 
 /* Addresses are registry keys of the metatables. */
-static const char answer_keys[4];
+static const char answer_keys[ML_ANSWER_KINDS];
 
 static struct ml_plugin *plugin_of(lua_State *L)
 {
@@ -32,7 +33,7 @@ static struct ml_plugin *plugin_of(lua_State *L)
 /* ---- Answers
  * ------------------------------------------------------------------------------------- */
 
-static void mark_answer(lua_State *L, enum ml_answer_kind kind)
+void ml_api_mark_answer(lua_State *L, enum ml_answer_kind kind)
 {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&answer_keys[kind]);
     lua_rawget(L, LUA_REGISTRYINDEX);
@@ -43,7 +44,7 @@ enum ml_answer_kind ml_api_answer_kind(lua_State *L, int index)
 {
     if (!lua_istable(L, index) || !lua_getmetatable(L, index))
         return ML_ANSWER_OTHER;
-    for (int kind = ML_ANSWER_DENY; kind <= ML_ANSWER_RESTRICT; kind++) {
+    for (int kind = ML_ANSWER_DENY; kind < ML_ANSWER_KINDS; kind++) {
         lua_pushlightuserdata(L, (void *)(uintptr_t)&answer_keys[kind]);
         lua_rawget(L, LUA_REGISTRYINDEX);
         if (lua_rawequal(L, -1, -2)) {
@@ -117,7 +118,7 @@ static int deny(lua_State *L)
     lua_setfield(L, -2, "code");
     lua_pushvalue(L, 2);
     lua_setfield(L, -2, "reason");
-    mark_answer(L, ML_ANSWER_DENY);
+    ml_api_mark_answer(L, ML_ANSWER_DENY);
     return 1;
 }
 
@@ -130,7 +131,7 @@ static int make_answer(lua_State *L, enum ml_answer_kind kind)
         lua_pushvalue(L, -2);
         lua_rawset(L, -5);
     }
-    mark_answer(L, kind);
+    ml_api_mark_answer(L, kind);
     return 1;
 }
 
@@ -395,20 +396,33 @@ static int glob_match(lua_State *L)
 /* ---- Putting it together
  * --------------------------------------------------------------------------- */
 
-struct group {
-    const char *name; /* NULL: a member of `moonloom` itself */
-    luaL_Reg functions[8];
+static const luaL_Reg own_functions[] = {
+    {"deny", deny},        {"grant", grant},         {"restrict", restrict_},
+    {"array", json_array}, {"bytes", ml_bytes_make}, {"int64", ml_int64_make},
+    {NULL, NULL},
 };
+static const luaL_Reg time_functions[] = {{"now", time_now},
+                                          {"mono", time_mono},
+                                          {"parse", time_parse},
+                                          {"format", time_format},
+                                          {NULL, NULL}};
+static const luaL_Reg text_functions[] = {{"len16", text_len16},
+                                          {"to8", text_to8},
+                                          {"to16", text_to16},
+                                          {"truncate", text_truncate},
+                                          {NULL, NULL}};
+static const luaL_Reg glob_functions[] = {{"match", glob_match}, {NULL, NULL}};
+static const luaL_Reg json_functions[] = {
+    {"encode", json_encode}, {"decode_or_raise", json_decode_inner}, {NULL, NULL}};
 
-static const struct group groups[] = {
-    {NULL, {{"deny", deny}, {"grant", grant}, {"restrict", restrict_}, {"array", json_array}}},
-    {"time",
-     {{"now", time_now}, {"mono", time_mono}, {"parse", time_parse}, {"format", time_format}}},
-    {"text",
-     {{"len16", text_len16}, {"to8", text_to8}, {"to16", text_to16}, {"truncate", text_truncate}}},
-    {"glob", {{"match", glob_match}}},
-    {"path", {{"match", glob_match}}},
-    {"json", {{"encode", json_encode}, {"decode_or_raise", json_decode_inner}}},
+/* Several rows may fill one group. */
+static const struct group {
+    const char *name; /* NULL: members of `moonloom` itself */
+    const luaL_Reg *functions;
+} groups[] = {
+    {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", time_functions},
+    {"text", text_functions}, {"glob", glob_functions}, {"path", glob_functions},
+    {"json", json_functions},
 };
 
 /* Fill the table at the top with the functions of a group. */
@@ -440,17 +454,31 @@ static void add_log(lua_State *L, const struct ml_plugin *plugin)
     lua_setfield(L, -2, "log");
 }
 
+static int refuse_answer_write(lua_State *L)
+{
+    return luaL_error(L, "ml.drop is read-only");
+}
+
 void ml_api_open(lua_State *L)
 {
-    static const char *const names[] = {"", "denial", "grant", "restriction"};
+    static const char *const names[ML_ANSWER_KINDS] = {
+        "",     "denial", "grant", "restriction", "merge", "keep_both",
+        "slow", "allow",  "drop",  "retry",       "dead",
+    };
 
-    for (int kind = ML_ANSWER_DENY; kind <= ML_ANSWER_RESTRICT; kind++) {
+    for (int kind = ML_ANSWER_DENY; kind < ML_ANSWER_KINDS; kind++) {
         lua_pushlightuserdata(L, (void *)(uintptr_t)&answer_keys[kind]);
         lua_newtable(L);
         lua_pushstring(L, names[kind]);
         lua_setfield(L, -2, "__name");
         lua_pushboolean(L, 0);
         lua_setfield(L, -2, "__metatable");
+        if (kind == ML_ANSWER_DROP) { /* one value for all */
+            lua_pushcfunction(L, refuse_answer_write);
+            lua_setfield(L, -2, "__newindex");
+            lua_pushboolean(L, 1);
+            lua_setfield(L, -2, "__guard");
+        }
         lua_rawset(L, LUA_REGISTRYINDEX);
     }
 }
@@ -484,13 +512,19 @@ void ml_api_library(lua_State *L, struct ml_plugin *plugin)
             add_group(L, groups[i].functions);
             continue;
         }
-        lua_newtable(L);
+        lua_getfield(L, -1, groups[i].name);
+        if (lua_isnil(L, -1)) {
+            lua_pop(L, 1);
+            lua_newtable(L);
+        }
         add_group(L, groups[i].functions);
         lua_setfield(L, -2, groups[i].name);
     }
     add_log(L, plugin);
     ml_json_null(L);
     lua_setfield(L, -2, "null");
+    ml_answers_push_drop(L);
+    lua_setfield(L, -2, "drop");
     ml_api_push_guard(L);
     lua_call(L, 4, 1);
     plugin->library_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -4,16 +4,21 @@
  *
  *   null    ml.null                  object   table with string keys
  *   list    table 1…n; an empty one carries a mark, so that it stays a list
- *   number  integers up to 2^53 exactly; NaN and infinities have no JSON
+ *   number  integers up to 2^53 exactly; beyond them ml.int64, as far as 64 bits go; NaN and
+ *           infinities have no JSON
+ *   string  also for ml.bytes, as base64 (writing only)
  *
  * Depth is counted and bounded both ways; long inputs look at the time limit every 1024 values.
  */
 #include "script/state.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/base64.h"
 #include "base/utf8.h"
+#include "script/values.h"
 
 #define CHECK_VALUES 1024
 
@@ -130,6 +135,22 @@ static void push_string(struct decoder *d)
     luaL_pushresult(&out);
 }
 
+/* A whole number that a Lua number cannot hold exactly, but 64 bits can, is ml.int64. */
+static bool push_large(lua_State *L, const char *text, double value)
+{
+    long long integer;
+    char *end;
+
+    if (!(fabs(value) >= 9007199254740992.0) || strpbrk(text, ".eE"))
+        return false;
+    errno = 0;
+    integer = strtoll(text, &end, 10);
+    if (errno || *end)
+        return false;
+    ml_integer_push(L, integer);
+    return true;
+}
+
 static void push_number(struct decoder *d)
 {
     char text[64];
@@ -145,6 +166,8 @@ static void push_number(struct decoder *d)
         (text[0] == '0' && len > 1 && text[1] >= '0' && text[1] <= '9'))
         fail(d, "unexpected character");
     value = strtod(text, &end);
+    if (push_large(d->L, text, value))
+        return;
     if (*end || end == text || end[-1] == '.' || !isfinite(value))
         fail(d, "broken number");
     lua_pushnumber(d->L, value);
@@ -299,7 +322,7 @@ static void put_number(struct encoder *e, double value)
     put(e, text);
 }
 
-static bool is_marked_list(lua_State *L, int index)
+bool ml_json_is_list(lua_State *L, int index)
 {
     bool marked;
 
@@ -312,13 +335,39 @@ static bool is_marked_list(lua_State *L, int index)
     return marked;
 }
 
+/* null, ml.bytes as base64, ml.int64 as digits. */
+static void put_special(struct encoder *e, int index)
+{
+    struct ml_slice bytes;
+    int64_t integer;
+    char digits[24];
+
+    if (ml_lua_is_json_null(e->L, index)) {
+        put(e, "null");
+    } else if (ml_int64_at(e->L, index, &integer)) {
+        snprintf(digits, sizeof(digits), "%lld", (long long)integer);
+        put(e, digits);
+    } else if (ml_bytes_at(e->L, index, &bytes)) {
+        size_t len = ml_base64_len(bytes.len, ML_BASE64);
+
+        put(e, "\"");
+        if (ml_writer_reserve(e->text, len)) {
+            ml_base64_put(bytes, ML_BASE64, (char *)e->text->ptr + e->text->len);
+            e->text->len += len;
+        }
+        put(e, "\"");
+    } else {
+        luaL_error(e->L, "JSON: a %s has no JSON", luaL_typename(e->L, index));
+    }
+}
+
 static void put_value(struct encoder *e, int index);
 
 static void put_table(struct encoder *e, int index)
 {
     lua_State *L = e->L;
     size_t n = lua_objlen(L, index), seen = 0;
-    bool list = n > 0 || is_marked_list(L, index), first = true;
+    bool list = n > 0 || ml_json_is_list(L, index), first = true;
 
     put(e, list ? "[" : "{");
     if (list) {
@@ -377,9 +426,7 @@ static void put_value(struct encoder *e, int index)
         put_table(e, index);
         break;
     default:
-        if (!ml_lua_is_json_null(e->L, index))
-            luaL_error(e->L, "JSON: a %s has no JSON", luaL_typename(e->L, index));
-        put(e, "null");
+        put_special(e, index);
     }
     e->depth--;
 }

@@ -18,6 +18,8 @@
  */
 #include "script/state.h"
 
+#include "script/values.h"
+
 #include <luajit.h>
 #include <stdlib.h>
 
@@ -130,6 +132,7 @@ static void open_all(lua_State *L, void *arg)
     (void)arg;
     ml_sandbox_open(L);
     ml_json_open(L);
+    ml_values_open(L);
     ml_api_open(L);
     ml_views_open(L);
 }

@@ -219,6 +219,9 @@ void ml_json_text(lua_State *L, int index);
 /** Push the value that stands for null. */
 void ml_json_null(lua_State *L);
 bool ml_lua_is_json_null(lua_State *L, int index);
+/** Does the table at `index` carry the mark of a list (ml.array, or an empty list that was read)?
+ */
+bool ml_json_is_list(lua_State *L, int index);
 /** Give the table at the top the mark of a list. */
 void ml_json_mark_list(lua_State *L);
 void ml_json_open(lua_State *L);
@@ -238,9 +241,29 @@ void ml_api_push_guard(lua_State *L);
 /** Make plugin->library_ref, what `require "moonloom"` gives. */
 void ml_api_library(lua_State *L, struct ml_plugin *plugin);
 
-enum ml_answer_kind { ML_ANSWER_OTHER, ML_ANSWER_DENY, ML_ANSWER_GRANT, ML_ANSWER_RESTRICT };
-/** What ml.deny, ml.grant and ml.restrict made; anything else is OTHER. */
+enum ml_answer_kind {
+    ML_ANSWER_OTHER,
+    ML_ANSWER_DENY,
+    ML_ANSWER_GRANT,
+    ML_ANSWER_RESTRICT,
+    ML_ANSWER_MERGE,     /* field value */
+    ML_ANSWER_KEEP_BOTH, /* field name */
+    ML_ANSWER_SLOW,      /* field seconds */
+    ML_ANSWER_ALLOW,
+    ML_ANSWER_DROP,
+    ML_ANSWER_RETRY, /* fields why, after (seconds), each may be nil */
+    ML_ANSWER_DEAD,  /* field why */
+    ML_ANSWER_KINDS
+};
+/** What ml.deny, ml.grant, ml.merge … made; anything else is OTHER. A plugin may have written other
+ * fields into its own answer: check their types. */
 enum ml_answer_kind ml_api_answer_kind(lua_State *L, int index);
+/** Make the table at the top an answer of this kind. */
+void ml_api_mark_answer(lua_State *L, enum ml_answer_kind kind);
+
+/* answers.c */
+extern const luaL_Reg ml_lib_answers[];
+void ml_answers_push_drop(lua_State *L);
 
 /* ---- views.c -----------------------------------------------------------------------------------
  */

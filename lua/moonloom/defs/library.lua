@@ -22,13 +22,4 @@ return {
   { name = "race" },
   { name = "deadline" },
   { name = "shield" },
-  { name = "merge" },
-  { name = "keep_both" },
-  { name = "slow" },
-  { name = "allow" },
-  { name = "drop" },
-  { name = "retry" },
-  { name = "dead" },
-  { name = "bytes" },
-  { name = "int64" },
 }
