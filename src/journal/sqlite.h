@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the SQLite journal. sqlite.c has the threads and queues and knows no SQL; the others
- * have the SQL and know no thread: a connection belongs to whoever holds it.
+ * Private to the SQLite journal. sqlite.c has the file; the others have the SQL. None knows a
+ * thread: a connection belongs to whoever holds it.
  */
 #ifndef ML_JOURNAL_SQLITE_H
 #define ML_JOURNAL_SQLITE_H
 
 #include "journal/checksum.h"
 #include "journal/journal.h"
-#include "journal/request.h"
+#include "journal/pack.h"
+#include "journal/threads.h"
 
 #include <sqlite3.h>
-
-/* Of one snapshot state, and of all that one load brings. */
-#define ML_LOAD_MAX_BYTES (512u << 20)
-
-enum ml_snapshot_codec { ML_CODEC_RAW, ML_CODEC_ZSTD };
 
 #define ML_SQL_MAX 16
 
@@ -78,7 +74,7 @@ extern const char *const ml_sqlite_write_sql[];
 enum ml_err ml_sqlite_commit_appends(struct ml_sqlite_conn *conn, struct ml_append **appends,
                                      size_t count, struct ml_journal_stats *stats,
                                      struct ml_diag *diag) ML_MUST_CHECK;
-/** The same for one snapshot, packed by ml_sqlite_pack_snapshot. */
+/** The same for one snapshot, packed by ml_snapshot_pack. */
 enum ml_err ml_sqlite_commit_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put,
                                       struct ml_diag *diag) ML_MUST_CHECK;
 /** The same for a tombstone. */
@@ -108,8 +104,6 @@ extern const char *const ml_sqlite_read_sql[];
 enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load) ML_MUST_CHECK;
 enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn,
                                 struct ml_list_documents *list) ML_MUST_CHECK;
-/** Compress the state into node.packed, or take the state itself if that is not smaller. */
-enum ml_err ml_sqlite_pack_snapshot(struct ml_snapshot_put *put) ML_MUST_CHECK;
 
 /** A damaged page belongs to what was asked for; everything else to the connection. */
 enum ml_err ml_sqlite_reading_failed(struct ml_sqlite_conn *conn, int rc,

@@ -18,9 +18,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
-#include <zstd.h>
 
-#define ZSTD_LEVEL 3 /* 3.85:1 on text; higher levels cost more than they save */
 /* Records that a head may make us reserve before they are seen. */
 #define RESERVE_MAX 65536
 
@@ -127,47 +125,6 @@ static enum ml_err find_document(struct ml_sqlite_conn *conn, struct ml_load *lo
 
 /* --- snapshots --- */
 
-enum ml_err ml_sqlite_pack_snapshot(struct ml_snapshot_put *put)
-{
-    size_t bound = ZSTD_compressBound(put->state->len);
-    struct ml_blob *scratch;
-    size_t packed;
-
-    if (put->state->len > ML_LOAD_MAX_BYTES || ZSTD_isError(bound))
-        return ml_diag_set(&put->diag, ML_ELIMIT, 0, "a snapshot of %zu bytes", put->state->len);
-    scratch = ml_blob_alloc(bound);
-    if (!scratch)
-        return ML_ELIMIT;
-    packed = ZSTD_compress(scratch->bytes, bound, put->state->bytes, put->state->len, ZSTD_LEVEL);
-    if (ZSTD_isError(packed) || packed >= put->state->len) {
-        put->node.codec = ML_CODEC_RAW;
-        put->node.packed = ml_blob_ref(put->state);
-    } else {
-        put->node.codec = ML_CODEC_ZSTD;
-        put->node.packed = ml_blob_new(ml_slice_make(scratch->bytes, packed));
-    }
-    ml_blob_unref(scratch);
-    return put->node.packed ? ML_OK : ML_ELIMIT;
-}
-
-/* NULL: not what it claims to be, or out of memory. The checksum was right. */
-static struct ml_blob *unpack(const struct ml_snapshot_sum *sum)
-{
-    struct ml_blob *state;
-
-    if (sum->codec == ML_CODEC_RAW)
-        return sum->state.len == sum->state_bytes ? ml_blob_new(sum->state) : NULL;
-    if (sum->codec != ML_CODEC_ZSTD)
-        return NULL;
-    state = ml_blob_alloc((size_t)sum->state_bytes);
-    if (state && ZSTD_decompress(state->bytes, state->len, sum->state.ptr, sum->state.len) !=
-                     sum->state_bytes) {
-        ml_blob_unref(state);
-        return NULL;
-    }
-    return state;
-}
-
 /* until_seq becomes the last record of that time or before; *none_out: there was none yet. */
 static enum ml_err find_moment(struct ml_sqlite_conn *conn, struct ml_load *load,
                                const struct document_row *row, bool *none_out)
@@ -206,7 +163,7 @@ static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *lo
         struct ml_sqlite_snapshot snapshot = ml_sqlite_snapshot_row(stmt, row->id);
 
         if (ml_sqlite_snapshot_is_good(&snapshot))
-            load->snapshot = unpack(&snapshot.sum);
+            load->snapshot = ml_snapshot_unpack(&snapshot.sum);
         if (load->snapshot) {
             load->snapshot_seq = snapshot.sum.seq;
             break;
