@@ -480,6 +480,20 @@ static int instance_logs(lua_State *L)
     return 1;
 }
 
+/* instance:surface() -> what plugins can reach, one name a line   [may raise] */
+static int instance_surface(lua_State *L)
+{
+    struct instance *instance = check_instance(L);
+    struct ml_writer out;
+    enum ml_err err;
+
+    ml_writer_init(&out, 1u << 20);
+    err = ml_script_surface(instance->script, &out);
+    lua_pushlstring(L, (const char *)out.ptr, out.len);
+    ml_writer_release(&out);
+    return err ? luaL_error(L, "%s", ml_err_text(err)) : 1;
+}
+
 static int instance_close(lua_State *L)
 {
     struct instance *instance = luaL_checkudata(L, 1, INSTANCE);
@@ -544,6 +558,7 @@ int luaopen_moonloom_test_core(lua_State *L)
         {"after_update", instance_after_update},
         {"snapshot_policy", instance_snapshot_policy},
         {"logs", instance_logs},
+        {"surface", instance_surface},
         {"close", instance_close},
         {NULL, NULL},
     };

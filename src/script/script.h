@@ -173,6 +173,12 @@ struct ml_script_stats {
 };
 void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out);
 
+/**
+ * What plugins can reach, one name a line ("ml.json.encode", "update.author"): for the spec that
+ * compares it with lua/moonloom/defs. Needs one plugin. surface.c
+ */
+enum ml_err ml_script_surface(struct ml_script *script, struct ml_writer *out) ML_MUST_CHECK;
+
 /* ---- The configuration file ------------------------------------------------------------------ */
 
 /**

@@ -74,6 +74,7 @@ static inline struct ml_views *ml_views_of(lua_State *L)
 
 /** The view at `index`, alive and of this kind, or an error. */
 void *ml_view_check(lua_State *L, int index, enum ml_lent_kind kind);
+const struct ml_lent_def *ml_lent_kind_def(enum ml_lent_kind kind);
 /** Push the reused view `ref`, about `subject`. Allocates nothing. */
 void ml_view_push(lua_State *L, int ref, const void *subject, const void *scope);
 /** What a method of the contract is that this version does not have. */

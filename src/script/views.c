@@ -123,6 +123,11 @@ static int view_newindex(lua_State *L)
     return luaL_error(L, "a view is read-only");
 }
 
+const struct ml_lent_def *ml_lent_kind_def(enum ml_lent_kind kind)
+{
+    return kinds[kind];
+}
+
 static int view_tostring(lua_State *L)
 {
     lua_pushfstring(L, "view: %s", lua_tostring(L, lua_upvalueindex(1)));

@@ -1,0 +1,27 @@
+-- SPDX-License-Identifier: MIT
+-- What hooks answer.
+return {
+  doc = "Answers of hooks.",
+  { "deny", "(code: string, reason: string, extra?: { mode?: string, status?: integer, retry_after?: moonloom.Duration }): moonloom.Deny",
+    since = "0.1.0", pure = true,
+    doc = 'No. The code is for programs ("<plugin>.<code>"), the reason for the person. `mode = "fence"` ends writing instead of taking the edit back.',
+    example = 'return ml.deny("closed", "This document is closed.")' },
+  { "grant", "(rights: moonloom.Rights): moonloom.Grant", since = "0.1.0", pure = true,
+    doc = "Rights for one document, enforced in C until the ttl ends.",
+    example = 'return ml.grant { read = true, write = true, presence = true, ttl = "5m" }' },
+  { "restrict", "(rights: moonloom.Rights): moonloom.Restriction", since = "0.1.0", pure = true,
+    doc = "Takes from what other plugins grant.",
+    example = 'return ml.restrict { write = true, code = "frozen", reason = "Frozen until Monday." }' },
+  { "merge", "(value: any): moonloom.Merge", pure = true, doc = "Answer of `conflict`: this value stands.",
+    example = "return ml.merge((cur + inc - removed):sorted())" },
+  { "keep_both", "(name: string): moonloom.KeepBoth", pure = true,
+    doc = "Answer of `conflict`: the natural winner stands, the other goes to a list of that name beside it.",
+    example = 'return ml.keep_both("conflicts")' },
+  { "slow", "(seconds: moonloom.Duration): moonloom.Slow", pure = true,
+    doc = "Answer of `admit` and `over_limit`: stop reading from this client for so long." },
+  { "allow", "(): moonloom.Allow", pure = true, doc = "Answer of `over_limit`: let it pass." },
+  { "drop", "moonloom.Drop", pure = true, doc = "Answer of `awareness`: nobody sees it." },
+  { "retry", "(why?: string, after?: moonloom.Duration): moonloom.Retry", pure = true,
+    doc = "Answer of durable work: again later, with backoff." },
+  { "dead", "(why?: string): moonloom.Dead", pure = true, doc = "Answer of a job: give it up, keep it for a look." },
+}

@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: MIT
+-- Documents, reading.
+local S = "0.1.0"
+
+return {
+  { class = "moonloom.Doc", arg = "doc", c = "doc", doc = "A document at hand: reads do not wait.",
+    fields = {
+      { "id", "string", since = S, doc = "Its name." },
+      { "org", "string", since = S, doc = "Id of the org." },
+      { "seq", "integer", doc = "Last record." },
+      { "bytes", "integer", doc = "Encoded size." },
+      { "created_at", "number", doc = "Seconds since 1970." },
+      { "labels", "table<string, any>", doc = "Of the document." },
+      { "epoch", "integer", doc = "Changes only when history is replaced." },
+    },
+    methods = {
+      { "get", "(path: string): any", since = S, cost = "linear", alloc = true, doc = "Plain value, a copy." },
+      { "json", "(path?: string): any", since = S, cost = "linear", alloc = true, doc = "The document as JSON." },
+      { "text", "(path: string): moonloom.DocText", since = S, doc = "A text." },
+      { "map", "(path: string): moonloom.DocMap", doc = "A map." },
+      { "array", "(path: string): moonloom.DocArray", doc = "A list." },
+      { "xml", "(path: string): moonloom.DocXml", doc = "An element or fragment." },
+      { "counter", "(path: string): moonloom.DocCounter", doc = "A counter." },
+      { "sessions", "(): table[]", alloc = true, doc = "Who is here." },
+      { "digest", "(path?: string): string", cost = "linear", doc = "Hash of the content, for change tests." },
+      { "transact", "(fn: fun(tx: moonloom.Tx), opts?: { reason?: string, notify?: boolean }): any",
+        places = { "after_update", "document_loaded", "create_document", "rpc", "tasks" },
+        doc = "One update, all or nothing. Never waits." },
+    } },
+  { class = "moonloom.DocText", c = "text", doc = "A text. Offsets are 0-based, in UTF-16 units.",
+    methods = {
+      { "tostring", "(): string", since = S, cost = "linear", alloc = true, doc = "The whole text." },
+      { "len", "(): integer", since = S, doc = "In units." },
+      { "slice", "(i: integer, n: integer): string", since = S, cost = "linear", doc = "n units from i." },
+      { "find", "(s: string, from?: integer): integer?", since = S, cost = "linear", doc = "Where s begins." },
+      { "delta", "(): table[]", cost = "linear", alloc = true, doc = "With formats." },
+      { "block_at", "(i: integer): string", doc = "The block around that place." },
+    } },
+  { class = "moonloom.DocMap", c = "map", doc = "A map.",
+    methods = {
+      { "get", "(key: string): any", doc = "Plain value." },
+      { "has", "(key: string): boolean", doc = "Is it there?" },
+      { "keys", "(): string[]", alloc = true, doc = "In order." },
+      { "each", "(): fun(): string?, any", doc = "Iterates over key, value." },
+      { "size", "(): integer", doc = "How many." },
+    } },
+  { class = "moonloom.DocArray", c = "array", doc = "A list, 0-based.",
+    methods = {
+      { "get", "(i: integer): any", doc = "Plain value." },
+      { "len", "(): integer", doc = "How many." },
+      { "each", "(): fun(): integer?, any", doc = "Iterates over index, value." },
+      { "slice", "(i: integer, n: integer): any[]", alloc = true, doc = "n values from i." },
+    } },
+  { class = "moonloom.DocXml", c = "xml", doc = "An element or fragment.",
+    methods = {
+      { "tag", "(): string?", doc = "nil: a fragment." },
+      { "attr", "(key: string): any", doc = "One attribute." },
+      { "attrs", "(): table", alloc = true, doc = "All." },
+      { "children", "(): any[]", alloc = true, doc = "Elements and texts." },
+      { "text", "(): string", cost = "linear", alloc = true, doc = "All text inside." },
+      { "find", "(pattern: string): moonloom.DocXml?", cost = "linear", doc = "The first at such a path." },
+      { "each_block", "(): fun(): string?, string", cost = "linear", doc = "Iterates over block, text." },
+    } },
+  { class = "moonloom.DocCounter", c = "counter", doc = "A number that many may add to.",
+    methods = { { "value", "(): number", doc = "The sum." } } },
+  { class = "moonloom.Ref", arg = "ref", c = "ref", fake = "ref", doc = "A document that is not at hand.",
+    fields = { { "id", "string", since = S, doc = "Its name." }, { "org", "string", since = S, doc = "Id of the org." } } },
+}

@@ -1,0 +1,55 @@
+-- SPDX-License-Identifier: MIT
+-- What edit hooks are lent.
+local S = "0.1.0"
+
+return {
+  { class = "moonloom.Update", arg = "u", c = "update", fake = "update", doc = "An update before it is integrated (`before_update`).",
+    fields = {
+      { "author", "moonloom.Author", since = S, doc = "Who wrote it." },
+      { "member", "moonloom.Member", since = S, doc = "The seat it came from." },
+      { "origin", '"client"|"sync"|"import"', since = S, doc = "`sync`: offline edits that arrive on connect." },
+      { "bytes", "integer", since = S, doc = "Encoded size." },
+      { "at", "number", since = S, doc = "When it arrived, by the server's clock." },
+      { "doc", "moonloom.Doc", since = S, doc = "The state before the update." },
+      { "org", "string", since = S, doc = "Id of the org." },
+      { "inserted", "integer", since = S, doc = "Units inserted." },
+      { "inserted_bytes", "integer", since = S, doc = "Bytes of text and values inserted." },
+      { "deleted", "integer", since = S, doc = "Units deleted." },
+      { "keys", "integer", since = S, doc = "Map keys and attributes written." },
+      { "labels", "table<string, any>", doc = "What earlier plugins left." },
+    },
+    methods = {
+      { "edits", "(kind?: moonloom.EditKind, pattern?: string): fun(): moonloom.Edit?", since = S,
+        doc = "Iterates over the edits, filtered in C. The object is reused: copy what you keep.",
+        example = 'for e in u:edits("text.insert") do end' },
+      { "touches", "(pattern: string): boolean", since = S, doc = "Is anything at such a path?" },
+      { "snapshot", "(): table", since = S, cost = "linear", alloc = true, doc = "A plain table that outlives the hook." },
+      { "undo", "(e: moonloom.Edit, code: string, reason: string)", doc = "Refuse this edit, keep the rest." },
+      { "replace", "(e: moonloom.Edit, text: string)", doc = "Accept, then rewrite the text it inserted." },
+      { "remove", "(e: moonloom.Edit)", doc = "Accept, then remove what it inserted." },
+      { "amend", "(fn: fun(tx: moonloom.Tx))", doc = "Accept, then run this transaction on the result." },
+      { "label", "(key: string, value: any)", doc = "For later plugins and observers; kept on the journal row." },
+    } },
+  { class = "moonloom.Edit", arg = "e", c = "edit", doc = "One piece of an update (`authorize_edit`, `u:edits()`); a change, once it is visible.",
+    fields = {
+      { "kind", "moonloom.EditKind", since = S, doc = "What it does." },
+      { "exact", "boolean", since = S, doc = "False: its bytes do not tell, the kind is a guess." },
+      { "key", "string?", since = S, doc = "Of a map or attribute write." },
+      { "root", "string?", since = S, doc = "Name of the root." },
+      { "path", "string?", since = S, doc = "Of the container." },
+      { "text", "string?", since = S, doc = "What was inserted." },
+      { "len", "integer", since = S, doc = "In units." },
+      { "client", "integer", since = S, doc = "Yjs client id." },
+      { "clock", "integer", since = S, doc = "Yjs clock." },
+      { "index", "integer?", doc = "Where, 0-based." },
+      { "value", "any", doc = "New value." },
+      { "before", "any", doc = "Previous value, or deleted text." },
+      { "attrs", "table?", doc = "Formats." },
+      { "block", "string?", doc = "Id of the block." },
+      { "author", "moonloom.Author", doc = "Who wrote it." },
+    },
+    methods = {
+      { "block_text", "(): string", doc = "The whole block after the edit." },
+      { "anchor", "(): any", doc = "A place that survives the loop." },
+    } },
+}
