@@ -38,12 +38,23 @@ static enum member look_behind(lua_State *L)
         return MEMBER_VALUE;
     }
     if (!lua_istable(L, -1)) {
+        bool stub = lua_isfunction(L, -1);
+
         lua_pop(L, 3);
-        return MEMBER_STUB;
+        return stub ? MEMBER_STUB : MEMBER_VALUE;
     }
     lua_replace(L, -4);
     lua_pop(L, 2);
     return MEMBER_TABLE;
+}
+
+static bool is_empty(lua_State *L)
+{
+    lua_pushnil(L);
+    if (!lua_next(L, -2))
+        return true;
+    lua_pop(L, 2);
+    return false;
 }
 
 /* The table at the top; depth is bounded by ours. */
@@ -62,6 +73,8 @@ static void put_table(lua_State *L, struct ml_writer *out, const char *prefix, i
             put_line(out, prefix, name);
             break;
         case MEMBER_TABLE:
+            if (is_empty(L))
+                put_line(out, prefix, name);
             snprintf(path, sizeof(path), "%s.%s", prefix, name);
             if (depth < DEPTH_MAX)
                 put_table(L, out, path, depth + 1);
