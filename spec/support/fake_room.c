@@ -457,6 +457,25 @@ struct ml_script *fake_script(void)
     return &script;
 }
 
+struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
+                                  struct ml_slice document)
+{
+    (void)cells, (void)org, (void)document;
+    return NULL;
+}
+
+unsigned ml_cells_hooks(const struct ml_cells *cells)
+{
+    (void)cells;
+    return 0;
+}
+
+void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
+{
+    (void)cells;
+    *out = (struct ml_script_stats){0};
+}
+
 unsigned ml_script_hooks(const struct ml_script *script)
 {
     (void)script;

@@ -408,7 +408,7 @@ static void begin(struct ml_http *http, const struct ml_head *head,
     }
     http->keeps_alive = keeps_alive && !has_body; /* for refusals: nobody reads the body */
     if (!read_address(call, head, parts) ||
-        !ml_visitor_authenticate(http, head, false, &call->arena, &call->visitor) ||
+        !ml_visitor_authenticate(http, head, call->org, false, &call->arena, &call->visitor) ||
         (route->action && !ml_visitor_authorize(http, ml_slice_str(route->action), call->org,
                                                 call->name, &call->visitor)) ||
         (route->action && !may(http, &call->visitor, route->may))) {

@@ -133,7 +133,7 @@ static void append(struct creation *creation)
 static void ask_and_append(struct creation *creation)
 {
     struct ml_call *call = creation->call;
-    struct ml_script *script = call->net->env.script;
+    struct ml_script *script = ml_net_script(call->net, call->org, creation->name);
     const struct ml_identity *identity = &call->visitor.identity;
     const struct ml_doc_options options = {0};
     const struct ml_update *update;

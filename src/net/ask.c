@@ -102,20 +102,26 @@ static struct ml_refusal refusal_of(const struct ml_denial *denial)
         .reason = denial->reason};
 }
 
+struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,
+                                struct ml_slice document)
+{
+    return net->env.cells ? ml_cells_script(net->env.cells, org, document) : net->env.script;
+}
+
 static enum ml_err ask_plugins(struct ml_net *net, const struct ml_request_source *source,
                                struct ml_arena *arena, struct ml_asker *asker,
                                struct ml_refusal *refusal)
 {
+    struct ml_script *script = ml_net_script(net, source->org, ml_slice_make(NULL, 0));
     struct ml_script_request request;
     struct ml_denial denial = {0};
     enum ml_err err;
 
-    if (!ml_ask_needs_head(net))
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE))
         return ML_OK;
     if (!fill_request(source, arena, &request))
         return ML_EFORMAT;
-    err = ml_script_authenticate(net->env.script, &request, arena, &asker->is_known, &asker->facts,
-                                 &denial);
+    err = ml_script_authenticate(script, &request, arena, &asker->is_known, &asker->facts, &denial);
     if (err == ML_EDENIED)
         *refusal = refusal_of(&denial);
     return err && err != ML_EDENIED ? ML_ESCRIPT : err;
@@ -123,7 +129,12 @@ static enum ml_err ask_plugins(struct ml_net *net, const struct ml_request_sourc
 
 bool ml_ask_needs_head(const struct ml_net *net)
 {
-    return net->env.script && (ml_script_hooks(net->env.script) & ML_HOOK_AUTHENTICATE);
+    const struct ml_net_env *env = &net->env;
+    unsigned hooks = env->cells    ? ml_cells_hooks(env->cells)
+                     : env->script ? ml_script_hooks(env->script)
+                                   : 0;
+
+    return hooks & ML_HOOK_AUTHENTICATE;
 }
 
 enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
@@ -166,13 +177,14 @@ enum ml_err ml_ask_grant(struct ml_net *net, struct ml_slice action, struct ml_s
                          struct ml_slice document, struct ml_arena *arena, struct ml_asker *asker,
                          struct ml_refusal *refusal_out)
 {
+    struct ml_script *script = ml_net_script(net, org, document);
     struct ml_script_grant given = {0};
     struct ml_denial denial = {0};
 
     *refusal_out = (struct ml_refusal){0};
-    if (net->env.script && (ml_script_hooks(net->env.script) & ML_HOOK_AUTHORIZE)) {
+    if (script && (ml_script_hooks(script) & ML_HOOK_AUTHORIZE)) {
         const struct ml_script_ask ask = {action, org, document, &asker->facts};
-        enum ml_err err = ml_script_authorize(net->env.script, &ask, arena, &given, &denial);
+        enum ml_err err = ml_script_authorize(script, &ask, arena, &given, &denial);
 
         if (err == ML_EDENIED)
             *refusal_out = refusal_of(&denial);

@@ -26,12 +26,17 @@ struct ml_refusal {
 
 /** What the client brings. */
 struct ml_request_source {
+    struct ml_slice org;        /* whose plugins are asked; empty: none is known */
     const struct ml_head *head; /* not looked at unless ml_ask_needs_head */
     struct ml_slice ip;
     struct ml_slice token; /* of the protocol; empty: what the request has (bearer, query) */
     bool is_websocket;     /* a guest of open mode then is a person of its own, with a cursor */
 };
 
+/** Where the hooks of this org and document (empty: any) run; NULL: nobody has anything to say. Ask
+ * each time: it is good until control is back in the loop. */
+struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,
+                                struct ml_slice document);
 /** Is the head of the request of any use to ml_ask_identity? */
 bool ml_ask_needs_head(const struct ml_net *net);
 /**

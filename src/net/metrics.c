@@ -110,7 +110,9 @@ static void gather(struct ml_net *net, struct ml_figures *out)
     *out = (struct ml_figures){.calls = net->calls};
     ml_net_stats(net, &out->net);
     ml_rooms_stats(net->env.rooms, &out->rooms);
-    if (net->env.script)
+    if (net->env.cells)
+        ml_cells_stats(net->env.cells, &out->script);
+    else if (net->env.script)
         ml_script_stats(net->env.script, &out->script);
     ML_LIST_EACH(node, &net->sessions)
     out->outbox_bytes += ML_CONTAINER(node, struct ml_session, node)->outbox.bytes;

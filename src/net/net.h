@@ -62,7 +62,8 @@ struct ml_net_limits {
 struct ml_net_env {
     uv_loop_t *loop;
     struct ml_rooms *rooms;
-    struct ml_script *script;   /* NULL: no plugins */
+    struct ml_cells *cells;     /* the plugins of every org; NULL: see `script` */
+    struct ml_script *script;   /* one for all orgs, for specs; NULL: no plugins */
     struct ml_journal *journal; /* lists of documents */
     bool open_mode;             /* everybody is an editor of org "default" */
     const struct ml_asset *assets;

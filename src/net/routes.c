@@ -71,7 +71,8 @@ static void route_session(const struct request *request)
     struct ml_writer body;
     struct ml_asker visitor;
 
-    if (!ml_visitor_authenticate(http, request->head, false, &http->net->scratch, &visitor))
+    if (!ml_visitor_authenticate(http, request->head, ML_SLICE("default"), false,
+                                 &http->net->scratch, &visitor))
         return;
     ml_writer_init(&body, 8192);
     ml_http_print(&body,
@@ -258,7 +259,7 @@ static void route_sync(const struct request *request)
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
-    if (!ml_visitor_authenticate(http, request->head, true, &net->scratch, &visitor) ||
+    if (!ml_visitor_authenticate(http, request->head, org, true, &net->scratch, &visitor) ||
         !ml_visitor_authorize(http, ML_SLICE("doc.open"), org, name, &visitor))
         return;
     if (!ml_address_promote(net, http->address)) {

@@ -201,8 +201,11 @@ static enum ml_err ask(struct ml_seat *seat, struct ml_slice token, struct ml_as
     if (collab->head &&
         ml_head_parse(ml_blob_slice(collab->head), &head, &status) != ML_HEAD_COMPLETE)
         return ML_EDENIED;
-    source = (struct ml_request_source){
-        .head = &head, .ip = ml_slice_str(collab->ip), .token = token, .is_websocket = true};
+    source = (struct ml_request_source){.org = ml_slice_str(collab->org),
+                                        .head = &head,
+                                        .ip = ml_slice_str(collab->ip),
+                                        .token = token,
+                                        .is_websocket = true};
     err = ml_ask_identity(net, &source, &net->scratch, asker, refusal);
     if (!err)
         err = ml_ask_grant(net, ML_SLICE("doc.open"), ml_slice_str(collab->org),

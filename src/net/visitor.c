@@ -126,12 +126,12 @@ static void answer_refusal(struct ml_http *http, const struct ml_refusal *refusa
                           refusal->reason.len ? refusal->reason : ML_SLICE("Not allowed."), "");
 }
 
-bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, bool is_websocket,
-                             struct ml_arena *arena, struct ml_asker *visitor)
+bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, struct ml_slice org,
+                             bool is_websocket, struct ml_arena *arena, struct ml_asker *visitor)
 {
     struct ml_refusal refusal;
     const struct ml_request_source source = {
-        .head = head, .ip = ml_slice_str(http->ip), .is_websocket = is_websocket};
+        .org = org, .head = head, .ip = ml_slice_str(http->ip), .is_websocket = is_websocket};
 
     switch (ml_ask_identity(http->net, &source, arena, visitor, &refusal)) {
     case ML_OK:

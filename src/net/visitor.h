@@ -10,9 +10,9 @@
 bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
 /** SEC-WS-01. No Origin: not a browser. */
 bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head *head);
-/** False: answered. */
-bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, bool is_websocket,
-                             struct ml_arena *arena, struct ml_asker *visitor);
+/** `org`: whose plugins are asked; empty: none is known. False: answered. */
+bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, struct ml_slice org,
+                             bool is_websocket, struct ml_arena *arena, struct ml_asker *visitor);
 /**
  * As ml_ask_grant. False: answered. Not yours is the same 404 as not there (SEC-AZ-03).
  *

@@ -208,11 +208,12 @@ static void fan_out_records(struct ml_room *room)
 static void tell_plugins(struct ml_room *room, uint64_t from_seq, uint64_t bytes)
 {
     struct ml_rooms *rooms = room->rooms;
+    struct ml_script *script = ml_room_script(room);
     struct ml_script_batch batch;
     struct ml_slice *authors;
     size_t author_count = 0;
 
-    if (!rooms->env.script || !(ml_script_hooks(rooms->env.script) & ML_HOOK_AFTER_UPDATE))
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AFTER_UPDATE))
         return;
     authors = ml_arena_array(&rooms->scratch, room->record_count, sizeof *authors);
     for (size_t i = 0; authors && i < room->record_count; i++) {
@@ -234,7 +235,7 @@ static void tell_plugins(struct ml_room *room, uint64_t from_seq, uint64_t bytes
         .bytes = bytes,
         .count = (uint32_t)room->record_count,
     };
-    ml_script_after_update(rooms->env.script, &batch, &rooms->scratch);
+    ml_script_after_update(script, &batch, &rooms->scratch);
     ml_arena_reset(&rooms->scratch);
 }
 

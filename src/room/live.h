@@ -269,6 +269,15 @@ void ml_remote_leave(struct ml_member *member);
 void ml_remote_dismiss(struct ml_rooms *rooms, unsigned home, struct ml_slice org,
                        struct ml_slice name, enum ml_close why, const char *reason);
 
+/** Where the hooks of this document run; NULL: nobody has anything to say. Ask each time: it is
+ * good until control is back in the loop. */
+static inline struct ml_script *ml_room_script(const struct ml_room *room)
+{
+    const struct ml_room_env *env = &room->rooms->env;
+
+    return env->cells ? ml_cells_script(env->cells, room->org, room->name) : env->script;
+}
+
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);
 void ml_room_take_snapshot(struct ml_room *room);

@@ -106,7 +106,8 @@ struct ml_room_limits {
 
 struct ml_room_env {
     struct ml_journal *journal;
-    struct ml_script *script; /* NULL: no plugins */
+    struct ml_cells *cells;   /* the plugins of every org; NULL: see `script` */
+    struct ml_script *script; /* one for all orgs, for specs; NULL: no plugins */
     uint64_t (*mono_ms)(void *arg);
     int64_t (*wall_ms)(void *arg);
     uint64_t (*random)(void *arg); /* for the server's own client ids */

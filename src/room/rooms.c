@@ -328,6 +328,7 @@ static void start_load(struct ml_room *room, uint64_t max_snapshot_seq,
 static void open_room(struct ml_room *room, const struct ml_load *load)
 {
     struct ml_rooms *rooms = room->rooms;
+    struct ml_script *script = ml_room_script(room);
 
     room->state = ML_ROOM_LIVE;
     rooms->stats.loads++;
@@ -341,9 +342,8 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     room->ops_since = load->count;
     for (size_t i = 0; i < load->count; i++)
         room->bytes_since += load->records[i].bytes->len;
-    if (rooms->env.script) {
-        ml_script_snapshot_policy(rooms->env.script, room->org, room->name, &rooms->scratch,
-                                  &room->policy);
+    if (script) {
+        ml_script_snapshot_policy(script, room->org, room->name, &rooms->scratch, &room->policy);
         ml_arena_reset(&rooms->scratch);
     }
     ml_log(ML_LOG_INFO, "room.loaded", "org=%.*s doc=%s head=%llu snapshot=%llu records=%zu%s",

@@ -79,7 +79,7 @@ static enum ml_err ask_policy(struct ml_member *from, const struct ml_update *up
                               struct ml_arena *scratch, bool *undo_out)
 {
     struct ml_room *room = from->room;
-    struct ml_script *script = room->rooms->env.script;
+    struct ml_script *script = ml_room_script(room);
     struct ml_scope scope = scope_of(room, from, is_reply);
     struct ml_denial denial = {0};
     enum ml_err err;

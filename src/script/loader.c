@@ -257,6 +257,10 @@ static void fill_chain(lua_State *L, struct ml_script *script, const char *hook,
 {
     size_t n = lua_objlen(L, -1);
 
+    if (n != chain->count) { /* of the stand-in */
+        free(chain->handlers);
+        *chain = (struct ml_chain){0};
+    }
     if (n && !chain->handlers) {
         chain->handlers = calloc(n, sizeof(*chain->handlers));
         if (!chain->handlers)
@@ -341,6 +345,19 @@ static void run_validate(lua_State *L)
     lua_pop(L, 1);
 }
 
+/* self.org; nil where no org is known. */
+static void push_org(lua_State *L, const struct ml_script *script)
+{
+    if (!script->org.len) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, 0, 1);
+    lua_pushlstring(L, (const char *)script->org.ptr, script->org.len);
+    lua_setfield(L, -2, "id");
+    ml_sandbox_guard(L, "self.org");
+}
+
 /* Stack: plugin table at 1, config at 2. Leaves the instance: a face of its fields, then of the
  * plugin. */
 static void push_instance(lua_State *L, const struct ml_plugin *plugin)
@@ -350,6 +367,8 @@ static void push_instance(lua_State *L, const struct ml_plugin *plugin)
     lua_setfield(L, -2, "config");
     lua_newtable(L);
     lua_setfield(L, -2, "state");
+    push_org(L, ml_script_of(L));
+    lua_setfield(L, -2, "org");
     lua_pushstring(L, plugin->name);
     lua_setfield(L, -2, "name");
     lua_pushinteger(L, 1);
@@ -530,6 +549,41 @@ static enum ml_err take_plugins(struct ml_script *script, const struct ml_script
     return failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory") : ML_OK;
 }
 
+static void release_chains(struct ml_script *script)
+{
+    for (int hook = 0; hook < HOOK_COUNT; hook++) {
+        for (size_t i = 0; script->chains[hook].handlers && i < script->chains[hook].count; i++)
+            ml_filter_release(&script->chains[hook].handlers[i].filter);
+        free(script->chains[hook].handlers);
+        script->chains[hook] = (struct ml_chain){0};
+    }
+}
+
+/* Nobody knows what the plugins would have said: what guards something fails. */
+static bool stand_in(struct ml_script *script)
+{
+    static const struct {
+        int hook;
+        enum ml_fails fails;
+    } guards[] = {{HOOK_AUTHENTICATE, ML_FAILS_REFUSE},
+                  {HOOK_AUTHORIZE, ML_FAILS_REFUSE},
+                  {HOOK_BEFORE_UPDATE, ML_FAILS_HOLD}};
+
+    for (size_t i = 0; i < sizeof(guards) / sizeof(*guards); i++) {
+        struct ml_chain *chain = &script->chains[guards[i].hook];
+
+        chain->handlers = calloc(1, sizeof(*chain->handlers));
+        if (!chain->handlers)
+            return false;
+        chain->count = 1;
+        chain->handlers->plugin = script->plugins;
+        chain->handlers->fails = guards[i].fails;
+        chain->handlers->filter.any = true;
+        script->hooks |= 1u << guards[i].hook;
+    }
+    return true;
+}
+
 enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_diag *diag,
                           struct ml_script **script_out)
 {
@@ -551,10 +605,13 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->mono_ms = options->mono_ms ? options->mono_ms : ml_clock_mono_ms;
     script->plugins_dir = copy_slice(options->plugins_dir, &failed);
     script->lua_dir = copy_slice(options->lua_dir, &failed);
+    script->org = copy_slice(options->org, &failed);
     err = failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory")
                  : take_plugins(script, options, diag);
     if (!err)
         err = ml_state_load(script, diag);
+    if (err && options->keep_failing && script->plugin_count && (script->hooks || stand_in(script)))
+        err = ML_OK;
     if (err) {
         ml_script_free(script);
         return err;
@@ -578,11 +635,7 @@ void ml_script_free(struct ml_script *script)
     if (!script)
         return;
     ml_state_close(script);
-    for (int hook = 0; hook < HOOK_COUNT; hook++) {
-        for (size_t i = 0; script->chains[hook].handlers && i < script->chains[hook].count; i++)
-            ml_filter_release(&script->chains[hook].handlers[i].filter);
-        free(script->chains[hook].handlers);
-    }
+    release_chains(script);
     for (size_t i = 0; i < script->plugin_count; i++)
         free_plugin(&script->plugins[i]);
     free(script->plugins);
@@ -590,5 +643,6 @@ void ml_script_free(struct ml_script *script)
     ml_writer_release(&script->text);
     free((void *)(uintptr_t)script->plugins_dir.ptr);
     free((void *)(uintptr_t)script->lua_dir.ptr);
+    free((void *)(uintptr_t)script->org.ptr);
     free(script);
 }

@@ -47,6 +47,8 @@ struct ml_script_options {
     int64_t (*wall_ms)(void);  /* for ml.time.now; NULL: the real clock */
     uint64_t (*mono_ms)(void); /* for the breaker and ml.time.mono; NULL: the real clock */
     struct ml_slice lua_dir;   /* moonloom/NAME.lua there override the built-in ones; empty: none */
+    struct ml_slice org;       /* whose state this is: self.org; empty: nobody's */
+    bool keep_failing; /* plugins that cannot be brought up make a script whose hooks fail */
 };
 
 /**
@@ -178,6 +180,8 @@ void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out
  * compares it with lua/moonloom/defs. Needs one plugin. surface.c
  */
 enum ml_err ml_script_surface(struct ml_script *script, struct ml_writer *out) ML_MUST_CHECK;
+
+#include "script/cells.h"
 
 /* ---- The configuration file ------------------------------------------------------------------ */
 

@@ -82,7 +82,8 @@ struct ml_script {
     struct ml_writer
         text; /* what a document is printed into before Lua gets it; kept between calls */
 
-    struct ml_slice plugins_dir, lua_dir; /* own copies */
+    struct ml_slice plugins_dir, lua_dir, org; /* own copies */
+    unsigned held; /* what in it is not done yet: parked calls, timers */
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
     int64_t (*wall_ms)(void);

@@ -2,10 +2,10 @@
 /*
  * How the parts of one loop are joined, and in what order they stop.
  *
- *   start:  libuv loop → door to the journal → script → rooms → inbox → net → clock
+ *   start:  libuv loop → door to the journal → cells → rooms → inbox → net → clock
  *   stop:   net stops accepting → rooms drain (commit, acknowledge, close members, last snapshots)
  *           → net closes → rooms are empty: QUIET → when all loops are: rooms freed, inbox closed,
- *           door closed → libuv loop ends → script freed
+ *           door closed → libuv loop ends → cells freed
  *
  * A loop that is quiet keeps its inbox until all are, since the others' last letters go there.
  */
@@ -144,6 +144,8 @@ void ml_loop_tick(struct ml_loop *loop)
 
     if (loop->rooms)
         ml_rooms_tick(loop->rooms);
+    if (loop->cells)
+        ml_cells_tick(loop->cells);
     switch (loop->phase) {
     case ML_LOOP_SERVING:
         if (process->must_drain)
@@ -188,18 +190,19 @@ static void on_tick(uv_timer_t *timer)
     ml_loop_tick(timer->data);
 }
 
-static enum ml_err open_script(const struct ml_config *config, struct ml_loop *loop,
-                               struct ml_diag *diag)
+static enum ml_err open_cells(const struct ml_config *config, struct ml_loop *loop,
+                              struct ml_diag *diag)
 {
-    struct ml_script_options options = {
-        .plugins_dir =
-            config->plugins_dir ? ml_slice_str(config->plugins_dir) : ml_slice_make(NULL, 0),
-        .plugins = config->plugins,
-        .plugin_count = config->plugin_count,
-        .log = on_script_log,
-    };
+    struct ml_cells_options options = {.script = {
+                                           .plugins_dir = config->plugins_dir
+                                                              ? ml_slice_str(config->plugins_dir)
+                                                              : ml_slice_make(NULL, 0),
+                                           .plugins = config->plugins,
+                                           .plugin_count = config->plugin_count,
+                                           .log = on_script_log,
+                                       }};
 
-    return config->plugin_count ? ml_script_new(&options, diag, &loop->script) : ML_OK;
+    return config->plugin_count ? ml_cells_new(&options, diag, &loop->cells) : ML_OK;
 }
 
 static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
@@ -207,7 +210,7 @@ static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *lo
     struct ml_process *process = loop->process;
     struct ml_room_env env = {
         .journal = loop->journal,
-        .script = loop->script,
+        .cells = loop->cells,
         .mono_ms = mono_ms,
         .wall_ms = wall_ms,
         .random = random_u64,
@@ -237,7 +240,7 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
     struct ml_net_env env = {
         .loop = &loop->uv,
         .rooms = loop->rooms,
-        .script = loop->script,
+        .cells = loop->cells,
         .journal = loop->journal,
         .open_mode = config->auth == ML_AUTH_OPEN,
         .assets = ml_assets,
@@ -259,7 +262,7 @@ static void abandon(struct ml_loop *loop)
     loop->rooms = NULL;
     if (loop->is_attached)
         ml_hub_detach(loop->process->hub, loop->number);
-    ml_script_free(loop->script);
+    ml_cells_free(loop->cells);
 }
 
 enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsigned number,
@@ -274,7 +277,7 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
     if (number)
         err = ml_journal_attach(journal, &loop->uv, &loop->journal);
     if (!err)
-        err = open_script(config, loop, diag);
+        err = open_cells(config, loop, diag);
     if (!err)
         err = open_rooms(config, loop);
     if (!err)
@@ -298,7 +301,7 @@ static void run(void *arg)
     struct ml_loop *loop = arg;
 
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-    ml_script_free(loop->script);
+    ml_cells_free(loop->cells);
     (void)uv_loop_close(&loop->uv);
     ml_engine_thread_end();
 }

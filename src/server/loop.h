@@ -41,7 +41,7 @@ struct ml_loop {
     uv_loop_t uv;
     uv_thread_t thread;
     struct ml_journal *journal; /* the journal itself (number 0), or a door to it */
-    struct ml_script *script;
+    struct ml_cells *cells;     /* NULL: no plugins */
     struct ml_rooms *rooms;
     struct ml_net *net;
     struct ml_engine_limits engine_limits; /* of this loop's documents */

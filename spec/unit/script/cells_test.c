@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* One Lua state per org: who shares what, when states go, and what a broken one says. */
+#include <string.h>
+
+#include "world.h"
+
+#define ORG(text) ML_SLICE(text)
+
+static const struct ml_slice no_document = {0};
+
+/* Counts in a module variable and denies with what it counted. */
+static const char counting[] =
+    "local ml = require 'moonloom'\nlocal n = 0\nlocal P = {}\n"
+    "function P:before_update(u) n = n + 1\n"
+    "  self.state.n = (self.state.n or 0) + 1\n"
+    "  return ml.deny('n' .. n, (self.org and self.org.id or 'nobody') .. self.state.n) end\n"
+    "return P\n";
+
+struct life {
+    struct world world;
+    struct ml_cells *cells;
+};
+
+static void start(struct life *life, uint32_t states)
+{
+    struct ml_cells_options options = {.script = life->world.options, .states = states};
+
+    options.script.plugin_count = life->world.plugin_count;
+    life->world.err = ml_cells_new(&options, &life->world.diag, &life->cells);
+}
+
+static void begin(struct life *life, const char *init)
+{
+    *life = (struct life){0};
+    world_init(&life->world);
+    world_plugin(&life->world, "count", "phase = 'validate', hooks = { before_update = {} }", init);
+    start(life, 0);
+}
+
+static void end(struct life *life)
+{
+    ml_cells_free(life->cells);
+    life->cells = NULL;
+    world_release(&life->world);
+}
+
+/* One update in `org`; life->world.denial says more. */
+static enum ml_err update(struct life *life, struct ml_slice org)
+{
+    struct ml_script *script = ml_cells_script(life->cells, org, ML_SLICE("doc"));
+
+    if (!script)
+        return ML_ENOTFOUND;
+    life->world.script = script;
+    return world_insert(&life->world, "content", "x");
+}
+
+static bool denied_as(const struct life *life, const char *code, const char *reason)
+{
+    return ml_slice_equal(life->world.denial.code, ml_slice_str(code)) &&
+           ml_slice_equal(life->world.denial.reason, ml_slice_str(reason));
+}
+
+static void orgs_share_nothing(void **state)
+{
+    struct life life;
+
+    (void)state;
+    begin(&life, counting);
+    EXPECT(&life.world, !life.world.err);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n1", "acme1"));
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n2", "acme2"));
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n1", "beta1"));
+    EXPECT(&life.world, ml_cells_script(life.cells, ORG("acme"), no_document) !=
+                            ml_cells_script(life.cells, ORG("beta"), no_document));
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void an_org_without_plugins_has_no_state(void **state)
+{
+    struct life life = {0};
+
+    (void)state;
+    world_init(&life.world);
+    start(&life, 0);
+    EXPECT(&life.world, !life.world.err);
+    EXPECT(&life.world, !ml_cells_script(life.cells, ORG("acme"), no_document));
+    EXPECT(&life.world, ml_cells_hooks(life.cells) == 0);
+    end(&life);
+}
+
+static void an_idle_state_goes_and_a_held_one_stays(void **state)
+{
+    struct life life;
+    struct ml_script *held;
+
+    (void)state;
+    begin(&life, counting);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_EDENIED);
+    held = ml_cells_script(life.cells, ORG("beta"), no_document);
+    ml_script_hold(held);
+    world_mono_ms += 9 * 60 * 1000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n2", "acme2"));
+    world_mono_ms += 10 * 60 * 1000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n1", "acme1")); /* a new state */
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n2", "beta2")); /* the old one */
+    ml_script_let_go(held);
+    world_mono_ms += 10 * 60 * 1000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n1", "beta1"));
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void many_orgs_cost_no_more_than_the_ceiling(void **state)
+{
+    struct life life = {0};
+    struct ml_script_stats few, many;
+    char org[16];
+
+    (void)state;
+    world_init(&life.world);
+    world_plugin(&life.world, "count", "phase = 'validate', hooks = { before_update = {} }",
+                 counting);
+    start(&life, 4);
+    for (int i = 0; i < 20; i++) {
+        snprintf(org, sizeof(org), "org-%d", i);
+        EXPECT(&life.world, update(&life, ml_slice_str(org)) == ML_EDENIED);
+        world_mono_ms += 50;
+        ml_cells_tick(life.cells);
+        if (i == 3)
+            ml_cells_stats(life.cells, &few);
+    }
+    ml_cells_stats(life.cells, &many);
+    EXPECT(&life.world, many.calls == 20 && many.denials == 20);
+    EXPECT(&life.world, many.memory_bytes < few.memory_bytes * 11 / 10);
+    EXPECT(&life.world, update(&life, ORG("org-19")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n2", "org-192"));
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void what_cannot_start_for_one_org_fails_there_and_is_tried_again(void **state)
+{
+    /* Starts for anybody but acme; for acme after an hour. */
+    static const char picky[] =
+        "local ml = require 'moonloom'\nlocal P = {}\n"
+        "function P:setup()\n"
+        "  if self.org and self.org.id == 'acme' and ml.time.mono() < 4000 then\n"
+        "    error('the service is away') end\nend\n"
+        "function P:before_update(u) end\nreturn P\n";
+    struct life life;
+
+    (void)state;
+    begin(&life, picky);
+    EXPECT(&life.world, !life.world.err);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_ESCRIPT);
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_OK);
+    world_mono_ms += 2000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_ESCRIPT);
+    world_mono_ms += 3600 * 1000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_OK);
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void what_cannot_start_for_anybody_is_said_at_once(void **state)
+{
+    struct life life;
+
+    (void)state;
+    begin(&life, "return { before_update = 1 }\n");
+    EXPECT(&life.world, life.world.err == ML_ESCRIPT);
+    EXPECT(&life.world, strstr(life.world.diag.text, "count"));
+    end(&life);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(orgs_share_nothing),
+        cmocka_unit_test(an_org_without_plugins_has_no_state),
+        cmocka_unit_test(an_idle_state_goes_and_a_held_one_stays),
+        cmocka_unit_test(many_orgs_cost_no_more_than_the_ceiling),
+        cmocka_unit_test(what_cannot_start_for_one_org_fails_there_and_is_tried_again),
+        cmocka_unit_test(what_cannot_start_for_anybody_is_said_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

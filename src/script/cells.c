@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One Lua state per org, made when the org is first asked about.
+ *
+ *          ml_cells_script          load fails (setup, memory)      after 1, 2, 4 … 60 s
+ *  (none) ----------------> LIVE    ----------------------> FAILING ------------> LIVE
+ *     ^                       |                                |
+ *     +---- idle, not held ---+---- idle ----------------------+
+ *
+ *  [C1] A state belongs to one org, and nothing of it is seen by another.
+ *  [C2] States go in the tick only, so a script is good until control is back in the loop.
+ *  [C3] An org that no plugin is on for has no state and no entry here.
+ *  [C4] A failing script has its chains (or a stand-in that fails for every decision that guards
+ *       something) and no Lua: its hooks answer by their failure mode.
+ */
+#include "script/state.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hashmap.h"
+#include "base/log.h"
+
+#define IDLE_MS        (10u * 60 * 1000)
+#define STATES_MAX     1024
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS   60000
+
+struct ml_cell {
+    struct ml_list node; /* in cells->all, the longest unused first */
+    struct ml_script *script;
+    uint64_t used_ms;
+    uint64_t retry_at_ms; /* failing: when to try again */
+    uint32_t retry_ms;
+    struct ml_slice org; /* own copy; the key */
+};
+
+struct ml_cells {
+    struct ml_cells_options options;
+    struct ml_hashmap by_org;
+    struct ml_list all;
+    uint64_t now_ms;             /* of the last tick */
+    struct ml_script *operator;  /* where no org is known */
+    struct ml_script *failing;   /* stands in where there is no memory even for a cell [C4] */
+    struct ml_script_stats gone; /* of the states that are gone */
+};
+
+static uint64_t now_ms(const struct ml_cells *cells)
+{
+    return cells->options.script.mono_ms ? cells->options.script.mono_ms() : ml_clock_mono_ms();
+}
+
+static void add_stats(struct ml_script_stats *to, const struct ml_script_stats *of)
+{
+    to->calls += of->calls;
+    to->denials += of->denials;
+    to->errors += of->errors;
+    to->timeouts += of->timeouts;
+    to->memory_faults += of->memory_faults;
+    to->memory_bytes += of->memory_bytes;
+    ml_histogram_merge(&to->hook_took, &of->hook_took);
+}
+
+/* ---- Life of one state ---------------------------------------------------------------------- */
+
+static void report(struct ml_cell *cell, const struct ml_diag *diag)
+{
+    ml_log(ML_LOG_ERROR, "plugins.failing", "org=%s why=%s", ML_LOG_TEXT(cell->org),
+           ML_LOG_TEXT(ml_slice_str(diag->text)));
+}
+
+static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, struct ml_diag *diag)
+{
+    struct ml_script_options options = cells->options.script;
+    struct ml_cell *cell = calloc(1, sizeof *cell + org.len + 1);
+    char *copy = cell ? (char *)(cell + 1) : NULL;
+
+    if (!cell)
+        return NULL;
+    memcpy(copy, org.ptr, org.len);
+    cell->org = ml_slice_make(copy, org.len);
+    options.org = cell->org;
+    options.keep_failing = true;
+    if (ml_script_new(&options, diag, &cell->script) ||
+        !ml_hashmap_put(&cells->by_org, cell->org, cell)) {
+        ml_script_free(cell->script);
+        free(cell);
+        return NULL;
+    }
+    if (!cell->script->L) {
+        report(cell, diag);
+        cell->retry_ms = RETRY_FIRST_MS;
+        cell->retry_at_ms = now_ms(cells) + RETRY_FIRST_MS;
+    }
+    ml_list_append(&cells->all, &cell->node);
+    return cell;
+}
+
+static void drop_cell(struct ml_cells *cells, struct ml_cell *cell)
+{
+    struct ml_script_stats stats;
+
+    ml_script_stats(cell->script, &stats);
+    stats.memory_bytes = 0;
+    add_stats(&cells->gone, &stats);
+    (void)ml_hashmap_remove(&cells->by_org, cell->org);
+    ml_list_remove(&cell->node);
+    ml_script_free(cell->script);
+    free(cell);
+}
+
+/* A state that could not be made, or that was lost with its memory. */
+static void try_again(struct ml_cells *cells, struct ml_cell *cell)
+{
+    struct ml_diag diag = {0};
+
+    if (!cell->retry_at_ms) {
+        cell->retry_ms = RETRY_FIRST_MS;
+        cell->retry_at_ms = cells->now_ms + RETRY_FIRST_MS;
+        return;
+    }
+    if (cells->now_ms < cell->retry_at_ms)
+        return;
+    if (ml_state_load(cell->script, &diag)) {
+        report(cell, &diag);
+        cell->retry_ms = cell->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : cell->retry_ms * 2;
+        cell->retry_at_ms = cells->now_ms + cell->retry_ms;
+        return;
+    }
+    cell->retry_at_ms = 0;
+    ml_log(ML_LOG_INFO, "plugins.recovered", "org=%s", ML_LOG_TEXT(cell->org));
+}
+
+/* ---- Public --------------------------------------------------------------------------------- */
+
+enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag *diag,
+                         struct ml_cells **cells_out)
+{
+    struct ml_cells *cells = calloc(1, sizeof *cells);
+    enum ml_err err;
+
+    if (!cells)
+        return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    cells->options = *options;
+    if (!cells->options.idle_ms)
+        cells->options.idle_ms = IDLE_MS;
+    if (!cells->options.states)
+        cells->options.states = STATES_MAX;
+    ml_hashmap_init(&cells->by_org);
+    ml_list_init(&cells->all);
+    cells->now_ms = now_ms(cells);
+    /* What cannot run for anybody is said now, and not when the first person comes. */
+    err = ml_script_new(&options->script, diag, &cells->operator);
+    if (!err)
+        err = ml_script_new(&options->script, diag, &cells->failing);
+    if (err) {
+        ml_cells_free(cells);
+        return err;
+    }
+    ml_state_close(cells->failing);
+    *cells_out = cells;
+    return ML_OK;
+}
+
+void ml_cells_free(struct ml_cells *cells)
+{
+    if (!cells)
+        return;
+    ML_LIST_EACH(node, &cells->all)
+    {
+        drop_cell(cells, ML_CONTAINER(node, struct ml_cell, node));
+    }
+    ml_hashmap_release(&cells->by_org);
+    ml_script_free(cells->operator);
+    ml_script_free(cells->failing);
+    free(cells);
+}
+
+struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
+                                  struct ml_slice document)
+{
+    struct ml_cell *cell;
+    struct ml_diag diag = {0};
+
+    (void)document;
+    if (!cells->options.script.plugin_count)
+        return NULL;
+    if (!org.len)
+        return cells->operator;
+    cell = ml_hashmap_get(&cells->by_org, org);
+    if (!cell)
+        cell = make_cell(cells, org, &diag);
+    if (!cell)
+        return cells->failing;
+    if (cell->used_ms != cells->now_ms) {
+        cell->used_ms = cells->now_ms;
+        ml_list_remove(&cell->node);
+        ml_list_append(&cells->all, &cell->node);
+    }
+    return cell->script;
+}
+
+unsigned ml_cells_hooks(const struct ml_cells *cells)
+{
+    return ml_script_hooks(cells->operator);
+}
+
+void ml_cells_tick(struct ml_cells *cells)
+{
+    size_t above;
+
+    cells->now_ms = now_ms(cells);
+    above = cells->by_org.count > cells->options.states
+                ? cells->by_org.count - cells->options.states
+                : 0;
+    ML_LIST_EACH(node, &cells->all)
+    {
+        struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
+        bool is_idle = cells->now_ms - cell->used_ms >= cells->options.idle_ms;
+
+        if ((is_idle || above) && !cell->script->held) {
+            above -= above > 0;
+            drop_cell(cells, cell);
+        } else if (!cell->script->L) {
+            try_again(cells, cell);
+        }
+    }
+}
+
+void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
+{
+    *out = cells->gone;
+    add_stats(out, &cells->operator->stats);
+    out->memory_bytes += cells->operator->memory_bytes;
+    ML_LIST_EACH(node, &cells->all)
+    {
+        struct ml_script_stats one;
+
+        ml_script_stats(ML_CONTAINER(node, struct ml_cell, node)->script, &one);
+        add_stats(out, &one);
+    }
+}
+
+void ml_script_hold(struct ml_script *script)
+{
+    script->held++;
+}
+
+void ml_script_let_go(struct ml_script *script)
+{
+    script->held--;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which Lua states there are on one loop: one for the operator's hooks, where no org is known yet,
+ * and one per org, made at first use and never shared by two (plugin-api 13.1). Part of script.h.
+ *
+ * Whoever runs a hook asks for the script of the org and document and uses it at once: it is good
+ * until control is back in the loop, no longer. Who keeps something in it beyond that (a parked
+ * call, a timer) holds it: ml_script_hold.
+ */
+#ifndef ML_SCRIPT_CELLS_H
+#define ML_SCRIPT_CELLS_H
+
+struct ml_cells;
+
+struct ml_cells_options {
+    struct ml_script_options script; /* of every state; borrowed as long as the cells live */
+    uint32_t idle_ms;                /* 0: 10 min; then a state that nobody holds goes */
+    uint32_t states;                 /* 0: 1 024; above, those that were not used lately go */
+};
+
+enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag *diag,
+                         struct ml_cells **cells_out) ML_MUST_CHECK;
+/** Nobody may hold a script of it any more. */
+void ml_cells_free(struct ml_cells *cells);
+
+/**
+ * Where the hooks of this org run, with the handlers that apply to this document (empty name: all
+ * of them). Makes the state if there is none yet. NULL: nobody has anything to say there.
+ *
+ * A state that cannot be made answers as failing: its hooks are there and fail (SEC-LUA-07).
+ */
+struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
+                                  struct ml_slice document);
+/** Hooks that somebody registered for some org, enum ml_hook bits. */
+unsigned ml_cells_hooks(const struct ml_cells *cells);
+/** About every 50 ms: idle states go, failing ones are tried again. */
+void ml_cells_tick(struct ml_cells *cells);
+/** Sums over all states, those that are gone included. */
+void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out);
+
+/** Something of this script is not done yet: it may not go until as many ml_script_let_go. */
+void ml_script_hold(struct ml_script *script);
+void ml_script_let_go(struct ml_script *script);
+
+#endif
