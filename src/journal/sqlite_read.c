@@ -15,12 +15,9 @@
 #include "journal/sqlite.h"
 
 #include "base/assert.h"
-#include "base/log.h"
+#include "journal/chain.h"
 
 #include <stdlib.h>
-
-/* Records that a head may make us reserve before they are seen. */
-#define RESERVE_MAX 65536
 
 _Static_assert(ML_SQL_READ_COUNT <= ML_SQL_MAX, "room for every statement");
 
@@ -56,12 +53,6 @@ struct document_row {
     uint8_t id[ML_DOCUMENT_ID_BYTES];
     uint32_t head_checksum;
 };
-
-/* Seq of the last record that the load is about. */
-static uint64_t last_wanted(const struct ml_load *load)
-{
-    return load->until_seq && load->until_seq < load->head ? load->until_seq : load->head;
-}
 
 static sqlite3_stmt *keyed(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
                            const uint8_t *document)
@@ -147,7 +138,7 @@ static enum ml_err find_moment(struct ml_sqlite_conn *conn, struct ml_load *load
 static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *load,
                                  const struct document_row *row)
 {
-    uint64_t last = last_wanted(load);
+    uint64_t last = ml_chain_last(load);
     uint64_t ceiling = load->max_snapshot_seq < last ? load->max_snapshot_seq : last;
     sqlite3_stmt *stmt;
     int rc;
@@ -168,9 +159,7 @@ static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *lo
             load->snapshot_seq = snapshot.sum.seq;
             break;
         }
-        ml_log(ML_LOG_ERROR, "journal.snapshot_damaged", "org=%s doc=%s seq=%llu",
-               ML_LOG_TEXT(load->org), ML_LOG_TEXT(load->name),
-               (unsigned long long)snapshot.sum.seq);
+        ml_chain_log_snapshot(load, snapshot.sum.seq);
     }
     sqlite3_reset(stmt);
     /* A damaged page among the snapshots is a damaged snapshot: records alone will do. */
@@ -181,15 +170,8 @@ static enum ml_err find_snapshot(struct ml_sqlite_conn *conn, struct ml_load *lo
 
 /* --- records --- */
 
-/* Where the chain stands before the first record that is read. */
-struct chain {
-    uint64_t seq;
-    bool known; /* the record `seq` is there; `checksum` is its */
-    uint32_t checksum;
-};
-
 static enum ml_err start_chain(struct ml_sqlite_conn *conn, struct ml_load *load,
-                               const struct document_row *row, struct chain *chain)
+                               const struct document_row *row, struct ml_chain *chain)
 {
     sqlite3_stmt *stmt;
     int rc;
@@ -212,9 +194,8 @@ static enum ml_err start_chain(struct ml_sqlite_conn *conn, struct ml_load *load
                                                  : ml_sqlite_reading_failed(conn, rc, &load->diag);
 }
 
-/* NULL: the row follows the one before; otherwise what is wrong with it. */
-static const char *check_record(sqlite3_stmt *stmt, const struct document_row *row,
-                                struct chain *chain)
+static enum ml_err take_record(sqlite3_stmt *stmt, struct ml_load *load,
+                               const struct document_row *row, struct ml_chain *chain)
 {
     struct ml_record_sum sum = {
         .document = row->id,
@@ -227,85 +208,31 @@ static const char *check_record(sqlite3_stmt *stmt, const struct document_row *r
         .previous = (uint32_t)sqlite3_column_int64(stmt, 7),
         .bytes = ml_sqlite_column(stmt, 9),
     };
-    uint32_t checksum = (uint32_t)sqlite3_column_int64(stmt, 8);
 
-    if (sum.seq != chain->seq + 1)
-        return "missing";
-    if (sqlite3_column_int(stmt, 2) != ML_RECORD_FORMAT)
-        return "of an unknown format";
-    if (ml_record_checksum(&sum) != checksum)
-        return "damaged (checksum)";
-    if (chain->known && sum.previous != chain->checksum)
-        return "not the one that followed (chain)";
-    *chain = (struct chain){sum.seq, true, checksum};
-    return NULL;
-}
-
-static bool grow_records(struct ml_load *load, size_t *cap)
-{
-    struct ml_stored *bigger;
-
-    if (load->count < *cap)
-        return true;
-    *cap = *cap ? *cap * 2 : 16;
-    bigger = realloc(load->records, *cap * sizeof *bigger);
-    if (!bigger)
-        return false;
-    load->records = bigger;
-    return true;
-}
-
-static enum ml_err damaged(struct ml_load *load, uint64_t seq, const char *what)
-{
-    ml_log(ML_LOG_ERROR, "journal.record_damaged", "org=%s doc=%s seq=%llu what=\"%s\"",
-           ML_LOG_TEXT(load->org), ML_LOG_TEXT(load->name), (unsigned long long)seq, what);
-    return ml_diag_set(&load->diag, ML_EFORMAT, 0, "record %llu is %s", (unsigned long long)seq,
-                       what);
+    return ml_chain_take(chain, load, &sum, sqlite3_column_int(stmt, 2),
+                         (uint32_t)sqlite3_column_int64(stmt, 8));
 }
 
 /* Steps through the rows; leaves the reset to the caller. */
 static enum ml_err take_records(struct ml_sqlite_conn *conn, sqlite3_stmt *stmt,
                                 struct ml_load *load, const struct document_row *row,
-                                struct chain *chain)
+                                struct ml_chain *chain)
 {
-    size_t cap = 0, bytes = 0;
-    int rc;
+    enum ml_err err = ml_chain_reserve(chain, load);
+    int rc = SQLITE_DONE;
 
-    if (last_wanted(load) > chain->seq) {
-        uint64_t count = last_wanted(load) - chain->seq;
-
-        cap = count < RESERVE_MAX ? (size_t)count : RESERVE_MAX;
-        load->records = malloc(cap * sizeof *load->records);
-        if (!load->records)
-            return ML_ELIMIT;
-    }
-    for (rc = sqlite3_step(stmt); rc == SQLITE_ROW; rc = sqlite3_step(stmt)) {
-        uint64_t seq = chain->seq + 1;
-        const char *wrong = check_record(stmt, row, chain);
-        struct ml_slice update = ml_sqlite_column(stmt, 9);
-        struct ml_blob *blob;
-
-        if (wrong)
-            return damaged(load, seq, wrong);
-        bytes += update.len;
-        if (bytes > ML_LOAD_MAX_BYTES)
-            return ml_diag_set(&load->diag, ML_ELIMIT, 0, "more than %u bytes of records",
-                               ML_LOAD_MAX_BYTES);
-        blob = ml_blob_new(update);
-        if (!blob || !grow_records(load, &cap)) {
-            ml_blob_unref(blob);
-            return ML_ELIMIT;
-        }
-        load->records[load->count++] = (struct ml_stored){seq, blob};
-    }
+    while (!err && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        err = take_record(stmt, load, row, chain);
+    if (err)
+        return err;
     return rc == SQLITE_DONE ? ML_OK : ml_sqlite_reading_failed(conn, rc, &load->diag);
 }
 
 static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *load,
                                 const struct document_row *row)
 {
-    struct chain chain = {.seq = load->after_seq ? load->after_seq : load->snapshot_seq};
-    uint64_t last = last_wanted(load);
+    struct ml_chain chain = {.seq = load->after_seq ? load->after_seq : load->snapshot_seq};
+    uint64_t last = ml_chain_last(load);
     sqlite3_stmt *stmt;
     enum ml_err err;
 
@@ -321,13 +248,7 @@ static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *loa
     sqlite3_bind_int64(stmt, 4, load->until_seq ? (sqlite3_int64)last : INT64_MAX);
     err = take_records(conn, stmt, load, row, &chain);
     sqlite3_reset(stmt);
-    if (err)
-        return err;
-    if (chain.seq != last)
-        return damaged(load, chain.seq + 1, chain.seq < last ? "missing" : "beyond the head");
-    if (last == load->head && chain.known && chain.checksum != row->head_checksum)
-        return damaged(load, chain.seq, "not the one that the head names (chain)");
-    return ML_OK;
+    return err ? err : ml_chain_end(&chain, load, row->head_checksum);
 }
 
 enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load)
