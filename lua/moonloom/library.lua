@@ -6,7 +6,7 @@ local nearest = require "moonloom.nearest"
 local new_set = require "moonloom.set"
 local units = require "moonloom.units"
 
-local FAMILIES = { "time", "text", "glob", "path", "json", "log" }
+local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto" }
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "script/lib.h"
 #include "script/values.h"
 
 #define CODE_MAX      64
@@ -422,7 +423,7 @@ static const struct group {
 } groups[] = {
     {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", time_functions},
     {"text", text_functions}, {"glob", glob_functions}, {"path", glob_functions},
-    {"json", json_functions},
+    {"json", json_functions}, {"enc", ml_lib_enc},      {"crypto", ml_lib_crypto},
 };
 
 /* Fill the table at the top with the functions of a group. */

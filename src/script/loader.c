@@ -603,6 +603,9 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->log_arg = options->log_arg;
     script->wall_ms = options->wall_ms ? options->wall_ms : ml_clock_wall_ms;
     script->mono_ms = options->mono_ms ? options->mono_ms : ml_clock_mono_ms;
+    script->has_seal_key = options->seal_key.len == sizeof(script->seal_key);
+    if (script->has_seal_key)
+        memcpy(script->seal_key, options->seal_key.ptr, sizeof(script->seal_key));
     script->plugins_dir = copy_slice(options->plugins_dir, &failed);
     script->lua_dir = copy_slice(options->lua_dir, &failed);
     script->org = copy_slice(options->org, &failed);

@@ -48,7 +48,8 @@ struct ml_script_options {
     uint64_t (*mono_ms)(void); /* for the breaker and ml.time.mono; NULL: the real clock */
     struct ml_slice lua_dir;   /* moonloom/NAME.lua there override the built-in ones; empty: none */
     struct ml_slice org;       /* whose state this is: self.org; empty: nobody's */
-    bool keep_failing; /* plugins that cannot be brought up make a script whose hooks fail */
+    bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
+    struct ml_slice seal_key; /* of the org, for ml.crypto.seal: 32 bytes; empty: none */
 };
 
 /**

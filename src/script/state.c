@@ -18,6 +18,7 @@
  */
 #include "script/state.h"
 
+#include "script/lib.h"
 #include "script/values.h"
 
 #include <luajit.h>
@@ -133,6 +134,7 @@ static void open_all(lua_State *L, void *arg)
     ml_sandbox_open(L);
     ml_json_open(L);
     ml_values_open(L);
+    ml_lib_open(L);
     ml_api_open(L);
     ml_views_open(L);
 }

@@ -88,6 +88,8 @@ struct ml_script {
     void *log_arg;
     int64_t (*wall_ms)(void);
     uint64_t (*mono_ms)(void);
+    uint8_t seal_key[32]; /* of ml.crypto.seal */
+    bool has_seal_key;
 
     struct ml_script_stats stats;
 };

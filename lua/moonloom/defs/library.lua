@@ -13,8 +13,6 @@ return {
   { name = "sessions", need = "sessions" },
   { name = "jwt" },
   { name = "jwks" },
-  { name = "crypto" },
-  { name = "enc" },
   { name = "re" },
   { name = "words" },
   { name = "spawn" },

@@ -127,7 +127,7 @@ static const struct escape in_a_hook[] = {
      "ml.http.get needs http = { \"api.example.com\" } in plugin.lua"},
     {"ml.docs.get('x')", "ml.docs.get needs needs = { \"doc.read\" } in plugin.lua"},
     {"ml.sessions.revoke {}", "ml.sessions.revoke needs"},
-    {"ml.crypto.random(3)", "ml.crypto.random is not available in this version"},
+    {"ml.crypto.random(0)", "1 to 65536 bytes"},
     {"ml.spawn(print)", "ml.spawn is not available in this version"},
     {"ml.jason.encode(1)", "moonloom has no member 'jason', did you mean 'json'?"},
     /* views */

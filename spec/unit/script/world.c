@@ -41,6 +41,7 @@ void world_init(struct world *world)
         .log_arg = world,
         .wall_ms = wall_ms,
         .mono_ms = mono_ms,
+        .seal_key = ML_SLICE("0123456789abcdef0123456789abcdef"),
     };
 }
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Groups of the `moonloom` module that are files of their own: pure, bounded, never waiting.
+ * Private to script/. */
+#ifndef ML_SCRIPT_LIB_H
+#define ML_SCRIPT_LIB_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/slice.h"
+
+extern const luaL_Reg ml_lib_crypto[]; /* lib_crypto.c */
+extern const luaL_Reg ml_lib_enc[];    /* lib_enc.c */
+
+/** Make what the groups keep in a new state. */
+void ml_lib_open(lua_State *L);
+
+/** Argument `arg` as bytes: a string or ml.bytes; `what` for the message. Raises. */
+struct ml_slice ml_lib_data(lua_State *L, int arg, const char *what);
+/** The same for a key, which may be a secret handle. */
+struct ml_slice ml_lib_key(lua_State *L, int arg, const char *what);
+/** Push nil, kind, text: an expected failure. Answers 3. */
+int ml_lib_fails(lua_State *L, const char *kind, const char *text);
+
+#endif
