@@ -78,6 +78,15 @@ local function add_glob(glob)
   end
 end
 
+-- C brings both ways as functions of one table.
+local function add_enc(ml, guard)
+  local flat, enc = ml.enc, {}
+  for _, name in ipairs { "base64", "base64url", "hex", "url" } do
+    enc[name] = guard({ encode = flat[name], decode = flat["from_" .. name] }, "ml.enc." .. name)
+  end
+  ml.enc = enc
+end
+
 local function add_path(path)
   -- "/" inside a key is written ~1, "~" is ~0.
   function path.split(s)
@@ -103,6 +112,7 @@ return function(plugin, manifest, ml, guard)
   add_text(ml.text)
   add_glob(ml.glob)
   add_path(ml.path)
+  add_enc(ml, guard)
   for _, name in ipairs(FAMILIES) do ml[name] = guard(ml[name], "ml." .. name) end
   for _, def in ipairs(absent) do
     if ml[def.name] ~= nil then error("ml." .. def.name .. " is listed as absent but exists") end

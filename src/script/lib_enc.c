@@ -3,7 +3,8 @@
  * ml.enc: bytes as text and back. Reading is strict: what is not the one text of some bytes is
  * nil, "EFORMAT", why.
  *
- * Each function below is named after its Lua name and begins with its stack effect.
+ * lua/moonloom/library.lua makes `ml.enc.hex.encode` of `hex` and `ml.enc.hex.decode` of
+ * `from_hex`. Each function begins with its stack effect.
  */
 #include "script/lib.h"
 
@@ -71,25 +72,25 @@ static int decode_base64(lua_State *L, enum ml_base64_kind kind, const char *wha
 /* base64(bytes) -> text   [may raise] */
 static int base64(lua_State *L)
 {
-    return encode_base64(L, ML_BASE64, "ml.enc.base64");
+    return encode_base64(L, ML_BASE64, "ml.enc.base64.encode");
 }
 
 /* base64url(bytes) -> text without padding   [may raise] */
 static int base64url(lua_State *L)
 {
-    return encode_base64(L, ML_BASE64URL, "ml.enc.base64url");
+    return encode_base64(L, ML_BASE64URL, "ml.enc.base64url.encode");
 }
 
 /* from_base64(text) -> bytes | nil, kind, text   [may raise] */
 static int from_base64(lua_State *L)
 {
-    return decode_base64(L, ML_BASE64, "ml.enc.from_base64");
+    return decode_base64(L, ML_BASE64, "ml.enc.base64.decode");
 }
 
 /* from_base64url(text) -> bytes | nil, kind, text   [may raise] */
 static int from_base64url(lua_State *L)
 {
-    return decode_base64(L, ML_BASE64URL, "ml.enc.from_base64url");
+    return decode_base64(L, ML_BASE64URL, "ml.enc.base64url.decode");
 }
 
 /* ---- hex --------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ static int from_base64url(lua_State *L)
 /* hex(bytes) -> text in lower case   [may raise] */
 static int hex(lua_State *L)
 {
-    struct ml_slice bytes = ml_lib_data(L, 1, "ml.enc.hex");
+    struct ml_slice bytes = ml_lib_data(L, 1, "ml.enc.hex.encode");
     char *out = room(L, bytes.len * 2);
 
     for (size_t i = 0; i < bytes.len; i++) {
@@ -129,7 +130,7 @@ static int hex_byte(const uint8_t *p)
 /* from_hex(text) -> bytes | nil, kind, text; both cases   [may raise] */
 static int from_hex(lua_State *L)
 {
-    struct ml_slice text = ml_lib_data(L, 1, "ml.enc.from_hex");
+    struct ml_slice text = ml_lib_data(L, 1, "ml.enc.hex.decode");
     char *out = room(L, text.len / 2);
 
     if (text.len % 2)
@@ -159,7 +160,7 @@ static bool is_unreserved(uint8_t c)
 static int url(lua_State *L)
 {
     static const char upper[] = "0123456789ABCDEF";
-    struct ml_slice bytes = ml_lib_data(L, 1, "ml.enc.url");
+    struct ml_slice bytes = ml_lib_data(L, 1, "ml.enc.url.encode");
     char *out = room(L, bytes.len * 3), *p = out;
 
     for (size_t i = 0; i < bytes.len; i++) {
@@ -180,7 +181,7 @@ static int url(lua_State *L)
 /* from_url(text) -> bytes | nil, kind, text; '+' is itself   [may raise] */
 static int from_url(lua_State *L)
 {
-    struct ml_slice text = ml_lib_data(L, 1, "ml.enc.from_url");
+    struct ml_slice text = ml_lib_data(L, 1, "ml.enc.url.decode");
     char *out = room(L, text.len), *p = out;
 
     for (size_t i = 0; i < text.len; i++) {

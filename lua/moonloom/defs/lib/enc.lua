@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 local function both(name, doc)
-  return { name, "moonloom.Codec", doc = doc }
+  return { name, "moonloom.Codec", since = "0.1.0", pure = true, doc = doc }
 end
 
 return {
@@ -8,7 +8,7 @@ return {
   both("base64", "With padding."), both("base64url", "Without padding."), both("hex", "Lower case."), both("url", "Percent."),
   classes = {
     { class = "moonloom.Codec", doc = "Both ways.",
-      methods = { { "encode", "(s: string): string", cost = "linear", doc = "To text." },
-                  { "decode", "(s: string): string", cost = "linear", fails = true, doc = "Back." } }, plain = true },
+      methods = { { "encode", "(s: string): string", since = "0.1.0", pure = true, cost = "linear", doc = "To text." },
+                  { "decode", "(s: string): string", since = "0.1.0", pure = true, cost = "linear", fails = true, doc = "Back; strict: what is not the one text of some bytes is refused." } }, plain = true },
   },
 }

@@ -2,7 +2,7 @@
 local ml = require "moonloom"
 local check = require "p.lib.check"
 local same, raises = check.same, check.raises
-local crypto, hex, bin = ml.crypto, ml.enc.hex, ml.enc.from_hex
+local crypto, hex, bin = ml.crypto, ml.enc.hex.encode, ml.enc.hex.decode
 
 local P = {}
 
