@@ -3,10 +3,14 @@
 -- member of the contract that this version does not have.
 local absent = require "moonloom.defs.library"
 local nearest = require "moonloom.nearest"
+local new_jobs = require "moonloom.jobs"
+local new_kv = require "moonloom.kv"
 local new_set = require "moonloom.set"
+local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
 local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto" }
+local WAITING = { "timer", "kv", "jobs" } -- those of them that are there
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil
@@ -105,7 +109,16 @@ local function add_path(path)
   end
 end
 
-return function(plugin, manifest, ml, guard)
+-- What waits. A module that needs a capability is there for those who asked for it; the others get a stub
+-- that says so.
+local function add_waiting(ml, manifest, native)
+  local W = new_wait(native, ml)
+  local jobs = new_jobs(W, ml, manifest)
+  ml.jobs = { push = jobs.push }
+  if has_need(manifest, "kv") then ml.kv = new_kv(W, ml.json, jobs, "kv") end
+end
+
+return function(plugin, manifest, ml, guard, native)
   ml.set = new_set
   add_time(ml.time)
   add_json(ml.json)
@@ -113,10 +126,14 @@ return function(plugin, manifest, ml, guard)
   add_glob(ml.glob)
   add_path(ml.path)
   add_enc(ml, guard)
+  add_waiting(ml, manifest, native)
   for _, name in ipairs(FAMILIES) do ml[name] = guard(ml[name], "ml." .. name) end
+  for _, name in ipairs(WAITING) do
+    if ml[name] then ml[name] = guard(ml[name], "ml." .. name) end
+  end
   for _, def in ipairs(absent) do
-    if ml[def.name] ~= nil then error("ml." .. def.name .. " is listed as absent but exists") end
-    ml[def.name] = stub(plugin, manifest, def)
+    if ml[def.name] ~= nil and not def.need then error("ml." .. def.name .. " is listed as absent but exists") end
+    if ml[def.name] == nil then ml[def.name] = stub(plugin, manifest, def) end
   end
   local names = {}
   for name in pairs(ml) do names[#names + 1] = name end

@@ -9,6 +9,8 @@
  */
 #include "script/state.h"
 
+#include "script/wait.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
@@ -426,6 +428,12 @@ static const struct group {
     {"json", json_functions}, {"enc", ml_lib_enc},      {"crypto", ml_lib_crypto},
 };
 
+struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_plugin *plugin)
+{
+    (void)plugin;
+    return script->org;
+}
+
 /* Fill the table at the top with the functions of a group. */
 static void add_group(lua_State *L, const luaL_Reg *functions)
 {
@@ -527,6 +535,7 @@ void ml_api_library(lua_State *L, struct ml_plugin *plugin)
     ml_answers_push_drop(L);
     lua_setfield(L, -2, "drop");
     ml_api_push_guard(L);
-    lua_call(L, 4, 1);
+    ml_wait_natives(L, plugin);
+    lua_call(L, 5, 1);
     plugin->library_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -79,12 +79,12 @@ static void rebuild(struct ml_script *script, struct ml_plugin *plugin)
         ml_script_log(script, plugin, ML_LOG_WARN, ml_slice_str(made));
 }
 
-/* The call of `handler` failed and script->fault says how. */
-static void failed(struct ml_script *script, struct ml_handler *handler, int hook)
+void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml_breaker *breaker,
+                   const char *what)
 {
-    char line[ML_FAULT_TEXT_MAX * 2 + 64];
-    int len = snprintf(line, sizeof(line), "%s failed: %s%s%s", ml_hook_names[hook],
-                       script->fault.text, script->fault.trace[0] ? "\n" : "", script->fault.trace);
+    char line[ML_FAULT_TEXT_MAX * 2 + 128];
+    int len = snprintf(line, sizeof(line), "%s failed: %s%s%s", what, script->fault.text,
+                       script->fault.trace[0] ? "\n" : "", script->fault.trace);
 
     switch (script->fault.kind) {
     case ML_FAULT_TIMEOUT:
@@ -97,10 +97,16 @@ static void failed(struct ml_script *script, struct ml_handler *handler, int hoo
     case ML_FAULT_ERROR:
         script->stats.errors++;
     }
-    ml_script_log(script, handler->plugin, ML_LOG_ERROR, ml_slice_make(line, (size_t)len));
-    breaker_failed(&handler->breaker, script->mono_ms());
+    ml_script_log(script, plugin, ML_LOG_ERROR, ml_slice_make(line, (size_t)len));
+    if (breaker)
+        breaker_failed(breaker, script->mono_ms());
     if (script->fault.kind == ML_FAULT_MEMORY && !ml_state_recover(script))
-        rebuild(script, handler->plugin);
+        rebuild(script, plugin);
+}
+
+static void failed(struct ml_script *script, struct ml_handler *handler, int hook)
+{
+    ml_ask_failed(script, handler->plugin, &handler->breaker, ml_hook_names[hook]);
 }
 
 /* ---- One question
@@ -130,7 +136,9 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->self_ref);
     ml_views_push(script, kind, subject, scope);
     began_us = now_us();
+    script->asking = ml_hook_names[hook];
     err = ml_script_call(script, 2, 1, deadline_us);
+    script->asking = NULL;
     ml_histogram_add(&script->stats.hook_took, now_us() - began_us);
     ml_views_expire(script);
     if (err) {

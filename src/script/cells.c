@@ -223,8 +223,11 @@ void ml_cells_tick(struct ml_cells *cells)
             drop_cell(cells, cell);
         } else if (!cell->script->L) {
             try_again(cells, cell);
+        } else {
+            ml_script_tick(cell->script);
         }
     }
+    ml_script_tick(cells->operator);
 }
 
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)

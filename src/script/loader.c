@@ -15,6 +15,8 @@
  */
 #include "script/state.h"
 
+#include "script/wait.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -609,6 +611,8 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->plugins_dir = copy_slice(options->plugins_dir, &failed);
     script->lua_dir = copy_slice(options->lua_dir, &failed);
     script->org = copy_slice(options->org, &failed);
+    script->port = options->port;
+    failed |= ml_wait_init(script) != ML_OK;
     err = failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory")
                  : take_plugins(script, options, diag);
     if (!err)
@@ -643,6 +647,7 @@ void ml_script_free(struct ml_script *script)
         free_plugin(&script->plugins[i]);
     free(script->plugins);
     free(script->views);
+    ml_wait_free(script);
     ml_writer_release(&script->text);
     free((void *)(uintptr_t)script->plugins_dir.ptr);
     free((void *)(uintptr_t)script->lua_dir.ptr);

@@ -19,6 +19,8 @@
  */
 #include "script/state.h"
 
+#include "script/wait.h"
+
 #include "base/log.h"
 
 static const char base_key, core_key; /* addresses are registry keys */
@@ -56,8 +58,9 @@ static const char *const bit_names[] = {
     "arshift", "band", "bnot",   "bor",   "bswap", "bxor", "lshift",
     "rol",     "ror",  "rshift", "tobit", "tohex", NULL,
 };
+/* running and yield: below, so that a coroutine on which a hook waits stays ours. */
 static const char *const coroutine_names[] = {
-    "create", "resume", "running", "status", "wrap", "yield", NULL,
+    "create", "resume", "status", "wrap", NULL,
 };
 static const char *const face_names[] = {"string", "table", "math", "bit", "coroutine", NULL};
 
@@ -153,6 +156,22 @@ static int lua_setmetatable_own(lua_State *L)
     return 1;
 }
 
+/* coroutine.running() -> thread | nil */
+static int lua_running(lua_State *L)
+{
+    if (ml_wait_is_ours(L) || lua_pushthread(L))
+        lua_pushnil(L);
+    return 1;
+}
+
+/* coroutine.yield(...) -> ...   [yields; may raise] */
+static int lua_yield_own(lua_State *L)
+{
+    if (ml_wait_is_ours(L))
+        luaL_error(L, "attempt to yield outside a coroutine");
+    return lua_yield(L, lua_gettop(L));
+}
+
 /* ---- Faces
  * --------------------------------------------------------------------------------------- */
 
@@ -228,6 +247,10 @@ static void make_base(lua_State *L)
     copy_library(L, "bit", bit_names);
     lua_setfield(L, -2, "bit");
     copy_library(L, "coroutine", coroutine_names);
+    lua_pushcfunction(L, lua_running);
+    lua_setfield(L, -2, "running");
+    lua_pushcfunction(L, lua_yield_own);
+    lua_setfield(L, -2, "yield");
     lua_setfield(L, -2, "coroutine");
 }
 

@@ -5,7 +5,8 @@
  * several answers into one (plugin-api: first, veto, fold, merge, each). Knows nothing of rooms and
  * sockets: it is handed facts and answers with decisions.
  *
- * One ml_script belongs to one loop thread. No call waits; answers borrow from the scratch arena.
+ * One ml_script belongs to one loop thread. No function here waits; answers borrow from the scratch
+ * arena. Hooks that may wait park, and what they wait for comes back through port.h.
  *
  * A plugin that is enabled but cannot run is failing, never absent: its hooks answer by their
  * failure mode (refuse: ML_ESCRIPT for access hooks; hold: ML_ESCRIPT for update hooks; skip and
@@ -19,6 +20,7 @@
 #include "base/histogram.h"
 #include "base/slice.h"
 #include "engine/engine.h"
+#include "script/port.h"
 
 struct ml_script;
 
@@ -44,10 +46,11 @@ struct ml_script_options {
     struct ml_script_limits limits;
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
-    int64_t (*wall_ms)(void);  /* for ml.time.now; NULL: the real clock */
-    uint64_t (*mono_ms)(void); /* for the breaker and ml.time.mono; NULL: the real clock */
-    struct ml_slice lua_dir;   /* moonloom/NAME.lua there override the built-in ones; empty: none */
-    struct ml_slice org;       /* whose state this is: self.org; empty: nobody's */
+    int64_t (*wall_ms)(void);   /* for ml.time.now; NULL: the real clock */
+    uint64_t (*mono_ms)(void);  /* for the breaker and ml.time.mono; NULL: the real clock */
+    struct ml_script_port port; /* what plugins may wait for; all NULL: nothing */
+    struct ml_slice lua_dir;  /* moonloom/NAME.lua there override the built-in ones; empty: none */
+    struct ml_slice org;      /* whose state this is: self.org; empty: nobody's */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
     struct ml_slice seal_key; /* of the org, for ml.crypto.seal: 32 bytes; empty: none */
 };
@@ -171,6 +174,7 @@ void ml_script_snapshot_policy(struct ml_script *script, struct ml_slice org,
 
 struct ml_script_stats {
     uint64_t calls, denials, errors, timeouts, memory_faults;
+    uint64_t slow; /* calls that waited beyond their soft deadline */
     uint64_t memory_bytes;
     struct ml_histogram hook_took; /* one handler of one hook */
 };

@@ -20,6 +20,7 @@
 
 #include "script/lib.h"
 #include "script/values.h"
+#include "script/wait.h"
 
 #include <luajit.h>
 #include <stdlib.h>
@@ -137,6 +138,7 @@ static void open_all(lua_State *L, void *arg)
     ml_lib_open(L);
     ml_api_open(L);
     ml_views_open(L);
+    ml_wait_open(L);
 }
 
 static int make_slots(lua_State *L)
@@ -191,6 +193,7 @@ void ml_state_close(struct ml_script *script)
 {
     if (!script->L)
         return;
+    ml_wait_lose(script);
     ml_budget_release(&script->budget);
     lua_close(script->L);
     script->L = NULL;

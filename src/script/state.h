@@ -34,6 +34,7 @@ enum { SLOT_TRACEBACK = 1, SLOT_PROTECTED, SLOT_COUNT = SLOT_PROTECTED };
 struct ml_plugin;
 struct ml_handler;
 struct ml_views;
+struct ml_waiting;
 
 enum {
     HOOK_AUTHENTICATE,
@@ -77,6 +78,10 @@ struct ml_script {
     unsigned hooks; /* enum ml_hook bits */
     bool loading;   /* plugin code is being loaded: require may look for files */
     bool frozen;    /* all files were read once: the disk is not asked again */
+
+    struct ml_waiting *waiting; /* calls that may wait: wait.c */
+    struct ml_script_port port;
+    const char *asking; /* the no-wait hook that runs; NULL: none */
 
     struct ml_views *views;
     struct ml_writer
@@ -178,6 +183,8 @@ const struct ml_plugin_file *ml_plugin_file(struct ml_script *script, struct ml_
 
 void ml_script_log(struct ml_script *script, struct ml_plugin *plugin, int level,
                    struct ml_slice text);
+/** Whose durable things a plugin's are. */
+struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_plugin *plugin);
 
 /** A module that ships with the binary ("moonloom.schema"), or its newer self in lua_dir. Pushes
  * it. */

@@ -6,8 +6,6 @@ return {
   { name = "cache",    need = "cache" },
   { name = "limiter",  need = "limiter" },
   { name = "http",     need = "http", example = 'http = { "api.example.com" }' },
-  { name = "jobs" },
-  { name = "timer" },
   { name = "cluster",  need = "cluster" },
   { name = "docs",     need = "doc.read" },
   { name = "sessions", need = "sessions" },
@@ -15,9 +13,4 @@ return {
   { name = "jwks" },
   { name = "re" },
   { name = "words" },
-  { name = "spawn" },
-  { name = "all" },
-  { name = "race" },
-  { name = "deadline" },
-  { name = "shield" },
 }

@@ -128,7 +128,11 @@ static const struct escape in_a_hook[] = {
     {"ml.docs.get('x')", "ml.docs.get needs needs = { \"doc.read\" } in plugin.lua"},
     {"ml.sessions.revoke {}", "ml.sessions.revoke needs"},
     {"ml.crypto.random(0)", "1 to 65536 bytes"},
-    {"ml.spawn(print)", "ml.spawn is not available in this version"},
+    {"ml.all { print }", "before_update cannot wait: ml.all"},
+    {"ml.spawn(1)", "function expected"},
+    {"ml.timer.every('soon', print)", "ml.timer.every: soon"},
+    {"ml.timer.after(-1, print)", "ml.timer.after: -1"},
+    {"ml.jobs.push('x')", "'x' is not among the jobs in plugin.lua"},
     {"ml.jason.encode(1)", "moonloom has no member 'jason', did you mean 'json'?"},
     /* views */
     {"u.author = 1", "a view is read-only"},
