@@ -10,6 +10,9 @@
  *   tx {doc, ops}               the same; writes as the document's client: bytes of an Any
  *   emitted {doc}               {updates: [{v1, v2}]} since it was asked last
  *   sv {doc}   state {doc, v, sv?}   pending {doc}   view {doc}   load {doc, from, v}
+ *   edits {doc, hex}            what a V1 update would do; changes nothing
+ *   judge {doc, hex, fates}     applies it; fates: [{n, fate: "undo"|"remove"|"replace", text?}],
+ *                               undo_all?, undo_waiting?
  *   merge {v, list}   diff {v, hex, sv}   convert {from, hex}   svof {v, hex}
  *
  * Bytes are hex digits. Commands come from our own driver: what is malformed ends the program.
@@ -238,6 +241,137 @@ static enum ml_err do_apply(const cJSON *c)
     enum ml_err err = to_v1(&bytes, is_v2(c));
 
     return err ? err : apply(seat_of(c), bytes);
+}
+
+/* ---- Edits -------------------------------------------------------------------------------- */
+
+static const char *const effect_kinds[ML_EFFECT_KINDS] = {
+    "text.insert",  "text.delete", "text.format", "map.set",  "map.delete", "array.insert",
+    "array.delete", "xml.insert",  "xml.delete",  "xml.attr", "subdoc",
+};
+
+static void say_text(const char *name, struct ml_slice text)
+{
+    if (!text.ptr)
+        return;
+    say(name);
+    ml_write_json_string(&out, text);
+}
+
+static void say_effect(struct ml_effects *effects, const struct ml_effect *e)
+{
+    char digits[96];
+    uint32_t index;
+    bool is_text;
+    struct ml_id block;
+
+    say("{\"kind\":\"");
+    say(effect_kinds[e->kind]);
+    (void)snprintf(digits, sizeof digits, "\",\"removes\":%s,\"waited\":%s,\"len\":%llu",
+                   e->removes ? "true" : "false", e->waited ? "true" : "false",
+                   (unsigned long long)e->len);
+    say(digits);
+    say_text(",\"path\":", e->path);
+    say_text(",\"path_by_id\":", e->path_by_id);
+    say_text(",\"key\":", e->key);
+    say_text(",\"text\":", e->text);
+    say_text(",\"tag\":", e->tag);
+    if (!ml_effect_index(effects, e, &index)) {
+        (void)snprintf(digits, sizeof digits, ",\"index\":%u", index);
+        say(digits);
+    }
+    ml_writer_reset(&mids);
+    if (!ml_effect_value(effects, e, &mids)) {
+        say(",\"value\":");
+        ml_write_bytes(&out, ml_writer_slice(&mids));
+    }
+    ml_writer_reset(&mids);
+    if (!ml_effect_before(effects, e, &mids, &is_text)) {
+        say(",\"before\":");
+        if (is_text)
+            ml_write_json_string(&out, ml_writer_slice(&mids));
+        else
+            ml_write_bytes(&out, ml_writer_slice(&mids));
+    }
+    ml_writer_reset(&mids);
+    if (!ml_effect_block_text(effects, e, &mids))
+        say_text(",\"block_text\":",
+                 ml_slice_make(mids.len ? mids.ptr : (const uint8_t *)"", mids.len));
+    if (ml_effect_block(effects, e, &block)) {
+        (void)snprintf(digits, sizeof digits, ",\"block\":\"%llu-%llu\"",
+                       (unsigned long long)block.client, (unsigned long long)block.clock);
+        say(digits);
+    }
+    say("}");
+}
+
+static enum ml_err read_effects(const cJSON *c, const struct ml_update **update,
+                                struct ml_effects **effects)
+{
+    enum ml_err err = ml_update_decode(&scratch, unhex(member(c, "hex")), NULL, &diag, update);
+
+    return err ? err : ml_update_effects(seat_of(c)->doc, *update, &scratch, effects);
+}
+
+static enum ml_err do_edits(const cJSON *c)
+{
+    const struct ml_update *update;
+    struct ml_effects *effects;
+    enum ml_err err = read_effects(c, &update, &effects);
+
+    if (err)
+        return err;
+    say(ml_effects_wait(effects) ? ",\"waits\":true" : ",\"waits\":false");
+    say(",\"edits\":[");
+    for (size_t n = 0; n < ml_effects_count(effects); n++) {
+        if (n)
+            say(",");
+        say_effect(effects, ml_effects_at(effects, n));
+    }
+    say("]");
+    return ml_doc_check(seat_of(c)->doc, &diag);
+}
+
+static enum ml_err decide(struct ml_effects *effects, const cJSON *fate)
+{
+    const char *name = member(fate, "fate")->valuestring;
+    size_t n = (size_t)member(fate, "n")->valueint;
+
+    if (strcmp(name, "undo") == 0)
+        ml_effect_undo(effects, n);
+    else if (strcmp(name, "remove") == 0)
+        return ml_effect_remove(effects, n);
+    else
+        return ml_effect_replace(effects, n, ml_slice_str(member(fate, "text")->valuestring));
+    return ML_OK;
+}
+
+static enum ml_err do_judge(const cJSON *c)
+{
+    struct ml_verdict verdict = {.undo_all = cJSON_IsTrue(member(c, "undo_all")),
+                                 .undo_waiting = cJSON_IsTrue(member(c, "undo_waiting"))};
+    const struct ml_update *update;
+    const struct ml_change *change;
+    struct ml_effects *effects;
+    const cJSON *fate;
+    enum ml_err err = read_effects(c, &update, &effects);
+
+    cJSON_ArrayForEach(fate, member(c, "fates"))
+    {
+        if (!err)
+            err = decide(effects, fate);
+    }
+    verdict.effects = effects;
+    if (!err)
+        err = ml_doc_apply(seat_of(c)->doc, update, &verdict, &scratch, &change);
+    if (err)
+        return err;
+    say(",\"record\":");
+    say_hex(change->bytes);
+    say(change->was_pending ? ",\"pending\":true" : ",\"pending\":false");
+    say(change->holds_waiting ? ",\"holds_waiting\":true" : ",\"holds_waiting\":false");
+    say(change->pending_dropped ? ",\"dropped\":true" : ",\"dropped\":false");
+    return ml_doc_check(seat_of(c)->doc, &diag);
 }
 
 /* Write as a client: `ops` is one encoded Any, as ml_doc_run_ops takes it. */
@@ -493,10 +627,10 @@ static const struct {
     const char *name;
     enum ml_err (*run)(const cJSON *command);
 } commands[] = {
-    {"apply", do_apply},     {"emitted", do_emitted}, {"sv", do_sv},     {"view", do_view},
-    {"state", do_state},     {"pending", do_pending}, {"new", do_new},   {"free", do_free},
-    {"load", do_load},       {"merge", do_merge},     {"diff", do_diff}, {"svof", do_svof},
-    {"convert", do_convert}, {"tx", do_tx},
+    {"apply", do_apply},     {"emitted", do_emitted}, {"sv", do_sv},       {"view", do_view},
+    {"state", do_state},     {"pending", do_pending}, {"new", do_new},     {"free", do_free},
+    {"load", do_load},       {"merge", do_merge},     {"diff", do_diff},   {"svof", do_svof},
+    {"convert", do_convert}, {"tx", do_tx},           {"edits", do_edits}, {"judge", do_judge},
 };
 
 static enum ml_err run(const cJSON *command)

@@ -13,9 +13,9 @@
  * Every ceiling is looked at before the first link changes: then the answer is ML_ELIMIT and the
  * document is as before. If the heap refuses later, the document is broken (item.h).
  */
+#include "engine/effects.h"
 #include "engine/keep.h"
 #include "engine/position.h"
-#include "engine/update.h"
 
 #include <stdlib.h>
 
@@ -175,7 +175,8 @@ static bool delete_in_run(struct ml_doc *doc, uint32_t index, uint32_t clock, ui
 struct plan {
     struct ml_source *sources; /* room for all sections of the update, and all of pending */
     uint32_t *stack;
-    bool client_taken; /* the update has structs under the document's own id */
+    bool client_taken;                    /* the update has structs under the document's own id */
+    const struct ml_judgement *judgement; /* NULL: everything is accepted */
 };
 
 /* Look at every ceiling, and get what needs memory of the caller. */
@@ -196,6 +197,13 @@ static enum ml_err prepare(struct ml_doc *doc, const struct ml_update *u, struct
         if (s->first_clock <= state && s->prefix_end > UINT32_MAX)
             return ML_ELIMIT;
     }
+    if (plan->judgement) {
+        more += plan->judgement->rewrite_bytes +
+                plan->judgement->rewrite_count * sizeof(struct ml_item);
+        if (!doc->own_client ||
+            !ml_own_has_room(doc, OWN_CLOCK_MAX + plan->judgement->rewrite_units))
+            return ML_ELIMIT;
+    }
     if (f->structs && doc->memory_bytes + more > doc->limits.doc_bytes)
         return ML_ELIMIT;
     if (doc->client_count + fresh > doc->limits.clients)
@@ -214,8 +222,18 @@ static int compare_sources(const void *pa, const void *pb)
     return (a->client > b->client) - (a->client < b->client);
 }
 
-static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan,
-                             bool refused)
+static bool park_rest(struct ml_doc *doc, struct ml_source *s, bool refused)
+{
+    for (; s->has_next; ml_source_advance(s)) {
+        if (refused)
+            ml_wire_refuse(&s->next);
+        if (!ml_pending_park(doc, &s->next, &s->missing))
+            return false;
+    }
+    return true;
+}
+
+static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
 {
     uint32_t n = u->section_count;
 
@@ -224,7 +242,7 @@ static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, cons
         struct ml_source *s = &plan->sources[i];
 
         s->client = section->client;
-        s->refused = refused;
+        s->judgement = plan->judgement;
         ml_update_reread(u, section, &s->reader);
         ml_source_advance(s);
     }
@@ -233,9 +251,8 @@ static bool integrate_update(struct ml_doc *doc, const struct ml_update *u, cons
     if (!ml_sources_run(doc, plan->sources, n, plan->stack))
         return false;
     for (uint32_t i = 0; i < n; i++)
-        for (struct ml_source *s = &plan->sources[i]; s->has_next; ml_source_advance(s))
-            if (!ml_pending_park(doc, &s->next, &s->missing))
-                return false;
+        if (!park_rest(doc, &plan->sources[i], plan->judgement && plan->judgement->waiting))
+            return false;
     return true;
 }
 
@@ -250,6 +267,8 @@ static bool integrate_pending(struct ml_doc *doc, const struct plan *plan)
         struct ml_source *s = &plan->sources[i];
 
         *s = (struct ml_source){.client = p->clients[i].client, .parked = &p->clients[i]};
+        if (plan->judgement && !plan->judgement->all)
+            s->judgement = plan->judgement;
         ml_source_advance(s);
     }
     if (!ml_sources_run(doc, plan->sources, p->count, plan->stack))
@@ -286,24 +305,29 @@ static bool integrate(struct ml_doc *doc, const struct ml_update *u, const struc
     struct ml_idset unknown = {0};
     bool ok;
 
-    ok = integrate_update(doc, u, plan, false) && integrate_pending(doc, plan) &&
+    ok = integrate_update(doc, u, plan) && integrate_pending(doc, plan) &&
          delete_ranges(doc, u, &unknown) && ml_pending_retry_deletes(doc) &&
          ml_pending_add_deletes(doc, &unknown) && ml_txn_tidy(doc);
     ml_idset_release(&unknown);
     return ok;
 }
 
-/* Restore before others' parked edits go in: those were not refused. */
-static bool integrate_refused(struct ml_doc *doc, const struct ml_update *u,
-                              const struct plan *plan)
+/*
+ * What was refused of the update is undone in the same transaction. All of it: before what waited
+ * goes in, which others sent and nobody refused.
+ */
+static bool integrate_judged(struct ml_doc *doc, const struct ml_update *u, const struct plan *plan)
 {
+    const struct ml_judgement *j = plan->judgement;
+    bool forget = j->all || j->waiting, ok;
     struct ml_idset unknown = {0};
-    bool ok;
 
-    ok = integrate_update(doc, u, plan, true) && delete_ranges(doc, u, &unknown) &&
-         ml_txn_restore(doc) && integrate_pending(doc, plan) && ml_pending_retry_deletes(doc) &&
-         ml_txn_tidy(doc);
-    doc->txn.dropped |= unknown.count > 0;
+    ok = integrate_update(doc, u, plan) && (j->all || integrate_pending(doc, plan)) &&
+         delete_ranges(doc, u, &unknown) && (j->all || ml_pending_retry_deletes(doc)) &&
+         ml_txn_restore(doc, j) && ml_txn_rewrite(doc, j) &&
+         (!j->all || (integrate_pending(doc, plan) && ml_pending_retry_deletes(doc))) &&
+         (forget || ml_pending_add_deletes(doc, &unknown)) && ml_txn_tidy(doc);
+    doc->txn.dropped |= forget && unknown.count > 0;
     ml_idset_release(&unknown);
     return ok;
 }
@@ -381,6 +405,47 @@ bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml
     return ok;
 }
 
+static uint64_t no_state(const void *sv, ml_client_id client)
+{
+    (void)sv;
+    (void)client;
+    return 0;
+}
+
+/*
+ * The bytes as they came may hold what was refused, so they cannot be the record of what waits:
+ * that goes behind the change as it is parked.
+ */
+static enum ml_err add_waiting(struct ml_doc *doc, struct ml_arena *scratch,
+                               struct ml_change *change)
+{
+    struct ml_writer waiting, both;
+    enum ml_err err;
+
+    ml_writer_init(&waiting, SIZE_MAX / 4);
+    ml_writer_init(&both, SIZE_MAX / 4);
+    ml_pending_write_structs(&waiting, doc, no_state, NULL);
+    if (!waiting.err)
+        waiting.len--; /* its delete set, which is empty */
+    ml_wire_write_ranges(&waiting, doc->pending.deletes.ranges, doc->pending.deletes.count);
+    err = waiting.err;
+    if (!err) {
+        const struct ml_slice updates[] = {ml_writer_slice(&waiting), change->bytes};
+
+        err = ml_updates_merge(updates, change->bytes.len ? 2 : 1, &doc->limits, scratch, &both,
+                               NULL);
+    }
+    if (!err) {
+        change->bytes = ml_arena_copy(scratch, ml_writer_slice(&both));
+        change->is_received = false;
+        change->holds_waiting = true;
+        err = change->bytes.ptr ? ML_OK : ML_ELIMIT;
+    }
+    ml_writer_release(&waiting);
+    ml_writer_release(&both);
+    return err;
+}
+
 /* ---- All together
  * ----------------------------------------------------------------------------------------- */
 
@@ -390,32 +455,32 @@ struct call {
     const struct ml_update *update;
     struct ml_arena *scratch;
     struct ml_change *change;
-    bool refused;     /* by verdict: goes in and is undone */
-    bool want_record; /* somebody wants change->bytes */
+    const struct ml_judgement *judgement; /* NULL: everything is accepted */
+    bool want_record;                     /* somebody wants change->bytes */
 };
 
 static enum ml_err apply_general(const struct call *call)
 {
     struct ml_doc *doc = call->doc;
     struct ml_change *change = call->change;
-    struct plan plan = {0};
+    struct plan plan = {.judgement = call->judgement};
     enum ml_err err = prepare(doc, call->update, call->scratch, &plan);
     bool ok;
 
-    if (!err && call->refused && ml_state_of(doc, doc->own_client) > OWN_CLOCK_MAX)
-        err = ML_ELIMIT;
     if (err)
         return err;
     ml_txn_begin(doc, call->want_record ? SCAN_STEPS_MAX : UINT64_MAX);
-    ok = call->refused ? integrate_refused(doc, call->update, &plan)
-                       : integrate(doc, call->update, &plan);
+    ok = call->judgement ? integrate_judged(doc, call->update, &plan)
+                         : integrate(doc, call->update, &plan);
     if (ok && call->want_record)
         ok = ml_txn_write_record(doc, call->update->bytes, call->scratch, change);
+    if (ok && call->judgement && doc->txn.parked)
+        ok = !add_waiting(doc, call->scratch, change);
     doc->broken = !ok;
     change->client_taken = plan.client_taken;
     change->was_pending = doc->txn.parked;
     change->pending_dropped = doc->txn.dropped;
-    change->undone = call->refused;
+    change->undone = call->judgement != NULL;
     change->inserted_units = doc->txn.inserted_units;
     change->deleted_units = doc->txn.deleted_units;
     doc->general++;
@@ -464,7 +529,7 @@ static enum ml_err apply(const struct call *call)
     ML_ASSERT(!call->doc->is_writing);
     if (call->doc->broken)
         return ML_ELIMIT;
-    if (call->refused || call->doc->watches)
+    if (call->judgement || call->doc->watches)
         return apply_general(call);
     if (u->shape == ML_SHAPE_TYPED) {
         struct ml_client *c = find_append(call->doc, &u->typed);
@@ -485,12 +550,21 @@ enum ml_err ml_doc_apply(struct ml_doc *doc, const struct ml_update *update,
                          const struct ml_change **change_out)
 {
     struct ml_change *change = ml_arena_alloc(scratch, sizeof *change);
-    struct call call = {doc, update, scratch, change, verdict && verdict->undo_all, true};
+    struct call call = {doc, update, scratch, change, NULL, true};
+    struct ml_judgement judgement;
+    enum ml_err err;
 
-    ML_ASSERT(!call.refused || doc->own_client);
     if (!change)
         return ML_ELIMIT;
     *change_out = change;
+    if (verdict && (verdict->undo_all || verdict->undo_waiting ||
+                    (verdict->effects && ml_effects_are_judged(verdict->effects)))) {
+        ML_ASSERT(doc->own_client);
+        err = ml_effects_judge(verdict, scratch, &judgement);
+        if (err)
+            return err;
+        call.judgement = &judgement;
+    }
     return apply(&call);
 }
 
@@ -505,7 +579,7 @@ static enum ml_err apply_bytes(struct ml_doc *doc, struct ml_slice bytes,
     ml_arena_init(&scratch, doc->limits.doc_bytes);
     err = ml_update_decode(&scratch, bytes, limits, diag, &update);
     if (!err) {
-        struct call call = {doc, update, &scratch, &change, false, false};
+        struct call call = {doc, update, &scratch, &change, NULL, false};
 
         err = apply(&call);
         if (err)

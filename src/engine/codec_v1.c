@@ -629,6 +629,18 @@ void ml_wire_cut(struct ml_wire *s, uint64_t units)
     s->root = s->key = (struct ml_slice){0};
 }
 
+void ml_wire_keep(struct ml_wire *s, uint64_t units)
+{
+    bool inside_pair;
+
+    ML_ASSERT(units > 0 && units < s->len);
+    if (s->kind == ML_WIRE_STRING)
+        s->content.len = ml_utf8_offset(s->content, (size_t)units - s->half, &inside_pair);
+    else if (s->kind == ML_WIRE_ANY || s->kind == ML_WIRE_JSON)
+        s->content.len -= skip_elements(s->content, s->kind, units).len;
+    s->len = units;
+}
+
 static void write_id(struct ml_writer *w, const struct ml_id *id)
 {
     ml_write_varuint(w, id->client);

@@ -201,6 +201,9 @@ enum ml_err ml_wire_next_range(struct ml_wire_reader *r, struct ml_wire_range *o
  */
 void ml_wire_cut(struct ml_wire *s, uint64_t units);
 
+/** Leave the first `units` units of `s`, 0 < units < s->len, between two characters of a text. */
+void ml_wire_keep(struct ml_wire *s, uint64_t units);
+
 /** Write `s` from its info byte on. 0x20 is written only where a key stands, as Yjs' merge does. */
 void ml_wire_write(struct ml_writer *w, const struct ml_wire *s);
 

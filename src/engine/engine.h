@@ -172,6 +172,119 @@ enum ml_err ml_update_split(struct ml_slice update, size_t part_bytes,
 /** Is this a well-formed state vector? */
 enum ml_err ml_state_vector_check(struct ml_slice state_vector, struct ml_diag *diag) ML_MUST_CHECK;
 
+/* ---- Edits: what an update would do ---------------------------------------------------------- */
+
+enum ml_effect_kind {
+    ML_EFFECT_TEXT_INSERT,
+    ML_EFFECT_TEXT_DELETE,
+    ML_EFFECT_TEXT_FORMAT,
+    ML_EFFECT_MAP_SET,
+    ML_EFFECT_MAP_DELETE,
+    ML_EFFECT_ARRAY_INSERT,
+    ML_EFFECT_ARRAY_DELETE,
+    ML_EFFECT_XML_INSERT,
+    ML_EFFECT_XML_DELETE,
+    ML_EFFECT_XML_ATTR, /* set, or (removes) taken away */
+    ML_EFFECT_SUBDOC,
+    ML_EFFECT_KINDS,
+};
+
+/* What a policy made of an edit. */
+enum ml_fate {
+    ML_FATE_ACCEPTED,
+    ML_FATE_UNDONE,   /* as if it had not been made */
+    ML_FATE_REMOVED,  /* what came is gone, what went for it is gone as well */
+    ML_FATE_REPLACED, /* something else comes */
+};
+
+/** One edit of an update, seen against the document that it has not gone into yet. */
+struct ml_effect {
+    enum ml_fate fate;
+    enum ml_effect_kind kind;
+    bool removes; /* units that are there go; else units come */
+    bool waited;  /* it is of an earlier update, which lacked something that comes now */
+    struct ml_id id;
+    uint64_t len;         /* units from `id` on */
+    struct ml_slice path; /* of the container: root, keys and places of the list, "~" and "/" in
+                             keys as ~0 and ~1 */
+    struct ml_slice path_by_id; /* with "#id" for elements that have that attribute; .ptr NULL: none
+                                   has */
+    struct ml_slice key;        /* of a map or attribute write; else .ptr NULL */
+    struct ml_slice text;       /* a string that comes into a text; else .ptr NULL */
+    struct ml_slice tag;        /* of an XML element that comes or goes; else .ptr NULL */
+    /* private */
+    uint32_t part, item, container;
+    uint32_t cut_from, cut_len; /* REPLACED: these units of the struct go */
+    struct ml_slice with;       /* and this comes; .ptr NULL: nothing */
+};
+
+/** The edits of an update; in memory of an arena. */
+struct ml_effects;
+
+/**
+ * What would `update` do to `doc`? Structs in the order in which they would go in, then what is
+ * deleted. Only what would be seen to change: effects.c tells what is left out and what counts as
+ * one. The document is as before; it must not change while the answer is used.
+ *
+ * @retval ML_ELIMIT  the arena is full, or the document is broken
+ * Cost: O(k log n), k structs and deleted runs, and the lists around the types they stand in.
+ */
+enum ml_err ml_update_effects(struct ml_doc *doc, const struct ml_update *update,
+                              struct ml_arena *arena, struct ml_effects **out) ML_MUST_CHECK;
+size_t ml_effects_count(const struct ml_effects *effects);
+const struct ml_effect *ml_effects_at(const struct ml_effects *effects, size_t number);
+/** Is there something in the update that would have to wait? It is no edit yet. */
+bool ml_effects_wait(const struct ml_effects *effects);
+
+/**
+ * Where in the list: live units before it, as if the edits before it in the update that it stands
+ * behind were in. ML_ENOTFOUND: it has a key. ML_ELIMIT
+ */
+enum ml_err ml_effect_index(struct ml_effects *effects, const struct ml_effect *effect,
+                            uint32_t *index_out) ML_MUST_CHECK;
+/**
+ * What comes, as JSON: the value of a key; a list of the elements of an array; a format as an
+ * object of one member; an embed; the guid of a subdocument. ML_ENOTFOUND: no plain value comes.
+ */
+enum ml_err ml_effect_value(struct ml_effects *effects, const struct ml_effect *effect,
+                            struct ml_writer *out) ML_MUST_CHECK;
+/**
+ * What was there: deleted text as it is (*is_text_out), else JSON: the value that a key has now,
+ * the deleted elements as a list. ML_ENOTFOUND: nothing was there.
+ */
+enum ml_err ml_effect_before(struct ml_effects *effects, const struct ml_effect *effect,
+                             struct ml_writer *out, bool *is_text_out) ML_MUST_CHECK;
+/**
+ * The text of the whole block after the update: all of a text in an XML element, else the line.
+ * ML_ENOTFOUND: it is no edit of a text. Cost: linear in the text.
+ */
+enum ml_err ml_effect_block_text(struct ml_effects *effects, const struct ml_effect *effect,
+                                 struct ml_writer *out) ML_MUST_CHECK;
+/** What holds the text of an edit: the unit of the XML element, or of the text. False: a root, or
+ * no text. */
+bool ml_effect_block(const struct ml_effects *effects, const struct ml_effect *effect,
+                     struct ml_id *id_out);
+
+/*
+ * Deciding: a verdict takes the edits with what was made of them (ml_verdict.effects). Who looks at
+ * them after a decision sees them as decided.
+ */
+
+/** Refuse one edit: see ml_verdict.undo_all. */
+void ml_effect_undo(struct ml_effects *effects, size_t number);
+/** What it brought does not come. @retval ML_EDENIED  it brings nothing */
+enum ml_err ml_effect_remove(struct ml_effects *effects, size_t number) ML_MUST_CHECK;
+/**
+ * Other text comes: in a text, or as the value of a key. Of a text what is the same in front and at
+ * the end is the author's own, the rest is written by the document's client.
+ * @retval ML_EDENIED  it is no text and no value of a key
+ * @retval ML_EFORMAT  not UTF-8
+ */
+enum ml_err ml_effect_replace(struct ml_effects *effects, size_t number,
+                              struct ml_slice text) ML_MUST_CHECK;
+/** Is any of them not simply accepted? */
+bool ml_effects_are_judged(const struct ml_effects *effects);
+
 /* ---- Documents ------------------------------------------------------------------------------ */
 
 struct ml_doc_options {
@@ -200,6 +313,11 @@ struct ml_verdict {
      * change. Needs options.client != 0.
      */
     bool undo_all;
+    /** Of this update and this document as it is: each by its own fate. NULL: all accepted. */
+    const struct ml_effects *effects;
+    /** Structs and deletes that would have to wait: the structs wait as deleted content, the
+     * deletes are forgotten. */
+    bool undo_waiting;
 };
 
 /** What became visible when an update was integrated. Lives in the scratch arena of the call. */
@@ -215,7 +333,8 @@ struct ml_change {
      * start.
      */
     bool pending_dropped;
-    bool undone; /* a verdict refused it */
+    bool undone;        /* a verdict refused it, or part of it */
+    bool holds_waiting; /* `bytes` have also what waits: what was refused is nowhere as it came */
     bool
         client_taken; /* it has structs under the document's own id: go on with ml_doc_set_client */
     uint64_t inserted_units, deleted_units;

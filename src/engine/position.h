@@ -26,6 +26,8 @@
 
 /** The item that holds live unit `unit` < length of the branch, and which of its units it is. */
 uint32_t ml_position_find(struct ml_doc *doc, uint32_t branch, uint32_t unit, uint32_t *offset_out);
+/** Live units of its list before an item that stands in one. */
+uint32_t ml_position_of(struct ml_doc *doc, uint32_t item);
 /** The last item of the list, deleted ones included; NIL: it is empty. */
 uint32_t ml_position_last(struct ml_doc *doc, uint32_t branch);
 /**

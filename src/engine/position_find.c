@@ -72,6 +72,44 @@ uint32_t ml_position_find(struct ml_doc *doc, uint32_t branch, uint32_t unit, ui
     }
 }
 
+/* Live units to the left of an item, within `steps` items. False: there are more. */
+static bool walk_left(const struct ml_doc *doc, uint32_t item, uint32_t steps, uint32_t *units_out)
+{
+    *units_out = 0;
+    for (uint32_t i = ml_item_at(doc, item)->left; i != NIL; i = ml_item_at(doc, i)->left) {
+        if (!steps--)
+            return false;
+        *units_out += ml_live_units(ml_item_at(doc, i));
+    }
+    return true;
+}
+
+uint32_t ml_position_of(struct ml_doc *doc, uint32_t item)
+{
+    const struct ml_positions *p = doc->positions;
+    uint32_t leaf = p ? ml_leaf_of(p, item) : NIL, units = 0, node, child;
+
+    if (leaf == NIL) {
+        if (walk_left(doc, item, WALK_MAX, &units))
+            return units;
+        if (ml_positions_root(doc, ml_item_at(doc, item)->parent, true) == NIL) {
+            (void)walk_left(doc, item, UINT32_MAX, &units); /* no memory for an index */
+            return units;
+        }
+        p = doc->positions;
+        leaf = ml_leaf_of(p, item);
+        units = 0;
+    }
+    doc->positions->asked = doc->version;
+    for (uint32_t at = 0; p->leaves[leaf].item[at] != item; at++)
+        units += p->leaves[leaf].units[at];
+    for (node = p->leaves[leaf].node, child = leaf; node != NIL;
+         child = node, node = p->nodes[node].parent)
+        for (uint32_t at = 0; p->nodes[node].child[at] != child; at++)
+            units += p->nodes[node].units[at];
+    return units;
+}
+
 uint32_t ml_position_last(struct ml_doc *doc, uint32_t branch)
 {
     uint32_t item = ml_branch_at(doc, branch)->start, root, steps = 0;

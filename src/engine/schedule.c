@@ -20,7 +20,7 @@
  */
 #include "engine/update.h"
 
-void ml_source_advance(struct ml_source *s)
+static void read_next(struct ml_source *s)
 {
     if (s->parked) {
         s->has_next = s->parked_at < s->parked->count;
@@ -33,13 +33,20 @@ void ml_source_advance(struct ml_source *s)
 
         ML_ASSERT(!err); /* the bytes were checked when they were decoded */
     } while (s->has_next && s->next.kind == ML_WIRE_SKIP);
-    if (s->has_next && s->refused)
-        ml_wire_refuse(&s->next);
+}
+
+void ml_source_advance(struct ml_source *s)
+{
+    if (s->has_rest)
+        s->next = s->rest;
+    else
+        read_next(s);
+    s->has_rest = s->has_next && s->judgement && ml_wire_judge(s->judgement, &s->next, &s->rest);
 }
 
 static void step(struct ml_source *s)
 {
-    if (s->parked)
+    if (s->parked && !s->has_rest)
         s->parked_at++;
     ml_source_advance(s);
 }

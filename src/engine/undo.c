@@ -15,7 +15,7 @@
  *  - What of a refused update has to wait is parked as deleted content; its deletes of units that
  * are not there yet are forgotten.
  */
-#include "engine/update.h"
+#include "engine/effects.h"
 
 void ml_wire_refuse(struct ml_wire *s)
 {
@@ -36,6 +36,43 @@ static bool was_alive(const struct ml_doc *doc, const struct ml_item *i)
         (c->txn == doc->txn.number && i->clock >= c->before))
         return false;
     return ml_runs_hold(&doc->txn.deleted, ml_item_slot(i), i->clock);
+}
+
+static bool holds(const struct ml_doc *doc, const struct ml_wire_range *ranges, size_t count,
+                  const struct ml_item *i)
+{
+    const struct ml_wire_range *r =
+        count ? ml_ranges_find(ranges, count, doc->clients[ml_item_slot(i)].id, i->clock) : NULL;
+
+    return r && r->clock <= i->clock;
+}
+
+/* Was this value of a key replaced by one that was refused, and by no other? */
+static bool gave_way(const struct ml_doc *doc, const struct ml_judgement *j,
+                     const struct ml_item *i)
+{
+    bool refused = false;
+
+    for (uint32_t n = i->right; n != NIL; n = ml_item_at(doc, n)->right) {
+        if (!ml_item_is_deleted(ml_item_at(doc, n)))
+            return false;
+        refused |= holds(doc, j->restoring, j->restoring_count, ml_item_at(doc, n));
+    }
+    return refused;
+}
+
+/* The judgement takes the deletion back. Runs end where ranges of the update end. */
+static bool comes_back(const struct ml_doc *doc, const struct ml_judgement *j,
+                       const struct ml_item *i)
+{
+    if (j->all)
+        return true;
+    if (ml_item_is_keyed(i) && j->restoring_count && gave_way(doc, j, i))
+        return true;
+    if (ml_item_is_keyed(i) && i->right != NIL &&
+        !ml_item_is_deleted(ml_item_at(doc, ml_branch_entry(ml_branch_at(doc, i->parent), i->aux))))
+        return false; /* another value has come meanwhile */
+    return holds(doc, j->kept, j->kept_count, i);
 }
 
 /* A copy of item `from`, by the own client, behind `left` in the list or key chain. NIL: out of
@@ -102,7 +139,7 @@ static bool copy_children(struct ml_doc *doc, uint32_t from, uint32_t to)
 }
 
 /* The deleted items that were alive and whose type lives, onto the work list. */
-static bool find_topmost(struct ml_doc *doc)
+static bool find_topmost(struct ml_doc *doc, const struct ml_judgement *judgement)
 {
     for (uint32_t n = 0; n < doc->txn.deleted.count; n++) {
         const struct ml_run *r = &doc->txn.deleted.at[n];
@@ -114,7 +151,7 @@ static bool find_topmost(struct ml_doc *doc)
             const struct ml_item *i = ml_item_at(doc, index);
             const struct ml_branch *b;
 
-            if (!was_alive(doc, i))
+            if (!was_alive(doc, i) || !comes_back(doc, judgement, i))
                 continue;
             b = ml_branch_at(doc, i->parent);
             if ((b->item == NIL || !ml_item_is_deleted(ml_item_at(doc, b->item))) &&
@@ -125,13 +162,13 @@ static bool find_topmost(struct ml_doc *doc)
     return true;
 }
 
-bool ml_txn_restore(struct ml_doc *doc)
+bool ml_txn_restore(struct ml_doc *doc, const struct ml_judgement *judgement)
 {
     struct ml_txn *t = &doc->txn;
     uint32_t topmost;
 
     ml_runs_normalize(&t->deleted);
-    if (!find_topmost(doc))
+    if (!find_topmost(doc, judgement))
         return false;
     topmost = t->stack_count;
     for (uint32_t n = 0; n < topmost; n++) {

@@ -63,13 +63,17 @@ void ml_update_reread_ranges(const struct ml_update *u, struct ml_wire_reader *r
 
 enum ml_source_state { ML_SOURCE_FRESH, ML_SOURCE_STACKED, ML_SOURCE_BLOCKED, ML_SOURCE_DONE };
 
+struct ml_judgement; /* effects.h */
+
 /** Structs of one client that want to go in, from an update or from pending. */
 struct ml_source {
     ml_client_id client;
     enum ml_source_state state;
     bool has_next;
-    bool refused;                    /* everything goes in as deleted content */
-    struct ml_wire next;             /* the first that has not gone in */
+    const struct ml_judgement *judgement; /* borrowed; NULL: everything is accepted */
+    struct ml_wire next;                  /* the first that has not gone in */
+    struct ml_wire rest;                  /* what `next` was cut off from */
+    bool has_rest;
     struct ml_id missing;            /* what it waits for */
     struct ml_wire_reader reader;    /* of an update, or */
     struct ml_parked_client *parked; /* of pending: not NULL */
@@ -101,7 +105,15 @@ bool ml_txn_write_record(struct ml_doc *doc, struct ml_slice received, struct ml
 
 /** Content becomes deleted content of the same length. */
 void ml_wire_refuse(struct ml_wire *s);
-/** Put back what this transaction has deleted, as copies by the document's own client. */
-bool ml_txn_restore(struct ml_doc *doc);
+/**
+ * Make `s` what the judgement lets through of its first units; the others are `rest` then.
+ * True: there are others.
+ */
+bool ml_wire_judge(const struct ml_judgement *judgement, struct ml_wire *s, struct ml_wire *rest);
+/**
+ * Put back what this transaction has deleted and the judgement keeps, as copies by the document's
+ * own client.
+ */
+bool ml_txn_restore(struct ml_doc *doc, const struct ml_judgement *judgement);
 
 #endif
