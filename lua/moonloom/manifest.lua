@@ -441,19 +441,29 @@ function manifest.clash(all)
   end
 end
 
---- Names of the plugins that implement `hook`, in the order they are asked; or nil and the cycle.
-function manifest.chain(all, hook)
+--- Who implements `hook`, in the order they are asked; or nil and the cycle.
+---@param all { name: string, manifest: table }[]  instances
+---@param pins string[]?  order of the operator
+---@return integer[]?  their indices in `all`
+---@return string[]|string  why each stands where it does; or the cycle
+function manifest.chain(all, hook, pins)
   local items = {}
-  for _, one in ipairs(all) do
-    if one.hooks[hook] then
-      items[#items + 1] = { name = one.name, phase = one.hooks[hook].phase, after = one.order.after, before = one.order.before }
+  for i, one in ipairs(all) do
+    local declared = one.manifest.hooks[hook]
+    if declared then
+      items[#items + 1] = { name = one.name, plugin = one.manifest.name, index = i, phase = declared.phase,
+        after = one.manifest.order.after, before = one.manifest.order.before }
     end
   end
   local sorted, cycle = order.sort(items)
   if not sorted then return nil, cycle end
-  local names = {}
-  for i, item in ipairs(sorted) do names[i] = item.name end
-  return names
+  if pins then sorted = order.pin(sorted, pins) end
+  local indices, reasons = {}, {}
+  for i, item in ipairs(sorted) do
+    indices[i] = item.index
+    reasons[i] = item.reason and ("%s, %s"):format(item.phase, item.reason) or item.phase
+  end
+  return indices, reasons
 end
 
 return manifest

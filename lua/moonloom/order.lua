@@ -21,22 +21,35 @@ local function describe_cycle(stuck, waits_for)
   return table.concat(path, " -> ", seen[at])
 end
 
--- Sort one phase: always the first name, in order of the alphabet, that waits for nobody.
+-- Plugin first, then instance.
+local function by_name(a, b)
+  local p, q = a.plugin or a.name, b.plugin or b.name
+  if p ~= q then return p < q end
+  return a.name < b.name
+end
+
+-- Sort one phase: always the first name, in order of the alphabet, that waits for nobody. `after` and
+-- `before` name plugins and mean all their instances.
 local function sort_phase(items)
-  local waits_for, present, out = {}, {}, {}
+  local waits_for, present, instances, out = {}, {}, {}, {}
   for _, item in ipairs(items) do
+    local plugin = item.plugin or item.name
     waits_for[item.name] = {}
     present[item.name] = item
+    instances[plugin] = instances[plugin] or {}
+    instances[plugin][#instances[plugin] + 1] = item.name
   end
   for _, item in ipairs(items) do
     for _, other in ipairs(item.after) do
-      if present[other] then waits_for[item.name][other] = true end
+      for _, name in ipairs(instances[other] or {}) do waits_for[item.name][name] = true end
+      if instances[other] then item.reason = "after " .. other end
     end
     for _, other in ipairs(item.before) do
-      if present[other] then waits_for[other][item.name] = true end
+      for _, name in ipairs(instances[other] or {}) do waits_for[name][item.name] = true end
+      if instances[other] then item.reason = "before " .. other end
     end
   end
-  table.sort(items, function(a, b) return a.name < b.name end)
+  table.sort(items, by_name)
   while #out < #items do
     local chosen
     for _, item in ipairs(items) do
@@ -64,6 +77,30 @@ function order.sort(items)
     local sorted, cycle = sort_phase(members)
     if not sorted then return nil, ("plugins of phase %s wait for each other: %s"):format(phase, cycle) end
     for _, item in ipairs(sorted) do out[#out + 1] = item end
+  end
+  return out
+end
+
+--- Pin some of `sorted`: they change places among themselves, until they stand as in `names` (of
+--- plugins or instances); the others stay where they are.
+function order.pin(sorted, names)
+  local places, pinned = {}, {}
+  for _, name in ipairs(names) do
+    for i, item in ipairs(sorted) do
+      if (item.plugin == name or item.name == name) and not places[i] then
+        places[i] = true
+        pinned[#pinned + 1] = item
+      end
+    end
+  end
+  local out, n = {}, 0
+  for i, item in ipairs(sorted) do
+    if places[i] then
+      n = n + 1
+      item = pinned[n]
+      item.reason = "pinned"
+    end
+    out[i] = item
   end
   return out
 end

@@ -516,8 +516,8 @@ static int core_open(lua_State *L)
     const char *dir = luaL_checklstring(L, 3, &dir_len);
     const char *lua_dir = luaL_optlstring(L, 4, "", &lua_dir_len);
     struct instance *instance = lua_newuserdata(L, sizeof(*instance));
-    struct ml_script_plugin plugin = {ml_slice_make(name, name_len),
-                                      ml_slice_make(config, config_len)};
+    struct ml_script_plugin plugin = {.name = ml_slice_make(name, name_len),
+                                      .config_json = ml_slice_make(config, config_len)};
     struct ml_script_options options = {
         .plugins_dir = ml_slice_make(dir, dir_len),
         .plugins = &plugin,

@@ -513,7 +513,7 @@ void ml_api_push_guard(lua_State *L)
 void ml_api_library(lua_State *L, struct ml_plugin *plugin)
 {
     ml_shipped_require(L, "moonloom.library");
-    lua_pushstring(L, plugin->name);
+    lua_pushstring(L, plugin->folder);
     lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->manifest_ref);
     lua_newtable(L);
     for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {

@@ -198,7 +198,7 @@ void ml_answer_denial(lua_State *L, int index, const struct ml_denial_text *to)
     lua_getfield(L, index, "status");
     if (!lua_isstring(L, -4) || !lua_isstring(L, -3))
         luaL_error(L, "a denial needs code and reason");
-    snprintf(code, sizeof(code), "%s.%s", to->plugin->name, lua_tostring(L, -4));
+    snprintf(code, sizeof(code), "%s.%s", to->plugin->folder, lua_tostring(L, -4));
     to->out->code = ml_arena_copy(to->scratch, ml_slice_str(code));
     if (!to->out->code.ptr)
         luaL_error(L, "no room for the answer");

@@ -17,13 +17,11 @@
 
 #include "script/wait.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "moonloom_lua.h"
 
 #define MEMORY_DEFAULT (16u << 20)
 #define MEMORY_MIN     (2u << 20)
@@ -51,121 +49,13 @@ __attribute__((format(printf, 2, 3))) static const char *make_path(char *out, co
     return out;
 }
 
-/* The bytes of a file, malloc'ed; .ptr NULL and errno if there is none. EFBIG over `max`. */
-static struct ml_slice read_file(const char *path, size_t max)
-{
-    FILE *f = fopen(path, "rbe");
-    struct ml_slice none = {0};
-    char *bytes;
-    size_t len;
-
-    if (!f)
-        return none;
-    bytes = malloc(max + 1);
-    if (!bytes) {
-        fclose(f);
-        errno = ENOMEM;
-        return none;
-    }
-    len = fread(bytes, 1, max + 1, f);
-    if (ferror(f) || len > max) {
-        errno = ferror(f) ? EIO : EFBIG;
-        free(bytes);
-        fclose(f);
-        return none;
-    }
-    fclose(f);
-    bytes[len] = '\0';
-    {
-        char *fitted = realloc(bytes, len + 1);
-
-        return ml_slice_make(fitted ? fitted : bytes, len);
-    }
-}
-
-static const struct ml_embedded *find_shipped(const char *path)
-{
-    for (const struct ml_embedded *e = ml_shipped_files; e->name; e++)
-        if (strcmp(e->name, path) == 0)
-            return e;
-    return NULL;
-}
-
-static const struct ml_plugin_file *remember(struct ml_plugin *plugin, const char *path,
-                                             struct ml_slice text)
-{
-    struct ml_plugin_file *files =
-        realloc(plugin->files, (plugin->file_count + 1) * sizeof(*files));
-    char *name = strdup(path);
-
-    if (files)
-        plugin->files = files;
-    if (!files || !name) {
-        free(name);
-        return NULL;
-    }
-    plugin->files[plugin->file_count] = (struct ml_plugin_file){name, text};
-    plugin->source_bytes += text.len;
-    return &plugin->files[plugin->file_count++];
-}
-
-/* A copy of what ships with the binary, so that all files are freed alike. */
-static struct ml_slice shipped_copy(const char *plugin, const char *path)
-{
-    char name[PATH_BYTES];
-    const struct ml_embedded *e;
-    char *copy;
-
-    make_path(name, "plugins/%s/%s", plugin, path);
-    e = find_shipped(name);
-    copy = e ? malloc(e->len + 1) : NULL;
-    if (!copy)
-        return (struct ml_slice){0};
-    memcpy(copy, e->bytes, e->len + 1);
-    return ml_slice_make(copy, e->len);
-}
-
-const struct ml_plugin_file *ml_plugin_file(struct ml_script *script, struct ml_plugin *plugin,
-                                            const char *path, struct ml_diag *diag)
-{
-    char full[PATH_BYTES];
-    struct ml_slice text = {0};
-    const struct ml_plugin_file *file;
-
-    for (size_t i = 0; i < plugin->file_count; i++)
-        if (strcmp(plugin->files[i].path, path) == 0)
-            return plugin->files[i].text.ptr ? &plugin->files[i] : NULL;
-    if (script->frozen)
-        return NULL;
-    if (script->plugins_dir.len) {
-        snprintf(full, sizeof(full), "%.*s/%s/%s", ML_PRINT(script->plugins_dir), plugin->name,
-                 path);
-        errno = 0;
-        text = read_file(full, ML_PLUGIN_SOURCE_MAX - plugin->source_bytes);
-        if (!text.ptr && errno != ENOENT && errno != ENOTDIR) {
-            (void)ml_diag_set(diag, ML_EIO, 0, "%s/%s: %s", plugin->name, path,
-                              errno == EFBIG ? "the plugin has more than 512 KiB of source"
-                                             : strerror(errno));
-            return NULL;
-        }
-    }
-    if (!text.ptr)
-        text = shipped_copy(plugin->name, path);
-    file = remember(plugin, path, text); /* also that it is not there */
-    if (!file) {
-        free((void *)(uintptr_t)text.ptr);
-        return NULL;
-    }
-    return text.ptr ? file : NULL;
-}
-
 /* ---- Modules of ours
  * -------------------------------------------------------------------------------- */
 
 static void push_shipped_chunk(lua_State *L, struct ml_script *script, const char *path)
 {
     char full[PATH_BYTES], chunk_name[PATH_BYTES];
-    const struct ml_embedded *e;
+    struct ml_slice shipped;
 
     make_path(chunk_name, "@%s", path);
     if (script->lua_dir.len) {
@@ -173,7 +63,7 @@ static void push_shipped_chunk(lua_State *L, struct ml_script *script, const cha
         int failed;
 
         make_path(full, "%.*s/%s", ML_PRINT(script->lua_dir), path);
-        text = read_file(full, ML_PLUGIN_SOURCE_MAX);
+        text = ml_source_read_file(full, ML_PLUGIN_SOURCE_MAX);
         if (text.ptr) {
             failed = luaL_loadbufferx(L, (const char *)text.ptr, text.len, chunk_name, "t");
             free((void *)(uintptr_t)text.ptr);
@@ -182,10 +72,10 @@ static void push_shipped_chunk(lua_State *L, struct ml_script *script, const cha
             return;
         }
     }
-    e = find_shipped(path);
-    if (!e)
+    shipped = ml_source_shipped(path);
+    if (!shipped.ptr)
         luaL_error(L, "module '%s' does not ship with this binary", path);
-    if (luaL_loadbufferx(L, (const char *)e->bytes, e->len, chunk_name, "t"))
+    if (luaL_loadbufferx(L, (const char *)shipped.ptr, shipped.len, chunk_name, "t"))
         lua_error(L);
 }
 
@@ -245,19 +135,38 @@ static void push_manifests(lua_State *L, const struct ml_script *script)
     }
 }
 
-static struct ml_plugin *plugin_named(struct ml_script *script, const char *name)
+/* A list of { name, manifest }. */
+static void push_instances(lua_State *L, const struct ml_script *script)
 {
-    for (size_t i = 0; i < script->plugin_count; i++)
-        if (strcmp(script->plugins[i].name, name) == 0)
-            return &script->plugins[i];
-    return NULL;
+    lua_newtable(L);
+    for (size_t i = 0; i < script->plugin_count; i++) {
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, script->plugins[i].name);
+        lua_setfield(L, -2, "name");
+        lua_rawgeti(L, LUA_REGISTRYINDEX, script->plugins[i].manifest_ref);
+        lua_setfield(L, -2, "manifest");
+        lua_rawseti(L, -2, (int)i + 1);
+    }
 }
 
-/* The list of plugin names at the top becomes the chain of a hook. */
+/* The operator's order for this hook, or nil. */
+static void push_pins(lua_State *L, const struct ml_script *script, const char *hook)
+{
+    if (!script->order_json.len) {
+        lua_pushnil(L);
+        return;
+    }
+    ml_json_push(L, script->order_json);
+    lua_getfield(L, -1, hook);
+    lua_remove(L, -2);
+}
+
+/* The list of indices below the top becomes the chain of a hook, with the reasons at the top. */
 static void fill_chain(lua_State *L, struct ml_script *script, const char *hook,
                        struct ml_chain *chain)
 {
-    size_t n = lua_objlen(L, -1);
+    int list = lua_gettop(L) - 1;
+    size_t n = lua_objlen(L, list);
 
     if (n != chain->count) { /* of the stand-in */
         free(chain->handlers);
@@ -272,9 +181,11 @@ static void fill_chain(lua_State *L, struct ml_script *script, const char *hook,
     for (size_t i = 0; i < n; i++) {
         struct ml_handler *handler = &chain->handlers[i];
 
-        lua_rawgeti(L, -1, (int)i + 1);
-        handler->plugin = plugin_named(script, lua_tostring(L, -1));
-        lua_pop(L, 1);
+        lua_rawgeti(L, list, (int)i + 1);
+        handler->plugin = &script->plugins[lua_tointeger(L, -1) - 1];
+        lua_rawgeti(L, list + 1, (int)i + 1);
+        snprintf(handler->reason, sizeof(handler->reason), "%s", lua_tostring(L, -1));
+        lua_pop(L, 2);
         lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->manifest_ref);
         ml_manifest_filter(L, hook, &handler->filter, &handler->fails);
         lua_pop(L, 1);
@@ -295,27 +206,26 @@ static void arrange(lua_State *L, void *arg)
     for (int hook = 0; hook < HOOK_COUNT; hook++) {
         lua_settop(L, 1);
         lua_getfield(L, 1, "chain");
-        push_manifests(L, script);
+        push_instances(L, script);
         lua_pushstring(L, ml_hook_names[hook]);
-        lua_call(L, 2, 2);
+        push_pins(L, script, ml_hook_names[hook]);
+        lua_call(L, 3, 2);
         if (lua_isnil(L, -2))
             luaL_error(L, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
         fill_chain(L, script, ml_hook_names[hook], &script->chains[hook]);
         if (script->chains[hook].count)
             script->hooks |= 1u << hook;
     }
 }
 
-void ml_plugin_run(lua_State *L, struct ml_script *script, struct ml_plugin *plugin)
+void ml_plugin_run(lua_State *L, struct ml_plugin *plugin)
 {
-    struct ml_diag diag = {0};
-    const struct ml_plugin_file *file = ml_plugin_file(script, plugin, "init.lua", &diag);
+    const struct ml_plugin_file *file = ml_source_file(plugin->source, "init.lua");
     char chunk_name[64];
 
     if (!file)
-        luaL_error(L, "%s", diag.text[0] ? diag.text : "there is no init.lua");
-    snprintf(chunk_name, sizeof(chunk_name), "@%s/init.lua", plugin->name);
+        luaL_error(L, "there is no init.lua");
+    snprintf(chunk_name, sizeof(chunk_name), "@%s/init.lua", plugin->folder);
     if (plugin->env_ref == LUA_NOREF)
         ml_sandbox_environment(L, plugin);
     ml_chunk_load(L, file->text, chunk_name, false);
@@ -354,7 +264,10 @@ static void push_org(lua_State *L, const struct ml_script *script)
         lua_pushnil(L);
         return;
     }
-    lua_createtable(L, 0, 1);
+    if (script->org_json.len)
+        ml_json_push(L, script->org_json);
+    else
+        lua_createtable(L, 0, 1);
     lua_pushlstring(L, (const char *)script->org.ptr, script->org.len);
     lua_setfield(L, -2, "id");
     ml_sandbox_guard(L, "self.org");
@@ -373,7 +286,7 @@ static void push_instance(lua_State *L, const struct ml_plugin *plugin)
     lua_setfield(L, -2, "org");
     lua_pushstring(L, plugin->name);
     lua_setfield(L, -2, "name");
-    lua_pushinteger(L, 1);
+    lua_pushinteger(L, (lua_Integer)plugin->generation);
     lua_setfield(L, -2, "generation");
     lua_newtable(L);
     lua_pushvalue(L, 1);
@@ -389,7 +302,7 @@ static void load_code(lua_State *L, void *arg)
 
     ml_api_library(L, plugin);
     lua_settop(L, 0);
-    ml_plugin_run(L, step->script, plugin);
+    ml_plugin_run(L, plugin);
     ml_shipped_require(L, "moonloom.manifest");
     lua_getfield(L, -1, "disagreement");
     lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->manifest_ref);
@@ -442,7 +355,7 @@ static enum ml_err explain(const struct ml_script *script, struct ml_diag *diag,
 {
     const char *text = script->fault.text;
 
-    if (plugin && !strstr(text, plugin->name))
+    if (plugin && !strstr(text, plugin->folder))
         return ml_diag_set(diag, ML_ESCRIPT, 0, "%s: %s", plugin->name, text);
     return ml_diag_set(diag, ML_ESCRIPT, 0, "%s", text);
 }
@@ -488,8 +401,6 @@ enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag)
         err = run_step(script, NULL, take_functions, ML_LOAD_US, diag);
     if (err)
         ml_state_close(script);
-    else
-        script->frozen = true;
     return err;
 }
 
@@ -510,9 +421,9 @@ static struct ml_slice copy_slice(struct ml_slice from, bool *failed)
     return ml_slice_make(copy, from.len);
 }
 
-static bool is_plugin_name(struct ml_slice name)
+static bool is_word(struct ml_slice name)
 {
-    if (name.len == 0 || name.len > ML_PLUGIN_NAME_MAX || name.ptr[0] < 'a' || name.ptr[0] > 'z')
+    if (name.len == 0 || name.len > ML_PLUGIN_NAME_MAX)
         return false;
     for (size_t i = 0; i < name.len; i++)
         if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-", name.ptr[i]) || !name.ptr[i])
@@ -520,35 +431,89 @@ static bool is_plugin_name(struct ml_slice name)
     return true;
 }
 
+static bool is_plugin_name(struct ml_slice name)
+{
+    return is_word(name) && name.ptr[0] >= 'a';
+}
+
+/* "plugin" or "plugin/label". */
+static bool is_instance_name(struct ml_slice name, struct ml_slice *plugin_out)
+{
+    const uint8_t *slash = name.len ? memchr(name.ptr, '/', name.len) : NULL;
+
+    *plugin_out = slash ? ml_slice_make(name.ptr, (size_t)(slash - name.ptr)) : name;
+    if (!is_plugin_name(*plugin_out))
+        return false;
+    return !slash ||
+           (is_word(ml_slice_make(slash + 1, name.len - plugin_out->len - 1)) && slash[1] != '-');
+}
+
+static bool copy_docs(struct ml_plugin *plugin, const struct ml_script_plugin *given)
+{
+    bool failed = false;
+
+    if (!given->doc_count)
+        return true;
+    plugin->docs = calloc(given->doc_count, sizeof(*plugin->docs));
+    if (!plugin->docs)
+        return false;
+    plugin->doc_count = given->doc_count;
+    for (size_t i = 0; i < given->doc_count; i++)
+        plugin->docs[i] = copy_slice(given->docs[i], &failed);
+    return !failed;
+}
+
+static enum ml_err take_plugin(struct ml_script *script, struct ml_plugin *plugin,
+                               const struct ml_script_plugin *given, struct ml_diag *diag)
+{
+    struct ml_slice folder, config;
+    bool failed = false;
+
+    if (!is_instance_name(given->name, &folder) ||
+        (given->folder.len && !is_plugin_name(given->folder)))
+        return ml_diag_set(diag, ML_ESCRIPT, 0,
+                           "plugins: '%.*s' is not a plugin name (a-z, 0-9 and '-', at most %d)",
+                           given->name.len > 60 ? 60 : (int)given->name.len,
+                           (const char *)given->name.ptr, ML_PLUGIN_NAME_MAX);
+    if (given->folder.len)
+        folder = given->folder;
+    memcpy(plugin->name, given->name.ptr, given->name.len);
+    memcpy(plugin->folder, folder.ptr, folder.len);
+    plugin->generation = given->generation ? given->generation : 1;
+    plugin->is_shadow = given->is_shadow;
+    config = copy_slice(given->config_json, &failed);
+    plugin->config_json = (char *)(uintptr_t)config.ptr;
+    plugin->config_len = config.len;
+    if (failed || !copy_docs(plugin, given))
+        return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    plugin->source = given->source;
+    if (plugin->source)
+        return ML_OK;
+    return ml_source_read(script->plugins_dir, plugin->folder, diag, &plugin->own_source);
+}
+
 static enum ml_err take_plugins(struct ml_script *script, const struct ml_script_options *options,
                                 struct ml_diag *diag)
 {
-    bool failed = false;
+    enum ml_err err = ML_OK;
 
     script->plugins =
         calloc(options->plugin_count ? options->plugin_count : 1, sizeof(*script->plugins));
     if (!script->plugins)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
-    for (size_t i = 0; i < options->plugin_count; i++) {
+    for (size_t i = 0; i < options->plugin_count && !err; i++) {
         struct ml_plugin *plugin = &script->plugins[i];
-        struct ml_slice name = options->plugins[i].name;
-        struct ml_slice config;
 
-        if (!is_plugin_name(name))
-            return ml_diag_set(
-                diag, ML_ESCRIPT, 0,
-                "plugins: '%.*s' is not a plugin name (a-z, 0-9 and '-', at most %d)",
-                name.len > 60 ? 60 : (int)name.len, (const char *)name.ptr, ML_PLUGIN_NAME_MAX);
-        memcpy(plugin->name, name.ptr, name.len);
-        if (plugin_named(script, plugin->name))
-            return ml_diag_set(diag, ML_ESCRIPT, 0, "plugins: %s is there twice", plugin->name);
         plugin->index = i;
         script->plugin_count = i + 1;
-        config = copy_slice(options->plugins[i].config_json, &failed);
-        plugin->config_json = (char *)(uintptr_t)config.ptr;
-        plugin->config_len = config.len;
+        err = take_plugin(script, plugin, &options->plugins[i], diag);
+        if (!plugin->source)
+            plugin->source = plugin->own_source;
+        for (size_t k = 0; k < i && !err; k++)
+            if (strcmp(script->plugins[k].name, plugin->name) == 0)
+                err = ml_diag_set(diag, ML_ESCRIPT, 0, "plugins: %s is there twice", plugin->name);
     }
-    return failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory") : ML_OK;
+    return err;
 }
 
 static void release_chains(struct ml_script *script)
@@ -613,6 +578,8 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->org = copy_slice(options->org, &failed);
     script->port = options->port;
     failed |= ml_wait_init(script) != ML_OK;
+    script->org_json = copy_slice(options->org_json, &failed);
+    script->order_json = copy_slice(options->order_json, &failed);
     err = failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory")
                  : take_plugins(script, options, diag);
     if (!err)
@@ -629,11 +596,10 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
 
 static void free_plugin(struct ml_plugin *plugin)
 {
-    for (size_t i = 0; i < plugin->file_count; i++) {
-        free(plugin->files[i].path);
-        free((void *)(uintptr_t)plugin->files[i].text.ptr);
-    }
-    free(plugin->files);
+    ml_source_free(plugin->own_source);
+    for (size_t i = 0; i < plugin->doc_count; i++)
+        free((void *)(uintptr_t)plugin->docs[i].ptr);
+    free(plugin->docs);
     free(plugin->config_json);
 }
 
@@ -652,5 +618,7 @@ void ml_script_free(struct ml_script *script)
     free((void *)(uintptr_t)script->plugins_dir.ptr);
     free((void *)(uintptr_t)script->lua_dir.ptr);
     free((void *)(uintptr_t)script->org.ptr);
+    free((void *)(uintptr_t)script->org_json.ptr);
+    free((void *)(uintptr_t)script->order_json.ptr);
     free(script);
 }

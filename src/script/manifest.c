@@ -15,7 +15,7 @@ static void push_data(lua_State *L, struct ml_script *script, const struct ml_pl
 {
     char chunk_name[64];
 
-    snprintf(chunk_name, sizeof(chunk_name), "@%s/plugin.lua", plugin->name);
+    snprintf(chunk_name, sizeof(chunk_name), "@%s/plugin.lua", plugin->folder);
     if (text.len > ML_MANIFEST_MAX)
         luaL_error(L, "%s: larger than %d bytes", chunk_name + 1, (int)ML_MANIFEST_MAX);
     ml_chunk_load(L, text, chunk_name, true);
@@ -27,17 +27,17 @@ static void push_data(lua_State *L, struct ml_script *script, const struct ml_pl
 }
 
 /* The short form: the table stands in Plugin.manifest. */
-static void push_short_form(lua_State *L, struct ml_script *script, struct ml_plugin *plugin)
+static void push_short_form(lua_State *L, struct ml_plugin *plugin)
 {
     /* The chunk wants the library before its needs are known: none, for this run. */
     lua_newtable(L);
     plugin->manifest_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     ml_api_library(L, plugin);
-    ml_plugin_run(L, script, plugin);
+    ml_plugin_run(L, plugin);
     if (lua_istable(L, -1))
         lua_getfield(L, -1, "manifest");
     if (!lua_istable(L, -1))
-        luaL_error(L, "%s: there is neither plugin.lua nor a manifest in init.lua", plugin->name);
+        luaL_error(L, "%s: there is neither plugin.lua nor a manifest in init.lua", plugin->folder);
     lua_remove(L, -2);
 }
 
@@ -62,22 +62,19 @@ static void raise_all(lua_State *L, const char *plugin)
 
 void ml_manifest_load(lua_State *L, struct ml_script *script, struct ml_plugin *plugin)
 {
-    struct ml_diag diag = {0};
-    const struct ml_plugin_file *file = ml_plugin_file(script, plugin, "plugin.lua", &diag);
+    const struct ml_plugin_file *file = ml_source_file(plugin->source, "plugin.lua");
     int top = lua_gettop(L);
 
-    if (diag.text[0])
-        luaL_error(L, "%s", diag.text);
     ml_shipped_require(L, "moonloom.manifest");
     lua_getfield(L, -1, "check");
     if (file)
         push_data(L, script, plugin, file->text);
     else
-        push_short_form(L, script, plugin);
-    lua_pushstring(L, plugin->name);
+        push_short_form(L, plugin);
+    lua_pushstring(L, plugin->folder);
     lua_call(L, 2, 2);
     if (lua_isnil(L, -2))
-        raise_all(L, plugin->name);
+        raise_all(L, plugin->folder);
     lua_pop(L, 1);
     plugin->manifest_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_settop(L, top);

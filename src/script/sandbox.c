@@ -332,9 +332,9 @@ static int lua_print(lua_State *L)
 static bool own_module_path(const struct ml_plugin *plugin, const char *name, char *path,
                             size_t size)
 {
-    size_t prefix = strlen(plugin->name), len = strlen(name);
+    size_t prefix = strlen(plugin->folder), len = strlen(name);
 
-    if (len <= prefix + 1 || strncmp(name, plugin->name, prefix) != 0 || name[prefix] != '.')
+    if (len <= prefix + 1 || strncmp(name, plugin->folder, prefix) != 0 || name[prefix] != '.')
         return false;
     name += prefix + 1;
     if ((strncmp(name, "lib.", 4) != 0 && strncmp(name, "vendor.", 7) != 0) || strstr(name, ".."))
@@ -350,16 +350,15 @@ static bool own_module_path(const struct ml_plugin *plugin, const char *name, ch
     return true;
 }
 
-static void load_own_module(lua_State *L, struct ml_script *script, struct ml_plugin *plugin,
-                            const char *name, const char *path)
+static void load_own_module(lua_State *L, struct ml_plugin *plugin, const char *name,
+                            const char *path)
 {
-    struct ml_diag diag = {0};
-    const struct ml_plugin_file *file = ml_plugin_file(script, plugin, path, &diag);
+    const struct ml_plugin_file *file = ml_source_file(plugin->source, path);
     char chunk_name[ML_PLUGIN_NAME_MAX + 128];
 
     if (!file)
-        luaL_error(L, "module '%s' not found%s%s", name, diag.text[0] ? ": " : "", diag.text);
-    snprintf(chunk_name, sizeof(chunk_name), "@%s/%s", plugin->name, path);
+        luaL_error(L, "module '%s' not found", name);
+    snprintf(chunk_name, sizeof(chunk_name), "@%s/%s", plugin->folder, path);
     ml_chunk_load(L, file->text, chunk_name, false);
     lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->env_ref);
     lua_setfenv(L, -2);
@@ -392,13 +391,13 @@ static int lua_require(lua_State *L)
         return 1;
     if (strlen(name) != len || !own_module_path(plugin, name, path, sizeof(path)))
         luaL_error(L, "module '%s' is not available: 'moonloom' and '%s.lib.*' are", name,
-                   plugin->name);
+                   plugin->folder);
     if (!script->loading)
         luaL_error(L, "module '%s' must be required while the plugin is loaded", name);
     lua_pushvalue(L, 1);
     lua_pushboolean(L, 0);
     lua_rawset(L, lua_upvalueindex(2));
-    load_own_module(L, script, plugin, name, path);
+    load_own_module(L, plugin, name, path);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, -2);
     lua_rawset(L, lua_upvalueindex(2));

@@ -31,11 +31,18 @@ struct ml_script_limits {
     size_t memory_bytes; /* of the Lua state; 0: 16 MiB */
 };
 
-/** One plugin that the operator switched on, with its configuration as JSON (an object) or empty.
- */
+struct ml_source;
+
+/** One instance: a plugin that is switched on, with its configuration. */
 struct ml_script_plugin {
-    struct ml_slice name; /* folder name */
-    struct ml_slice config_json;
+    struct ml_slice name;        /* of the instance: "webhook", "webhook/crm" */
+    struct ml_slice config_json; /* an object, or empty */
+    struct ml_slice folder;      /* of the plugin; empty: the name up to its '/' */
+    const struct ml_slice *docs; /* only for documents that match one of these; NULL: all */
+    size_t doc_count;
+    bool is_shadow;                 /* its answers are counted and not used */
+    uint32_t generation;            /* 0: 1 */
+    const struct ml_source *source; /* NULL: read from plugins_dir, or what ships */
 };
 
 struct ml_script_options {
@@ -50,7 +57,9 @@ struct ml_script_options {
     uint64_t (*mono_ms)(void);  /* for the breaker and ml.time.mono; NULL: the real clock */
     struct ml_script_port port; /* what plugins may wait for; all NULL: nothing */
     struct ml_slice lua_dir;  /* moonloom/NAME.lua there override the built-in ones; empty: none */
-    struct ml_slice org;      /* whose state this is: self.org; empty: nobody's */
+    struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
+    struct ml_slice org_json; /* what else self.org has, an object; or empty */
+    struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
     struct ml_slice seal_key; /* of the org, for ml.crypto.seal: 32 bytes; empty: none */
 };

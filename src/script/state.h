@@ -10,8 +10,10 @@
 #include "base/codec.h"
 #include "script/budget.h"
 #include "script/script.h"
+#include "script/source.h"
 
 #define ML_PLUGIN_NAME_MAX   40
+#define ML_INSTANCE_NAME_MAX (ML_PLUGIN_NAME_MAX + 1 + ML_PLUGIN_NAME_MAX)
 #define ML_PLUGIN_SOURCE_MAX (512u * 1024)
 #define ML_MANIFEST_MAX      (64u * 1024)
 #define ML_MANIFEST_STEPS    10000
@@ -77,7 +79,6 @@ struct ml_script {
     struct ml_chain chains[HOOK_COUNT];
     unsigned hooks; /* enum ml_hook bits */
     bool loading;   /* plugin code is being loaded: require may look for files */
-    bool frozen;    /* all files were read once: the disk is not asked again */
 
     struct ml_waiting *waiting; /* calls that may wait: wait.c */
     struct ml_script_port port;
@@ -87,7 +88,7 @@ struct ml_script {
     struct ml_writer
         text; /* what a document is printed into before Lua gets it; kept between calls */
 
-    struct ml_slice plugins_dir, lua_dir, org; /* own copies */
+    struct ml_slice plugins_dir, lua_dir, org, org_json, order_json; /* own copies */
     unsigned held; /* what in it is not done yet: parked calls, timers */
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
@@ -131,17 +132,17 @@ void ml_state_tidy(struct ml_script *script);
 /* ---- Plugins -----------------------------------------------------------------------------------
  */
 
-struct ml_plugin_file {
-    char *path; /* inside the plugin's folder: "init.lua", "lib/rules.lua" */
-    struct ml_slice text;
-};
-
 struct ml_plugin {
-    char name[ML_PLUGIN_NAME_MAX + 1];
+    char name[ML_INSTANCE_NAME_MAX + 1]; /* of the instance: "webhook/crm" */
+    char folder[ML_PLUGIN_NAME_MAX + 1]; /* of the plugin: "webhook" */
+    uint32_t generation;
+    bool is_shadow;    /* its answers are counted and not used */
     char *config_json; /* own copy, NUL-terminated; NULL: none */
     size_t config_len;
-    struct ml_plugin_file *files; /* what was read so far, so that a new state needs no disk */
-    size_t file_count, source_bytes;
+    struct ml_slice *docs; /* only for documents that match one of these; NULL: all */
+    size_t doc_count;
+    const struct ml_source *source; /* of the deployment, or: */
+    struct ml_source *own_source;
     size_t index; /* in script->plugins */
 
     /* Registry references of the current state. */
@@ -173,13 +174,10 @@ struct ml_handler {
     struct ml_plugin *plugin;
     int function_ref;
     enum ml_fails fails; /* refuse, hold, default, skip */
+    char reason[96];     /* why it stands where it does, for a person */
     struct ml_edit_filter filter;
     struct ml_breaker breaker;
 };
-
-/** NULL: not there, or unusable: then `diag` says why. Remembered by the plugin. */
-const struct ml_plugin_file *ml_plugin_file(struct ml_script *script, struct ml_plugin *plugin,
-                                            const char *path, struct ml_diag *diag);
 
 void ml_script_log(struct ml_script *script, struct ml_plugin *plugin, int level,
                    struct ml_slice text);
@@ -339,6 +337,6 @@ void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *pl
 /** Open a state and bring all plugins into it; again after it was closed. loader.c */
 enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
 /** Run init.lua and push what it returned. loader.c */
-void ml_plugin_run(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);
+void ml_plugin_run(lua_State *L, struct ml_plugin *plugin);
 
 #endif
