@@ -117,6 +117,9 @@ PASS(list_documents, ml_list_documents)
 PASS(set_deleted, ml_set_deleted)
 PASS(describe, ml_describe)
 PASS(history, ml_history)
+PASS(versions, ml_versions)
+PASS(change_version, ml_version_change)
+PASS(compact, ml_compact)
 
 static void door_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
@@ -141,6 +144,9 @@ static const struct ml_journal_ops door_ops = {
     .set_deleted = door_set_deleted,
     .describe = door_describe,
     .history = door_history,
+    .versions = door_versions,
+    .change_version = door_change_version,
+    .compact = door_compact,
     .stats = door_stats,
     .close = door_close,
 };

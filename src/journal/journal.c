@@ -60,6 +60,15 @@ static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_o
     case ML_REQUEST_DESCRIBE:
         *diag_out = &ml_describe_of(node)->diag;
         return &ml_describe_of(node)->err;
+    case ML_REQUEST_VERSIONS:
+        *diag_out = &ml_versions_of(node)->diag;
+        return &ml_versions_of(node)->err;
+    case ML_REQUEST_CHANGE_VERSION:
+        *diag_out = &ml_version_change_of(node)->diag;
+        return &ml_version_change_of(node)->err;
+    case ML_REQUEST_COMPACT:
+        *diag_out = &ml_compact_of(node)->diag;
+        return &ml_compact_of(node)->err;
     case ML_REQUEST_HISTORY:
         break;
     }
@@ -99,6 +108,15 @@ void ml_request_answer(struct ml_journal_node *node)
         return;
     case ML_REQUEST_HISTORY:
         ml_history_of(node)->done(ml_history_of(node));
+        return;
+    case ML_REQUEST_VERSIONS:
+        ml_versions_of(node)->done(ml_versions_of(node));
+        return;
+    case ML_REQUEST_CHANGE_VERSION:
+        ml_version_change_of(node)->done(ml_version_change_of(node));
+        return;
+    case ML_REQUEST_COMPACT:
+        ml_compact_of(node)->done(ml_compact_of(node));
         return;
     }
 }
@@ -162,7 +180,7 @@ void ml_journal_load(struct ml_journal *journal, struct ml_load *load)
 {
     ML_ASSERT(load->done && load->org.len && load->name.len);
     prepare(&load->node, ML_REQUEST_LOAD);
-    load->exists = false;
+    load->exists = load->is_compacted = false;
     load->epoch = load->head = load->snapshot_seq = 0;
     load->snapshot = NULL;
     load->records = NULL;
@@ -174,7 +192,11 @@ void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put 
 {
     ML_ASSERT(put->done && put->state && put->state_vector && put->seq > 0);
     ML_ASSERT(put->org.len && put->name.len);
+    ML_ASSERT(put->version_name.len <= ML_VERSION_NAME_MAX);
+    ML_ASSERT(put->labels.len <= ML_VERSION_LABELS_MAX);
     prepare(&put->node, ML_REQUEST_SNAPSHOT);
+    put->version = 0;
+    put->name_out[0] = '\0';
     journal->ops->put_snapshot(journal, put);
 }
 
@@ -218,6 +240,34 @@ void ml_journal_history(struct ml_journal *journal, struct ml_history *request)
     request->items = NULL;
     request->count = 0;
     journal->ops->history(journal, request);
+}
+
+void ml_journal_versions(struct ml_journal *journal, struct ml_versions *request)
+{
+    ML_ASSERT(request->done && request->org.len && request->name.len);
+    ML_ASSERT(request->limit >= 1 && request->limit <= 1000);
+    prepare(&request->node, ML_REQUEST_VERSIONS);
+    request->exists = request->more = false;
+    request->head = request->epoch = request->compacted_seq = request->published = 0;
+    request->items = NULL;
+    request->count = 0;
+    journal->ops->versions(journal, request);
+}
+
+void ml_journal_change_version(struct ml_journal *journal, struct ml_version_change *change)
+{
+    ML_ASSERT(change->done && change->org.len && change->name.len);
+    prepare(&change->node, ML_REQUEST_CHANGE_VERSION);
+    change->changed = false;
+    journal->ops->change_version(journal, change);
+}
+
+void ml_journal_compact(struct ml_journal *journal, struct ml_compact *request)
+{
+    ML_ASSERT(request->done && request->org.len && request->name.len);
+    prepare(&request->node, ML_REQUEST_COMPACT);
+    request->compacted_seq = request->rows = request->bytes = 0;
+    journal->ops->compact(journal, request);
 }
 
 void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out)

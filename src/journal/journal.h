@@ -102,8 +102,9 @@ struct ml_load {
     /* result: belongs to the caller, freed by ml_load_release */
     enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
                         ML_EFORMAT: a record is corrupt or missing; `records` holds the
-                        good prefix and diag names the seq; ML_ENOTFOUND: tombstone; ML_EIO */
-    bool exists;
+                        good prefix and diag names the seq; ML_ENOTFOUND: tombstone, or
+                        (is_compacted) that moment is not kept any more; ML_EIO */
+    bool exists, is_compacted;
     uint64_t epoch, head, snapshot_seq;
     struct ml_blob *snapshot; /* V1 state; NULL: none */
     struct ml_stored *records;
@@ -113,6 +114,8 @@ struct ml_load {
     struct ml_journal_node node;
 };
 void ml_load_release(struct ml_load *load);
+
+#include "journal/versions.h"
 
 /**
  * Store a verified snapshot of records 1…seq beside the older ones, then move the pointer (REL-25).
@@ -125,11 +128,18 @@ struct ml_snapshot_put {
     struct ml_blob *state; /* V1 state; stored compressed */
     struct ml_blob *state_vector;
     int64_t at_ms;
-    uint32_t keep; /* unpinned snapshots that stay; at least 3 */
+    uint32_t keep; /* automatic versions that stay, at least 3; UINT32_MAX: all */
+    /* the version that it becomes (versions.h) */
+    struct ml_slice version_name; /* empty: by number and time; a clash gets a suffix */
+    struct ml_slice author, labels;
+    bool is_named; /* may also stand for a seq that has a snapshot already, or an old one */
+    bool is_pinned;
     void (*done)(struct ml_snapshot_put *put);
     /* result */
-    enum ml_err err; /* ML_ECONFLICT: a newer one, or another epoch, is there, or seq is
-                        beyond the head; ML_ENOTFOUND; ML_EIO */
+    enum ml_err err;  /* ML_ECONFLICT: a newer one, or another epoch, is there, or seq is
+                         beyond the head; ML_ENOTFOUND; ML_EIO */
+    uint64_t version; /* its number */
+    char name_out[ML_VERSION_NAME_MAX + 1]; /* and its name */
     struct ml_diag diag;
     /* private */
     struct ml_journal_node node;
@@ -239,6 +249,9 @@ struct ml_journal_ops {
     void (*set_deleted)(struct ml_journal *journal, struct ml_set_deleted *request);
     void (*describe)(struct ml_journal *journal, struct ml_describe *request);
     void (*history)(struct ml_journal *journal, struct ml_history *request);
+    void (*versions)(struct ml_journal *journal, struct ml_versions *request);
+    void (*change_version)(struct ml_journal *journal, struct ml_version_change *change);
+    void (*compact)(struct ml_journal *journal, struct ml_compact *request);
     void (*stats)(struct ml_journal *journal, struct ml_journal_stats *out);
     void (*close)(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 };

@@ -13,58 +13,10 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/hashmap.h"
+#include "journal/memory.h"
 #include "journal/request.h"
 
 #include <stdlib.h>
-
-/* An idempotency key; `bytes` is session, then message number. */
-struct memory_key {
-    uint64_t seq;
-    size_t len;
-    uint8_t bytes[];
-};
-
-struct memory_record {
-    struct ml_blob *bytes;
-    struct memory_key *key; /* NULL: none */
-    struct ml_blob *author; /* NULL: the server */
-    int64_t at_ms;
-};
-
-struct memory_snapshot {
-    uint64_t seq;
-    struct ml_blob *state;
-    size_t bytes; /* state and state vector */
-};
-
-struct memory_document {
-    struct ml_slice key, org, name; /* in `text`: org, NUL, name */
-    uint64_t epoch, head, record_bytes;
-    int64_t created_ms, updated_ms, deleted_ms; /* deleted_ms: 0, alive */
-    struct memory_record *records;              /* [seq - 1] */
-    size_t cap;
-    struct memory_snapshot *snapshots; /* by seq, oldest first */
-    size_t snapshot_count;
-    struct ml_hashmap keys;
-    uint8_t text[];
-};
-
-struct memory_journal {
-    struct ml_journal base;
-    uv_loop_t *loop; /* NULL: stepped by hand */
-    uv_async_t async;
-    struct ml_list inbox;
-    struct ml_hashmap documents;
-    struct ml_journal_stats stats;
-    enum ml_journal_fault fault;
-    unsigned faults_left;
-    ml_journal_commit_hook on_commit; /* NULL: nobody looks */
-    void *on_commit_arg;
-    bool closing, ended;
-    void (*on_closed)(void *arg);
-    void *on_closed_arg;
-};
 
 static struct memory_journal *memory_of(struct ml_journal *journal)
 {
@@ -81,8 +33,8 @@ static struct ml_slice join_key(uint8_t *at, struct ml_slice org, struct ml_slic
     return ml_slice_make(at, org.len + 1 + name.len);
 }
 
-static enum ml_err find_document(struct memory_journal *j, struct ml_slice org,
-                                 struct ml_slice name, struct memory_document **out)
+enum ml_err ml_memory_find(struct memory_journal *j, struct ml_slice org, struct ml_slice name,
+                           struct memory_document **out)
 {
     uint8_t *text = malloc(org.len + 1 + name.len);
 
@@ -94,7 +46,7 @@ static enum ml_err find_document(struct memory_journal *j, struct ml_slice org,
     return ML_OK;
 }
 
-static void release_record(struct memory_record *record)
+void ml_memory_release_record(struct memory_record *record)
 {
     ml_blob_unref(record->bytes);
     ml_blob_unref(record->author);
@@ -104,10 +56,13 @@ static void release_record(struct memory_record *record)
 static void free_document(struct memory_document *document)
 {
     for (uint64_t i = 0; i < document->head; i++)
-        release_record(&document->records[i]);
+        ml_memory_release_record(&document->records[i]);
     for (size_t i = 0; i < document->snapshot_count; i++)
         ml_blob_unref(document->snapshots[i].state);
+    for (size_t i = 0; i < document->version_count; i++)
+        ml_memory_free_version(&document->versions[i]);
     ml_hashmap_release(&document->keys);
+    free(document->versions);
     free(document->records);
     free(document->snapshots);
     free(document);
@@ -214,7 +169,7 @@ static void undo_records(struct memory_document *document, uint64_t head)
         if (record->key)
             ml_hashmap_remove(&document->keys, ml_slice_make(record->key->bytes, record->key->len));
         document->record_bytes -= record->bytes->len;
-        release_record(record);
+        ml_memory_release_record(record);
     }
 }
 
@@ -225,7 +180,7 @@ static enum ml_err append_records(struct memory_journal *j, struct ml_append *ap
     uint64_t head_before;
     enum ml_err err;
 
-    err = find_document(j, append->org, append->name, &document);
+    err = ml_memory_find(j, append->org, append->name, &document);
     if (err)
         return err;
     for (size_t i = 0; document && i < append->count && !err; i++)
@@ -274,32 +229,69 @@ static uint64_t newest_snapshot(const struct memory_document *document)
     return document->snapshot_count ? document->snapshots[document->snapshot_count - 1].seq : 0;
 }
 
+static struct memory_snapshot *find_snapshot(const struct memory_document *document, uint64_t seq)
+{
+    for (size_t i = 0; i < document->snapshot_count; i++)
+        if (document->snapshots[i].seq == seq)
+            return &document->snapshots[i];
+    return NULL;
+}
+
+static enum ml_err insert_snapshot(struct memory_document *document,
+                                   const struct ml_snapshot_put *put)
+{
+    size_t at = document->snapshot_count;
+    struct memory_snapshot *bigger =
+        realloc(document->snapshots, (document->snapshot_count + 1) * sizeof *bigger);
+
+    if (!bigger)
+        return ML_ELIMIT;
+    document->snapshots = bigger;
+    while (at && bigger[at - 1].seq > put->seq)
+        at--;
+    memmove(bigger + at + 1, bigger + at, (document->snapshot_count++ - at) * sizeof *bigger);
+    bigger[at] = (struct memory_snapshot){put->seq, ml_blob_ref(put->state),
+                                          put->state->len + put->state_vector->len};
+    return ML_OK;
+}
+
+static void drop_old_snapshots(struct memory_document *document, uint32_t keep)
+{
+    uint32_t count = 0;
+
+    if (keep == UINT32_MAX)
+        return;
+    for (size_t i = document->snapshot_count; i--;) {
+        count += !ml_memory_is_held(document, document->snapshots[i].seq);
+        if (count == (keep < ML_KEEP_MIN ? ML_KEEP_MIN : keep)) {
+            ml_memory_drop_before(document, document->snapshots[i].seq);
+            return;
+        }
+    }
+}
+
 static enum ml_err put_snapshot(struct memory_journal *j, struct ml_snapshot_put *put)
 {
-    uint32_t keep = put->keep < ML_KEEP_MIN ? ML_KEEP_MIN : put->keep;
     struct memory_document *document;
-    struct memory_snapshot *bigger;
     enum ml_err err;
+    bool is_there;
 
-    err = find_document(j, put->org, put->name, &document);
+    err = ml_memory_find(j, put->org, put->name, &document);
     if (err)
         return err;
     if (!document || document->deleted_ms)
         return ML_ENOTFOUND;
+    is_there = find_snapshot(document, put->seq) != NULL;
     if (put->epoch != document->epoch || put->seq > document->head ||
-        put->seq <= newest_snapshot(document))
+        (!put->is_named && (is_there || put->seq < newest_snapshot(document))))
         return ML_ECONFLICT;
-    bigger = realloc(document->snapshots, (document->snapshot_count + 1) * sizeof *bigger);
-    if (!bigger)
-        return ML_ELIMIT;
-    document->snapshots = bigger;
-    bigger[document->snapshot_count++] = (struct memory_snapshot){
-        put->seq, ml_blob_ref(put->state), put->state->len + put->state_vector->len};
-    while (document->snapshot_count > keep) {
-        ml_blob_unref(bigger[0].state);
-        memmove(bigger, bigger + 1, --document->snapshot_count * sizeof *bigger);
-    }
-    return ML_OK;
+    if (!is_there)
+        err = insert_snapshot(document, put);
+    if (!err)
+        err = ml_memory_add_version(document, put);
+    if (!err && !put->is_named)
+        drop_old_snapshots(document, put->keep);
+    return err;
 }
 
 /* --- reading --- */
@@ -312,6 +304,10 @@ static enum ml_err load_records(const struct memory_document *document, uint64_t
 
     if (after >= last)
         return ML_OK;
+    if (after < document->compacted_seq) {
+        load->is_compacted = load->until_seq || load->after_seq;
+        return load->is_compacted ? ML_ENOTFOUND : ML_EFORMAT;
+    }
     load->records = calloc((size_t)(last - after), sizeof *load->records);
     if (!load->records)
         return ML_ELIMIT;
@@ -325,9 +321,10 @@ static enum ml_err load_records(const struct memory_document *document, uint64_t
 static bool find_moment(const struct memory_document *document, struct ml_load *load)
 {
     load->until_seq = document->head;
-    while (load->until_seq && document->records[load->until_seq - 1].at_ms > load->until_ms)
+    while (load->until_seq > document->compacted_seq &&
+           document->records[load->until_seq - 1].at_ms > load->until_ms)
         load->until_seq--;
-    return load->until_seq > 0;
+    return load->until_seq > document->compacted_seq;
 }
 
 static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
@@ -335,7 +332,7 @@ static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
     struct memory_document *document;
     enum ml_err err;
 
-    err = find_document(j, load->org, load->name, &document);
+    err = ml_memory_find(j, load->org, load->name, &document);
     if (err || !document)
         return err;
     load->exists = true;
@@ -343,8 +340,10 @@ static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
     load->head = document->head;
     if (document->deleted_ms)
         return ML_ENOTFOUND;
-    if (load->until_ms && !find_moment(document, load))
-        return ML_OK;
+    if (load->until_ms && !find_moment(document, load)) {
+        load->is_compacted = document->compacted_seq > 0;
+        return load->is_compacted ? ML_ENOTFOUND : ML_OK;
+    }
     if (load->after_seq)
         return load_records(document, load->after_seq, load);
     for (size_t i = document->snapshot_count; i--;) {
@@ -425,7 +424,7 @@ static enum ml_err list_documents(struct memory_journal *j, struct ml_list_docum
 static enum ml_err set_deleted(struct memory_journal *j, struct ml_set_deleted *request)
 {
     struct memory_document *document;
-    enum ml_err err = find_document(j, request->org, request->name, &document);
+    enum ml_err err = ml_memory_find(j, request->org, request->name, &document);
 
     if (err || !document)
         return err ? err : ML_ENOTFOUND;
@@ -460,7 +459,8 @@ static int compare_authors(const void *a, const void *b)
 static enum ml_err gather_authors(const struct memory_document *document,
                                   struct ml_describe *request)
 {
-    uint64_t count = document->head < ML_AUTHOR_RECORDS ? document->head : ML_AUTHOR_RECORDS;
+    uint64_t kept = document->head - document->compacted_seq;
+    uint64_t count = kept < ML_AUTHOR_RECORDS ? kept : ML_AUTHOR_RECORDS;
     struct ml_record_author *all;
     size_t bytes = 0;
     uint8_t *text;
@@ -495,7 +495,7 @@ static enum ml_err gather_authors(const struct memory_document *document,
 static enum ml_err describe_document(struct memory_journal *j, struct ml_describe *request)
 {
     struct memory_document *document;
-    enum ml_err err = find_document(j, request->org, request->name, &document);
+    enum ml_err err = ml_memory_find(j, request->org, request->name, &document);
 
     if (err || !document)
         return err;
@@ -521,8 +521,8 @@ static struct ml_slice session_of(const struct memory_record *record)
 static enum ml_err read_history(struct memory_journal *j, struct ml_history *request)
 {
     struct memory_document *document;
-    enum ml_err err = find_document(j, request->org, request->name, &document);
-    uint64_t last;
+    enum ml_err err = ml_memory_find(j, request->org, request->name, &document);
+    uint64_t last, kept;
     size_t count, bytes = 0;
     uint8_t *text;
 
@@ -534,7 +534,8 @@ static enum ml_err read_history(struct memory_journal *j, struct ml_history *req
     last = request->before_seq > document->head ? document->head
            : request->before_seq                ? request->before_seq - 1
                                                 : 0;
-    count = last < request->limit ? (size_t)last : request->limit;
+    kept = last > document->compacted_seq ? last - document->compacted_seq : 0;
+    count = kept < request->limit ? (size_t)kept : request->limit;
     for (size_t i = 0; i < count; i++)
         bytes += text_of(document->records[last - 1 - i].author).len +
                  session_of(&document->records[last - 1 - i]).len;
@@ -551,7 +552,7 @@ static enum ml_err read_history(struct memory_journal *j, struct ml_history *req
         request->items[i].session = keep_text(&text, session_of(record));
     }
     request->count = count;
-    request->more = last > count;
+    request->more = kept > count;
     return ML_OK;
 }
 
@@ -587,6 +588,15 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
         break;
     case ML_REQUEST_HISTORY:
         err = read_history(j, ml_history_of(node));
+        break;
+    case ML_REQUEST_VERSIONS:
+        err = ml_memory_versions(j, ml_versions_of(node));
+        break;
+    case ML_REQUEST_CHANGE_VERSION:
+        err = ml_memory_change_version(j, ml_version_change_of(node));
+        break;
+    case ML_REQUEST_COMPACT:
+        err = ml_memory_compact(j, ml_compact_of(node));
         break;
     }
     if (ml_request_writes(node) && fault == ML_FAULT_UNKNOWN)
@@ -721,6 +731,21 @@ static void memory_history(struct ml_journal *journal, struct ml_history *reques
     enqueue(memory_of(journal), &request->node);
 }
 
+static void memory_versions(struct ml_journal *journal, struct ml_versions *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
+static void memory_change_version(struct ml_journal *journal, struct ml_version_change *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
+static void memory_compact(struct ml_journal *journal, struct ml_compact *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
 static void memory_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     *out = memory_of(journal)->stats;
@@ -745,6 +770,9 @@ static const struct ml_journal_ops memory_ops = {
     .set_deleted = memory_set_deleted,
     .describe = memory_describe,
     .history = memory_history,
+    .versions = memory_versions,
+    .change_version = memory_change_version,
+    .compact = memory_compact,
     .stats = memory_stats,
     .close = memory_close,
 };

@@ -20,6 +20,9 @@ enum ml_request_kind {
     ML_REQUEST_SET_DELETED,
     ML_REQUEST_DESCRIBE,
     ML_REQUEST_HISTORY,
+    ML_REQUEST_VERSIONS,
+    ML_REQUEST_CHANGE_VERSION,
+    ML_REQUEST_COMPACT,
 };
 
 /** Set the error; `text` may be NULL. */
@@ -37,7 +40,8 @@ uint64_t ml_append_cost(const struct ml_append *append);
 static inline bool ml_request_writes(const struct ml_journal_node *node)
 {
     return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT ||
-           node->kind == ML_REQUEST_SET_DELETED;
+           node->kind == ML_REQUEST_SET_DELETED || node->kind == ML_REQUEST_CHANGE_VERSION ||
+           node->kind == ML_REQUEST_COMPACT;
 }
 
 /** Does any record of the append stand in the journal already? Then it was not made by others. */
@@ -86,9 +90,37 @@ static inline struct ml_history *ml_history_of(struct ml_journal_node *node)
     return ML_CONTAINER(node, struct ml_history, node);
 }
 
+static inline struct ml_versions *ml_versions_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_versions, node);
+}
+
+static inline struct ml_version_change *ml_version_change_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_version_change, node);
+}
+
+static inline struct ml_compact *ml_compact_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_compact, node);
+}
+
 static inline struct ml_journal_node *ml_node_of(struct ml_list *link)
 {
     return ML_CONTAINER(link, struct ml_journal_node, link);
 }
+
+/* ---- versions.c: what every implementation does in the same way ------------------------------ */
+
+/** "000042-20260131T101500Z"; `size` from 32. */
+void ml_version_default_name(char *out, size_t size, uint64_t number, int64_t at_ms);
+/** The name that is tried at the `attempt`th time (from 0): a clash gets "-2", "-3", … */
+void ml_version_name_attempt(char out[ML_VERSION_NAME_MAX + 1], struct ml_slice wanted,
+                             uint64_t number, int64_t at_ms, unsigned attempt);
+/** Is it a number? 0: no. */
+uint64_t ml_version_number(struct ml_slice only);
+/** Give every text of `items` a place behind them, and make it the request's. */
+enum ml_err ml_versions_take(struct ml_versions *request, const struct ml_version *items,
+                             size_t count) ML_MUST_CHECK;
 
 #endif

@@ -95,6 +95,10 @@ static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_jou
 
     if (node->kind == ML_REQUEST_SNAPSHOT)
         return ml_sqlite_commit_snapshot(conn, ml_snapshot_of(node), diag);
+    if (node->kind == ML_REQUEST_CHANGE_VERSION)
+        return ml_sqlite_commit_version_change(conn, ml_version_change_of(node), diag);
+    if (node->kind == ML_REQUEST_COMPACT)
+        return ml_sqlite_commit_compact(conn, ml_compact_of(node), diag);
     return ml_sqlite_commit_deleted(conn, ml_set_deleted_of(node), diag);
 }
 
@@ -111,9 +115,13 @@ static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_nod
         return ml_describe_of(node)->err = ml_sqlite_read_describe(conn, ml_describe_of(node));
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_sqlite_read_history(conn, ml_history_of(node));
+    case ML_REQUEST_VERSIONS:
+        return ml_versions_of(node)->err = ml_sqlite_read_versions(conn, ml_versions_of(node));
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:
+    case ML_REQUEST_CHANGE_VERSION:
+    case ML_REQUEST_COMPACT:
         break; /* the writer's */
     }
     return ML_OK;

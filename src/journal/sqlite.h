@@ -6,6 +6,7 @@
 #ifndef ML_JOURNAL_SQLITE_H
 #define ML_JOURNAL_SQLITE_H
 
+#include "base/arena.h"
 #include "journal/checksum.h"
 #include "journal/journal.h"
 #include "journal/pack.h"
@@ -13,7 +14,7 @@
 
 #include <sqlite3.h>
 
-#define ML_SQL_MAX 16
+#define ML_SQL_MAX 24
 
 /** One connection with its prepared statements, which are made when they are first used. */
 struct ml_sqlite_conn {
@@ -116,5 +117,21 @@ enum ml_err ml_sqlite_read_describe(struct ml_sqlite_conn *conn,
                                     struct ml_describe *request) ML_MUST_CHECK;
 enum ml_err ml_sqlite_read_history(struct ml_sqlite_conn *conn,
                                    struct ml_history *request) ML_MUST_CHECK;
+
+/* --- sqlite_versions.c --- */
+
+/** Inside the transaction that stores the snapshot: the version it becomes. SQLITE_OK, or what went
+ * wrong. */
+int ml_sqlite_add_version(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put,
+                          const uint8_t *id);
+/** As ml_sqlite_commit_deleted. */
+enum ml_err ml_sqlite_commit_version_change(struct ml_sqlite_conn *conn,
+                                            struct ml_version_change *change,
+                                            struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_commit_compact(struct ml_sqlite_conn *conn, struct ml_compact *request,
+                                     struct ml_diag *diag) ML_MUST_CHECK;
+/** As ml_sqlite_read_history. */
+enum ml_err ml_sqlite_read_versions(struct ml_sqlite_conn *conn,
+                                    struct ml_versions *request) ML_MUST_CHECK;
 
 #endif

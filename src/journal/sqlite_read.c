@@ -24,8 +24,8 @@ _Static_assert(ML_SQL_READ_COUNT <= ML_SQL_MAX, "room for every statement");
 const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
     [ML_SQL_BEGIN] = "BEGIN",
     [ML_SQL_END] = "COMMIT",
-    [ML_SQL_FIND_DOCUMENT] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL"
-                             " FROM documents WHERE org = ?1 AND name = ?2",
+    [ML_SQL_FIND_DOCUMENT] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL,"
+                             " compacted_seq FROM documents WHERE org = ?1 AND name = ?2",
     [ML_SQL_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
                          " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND epoch = ?4"
                          " ORDER BY seq DESC",
@@ -52,6 +52,7 @@ const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
 struct document_row {
     uint8_t id[ML_DOCUMENT_ID_BYTES];
     uint32_t head_checksum;
+    uint64_t compacted_seq;
 };
 
 static sqlite3_stmt *keyed(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
@@ -101,6 +102,7 @@ static enum ml_err find_document(struct ml_sqlite_conn *conn, struct ml_load *lo
         load->epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
         load->head = (uint64_t)head;
         row->head_checksum = (uint32_t)sqlite3_column_int64(stmt, 3);
+        row->compacted_seq = (uint64_t)sqlite3_column_int64(stmt, 5);
         if (id.len != ML_DOCUMENT_ID_BYTES || head < 0)
             err = ml_diag_set(&load->diag, ML_EFORMAT, 0, "the document's row is damaged");
         else if (sqlite3_column_int(stmt, 4))
@@ -238,6 +240,11 @@ static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *loa
 
     if (chain.seq > last || (load->until_seq && chain.seq == last))
         return ML_OK; /* asked for what comes after the head, or everything is in the snapshot */
+    if (chain.seq < row->compacted_seq && (load->until_seq || load->after_seq)) {
+        load->is_compacted = true;
+        return ml_diag_set(&load->diag, ML_ENOTFOUND, 0, "record %llu is not kept any more",
+                           (unsigned long long)chain.seq + 1);
+    }
     err = start_chain(conn, load, row, &chain);
     if (err)
         return err;
@@ -264,6 +271,10 @@ enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *loa
     err = find_document(conn, load, &row);
     if (!err && load->exists && load->until_ms)
         err = find_moment(conn, load, &row, &is_too_early);
+    if (!err && is_too_early && row.compacted_seq) {
+        load->is_compacted = true;
+        err = ml_diag_set(&load->diag, ML_ENOTFOUND, 0, "that time is not kept any more");
+    }
     if (!err && load->exists && !is_too_early && !load->after_seq)
         err = find_snapshot(conn, load, &row);
     if (!err && load->exists && !is_too_early)

@@ -36,7 +36,9 @@ enum {
     SQL_PUT_SNAPSHOT,
     SQL_MOVE_SNAPSHOT,
     SQL_KEPT_SNAPSHOTS,
+    SQL_DROP_VERSIONS,
     SQL_DROP_SNAPSHOTS,
+    SQL_GOOD_SNAPSHOT,
     SQL_SET_DELETED,
 };
 _Static_assert(SQL_SET_DELETED < ML_SQL_MAX, "room for every statement");
@@ -65,15 +67,22 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
         " ON CONFLICT (org, document, seq) DO UPDATE SET epoch = ?4, at_ms = ?5, codec = ?6,"
         " state_bytes = ?7, checksum = ?8, state_vector = ?9, state = ?10",
     [SQL_MOVE_SNAPSHOT] =
-        "UPDATE documents SET snapshot_seq = ?3, snapshot_bytes ="
+        "UPDATE documents SET snapshot_seq = max(snapshot_seq, ?3), snapshot_bytes ="
         " (SELECT coalesce(sum(length(state) + length(state_vector)), 0) FROM snapshots"
         "  WHERE org = ?1 AND document = ?2)"
-        " WHERE org = ?1 AND document = ?2 AND snapshot_seq <= ?3 AND epoch = ?4",
+        " WHERE org = ?1 AND document = ?2 AND epoch = ?4",
     [SQL_KEPT_SNAPSHOTS] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
-                           " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND pinned = 0"
-                           " AND name IS NULL ORDER BY seq DESC",
+                           " WHERE org = ?1 AND document = ?2 AND seq <= ?3 AND NOT EXISTS"
+                           " (SELECT 1 FROM versions AS v WHERE v.org = ?1 AND v.document = ?2"
+                           "  AND v.seq = snapshots.seq AND (v.named OR v.pinned))"
+                           " ORDER BY seq DESC",
+    [SQL_DROP_VERSIONS] = "DELETE FROM versions WHERE org = ?1 AND document = ?2 AND seq < ?3"
+                          " AND named = 0 AND pinned = 0 AND hash IS NULL",
     [SQL_DROP_SNAPSHOTS] = "DELETE FROM snapshots WHERE org = ?1 AND document = ?2 AND seq < ?3"
-                           " AND pinned = 0 AND name IS NULL",
+                           " AND NOT EXISTS (SELECT 1 FROM versions AS v WHERE v.org = ?1"
+                           "  AND v.document = ?2 AND v.seq = snapshots.seq)",
+    [SQL_GOOD_SNAPSHOT] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
+                          " WHERE org = ?1 AND document = ?2 AND seq = ?3 AND epoch = ?4",
     [SQL_SET_DELETED] = "UPDATE documents SET deleted_ms = ?3 WHERE org = ?1 AND document = ?2",
 };
 
@@ -452,15 +461,20 @@ static int drop_old_snapshots(struct ml_sqlite_conn *conn, const struct ml_snaps
     uint64_t oldest;
     int rc;
 
+    if (put->keep == UINT32_MAX)
+        return SQLITE_OK;
     /* Damaged ones do not count: what stays can be read. */
     rc = nth_good_snapshot(conn, put, row, keep, &oldest);
     if (rc != SQLITE_OK || !oldest)
         return rc;
-    stmt = keyed(conn, SQL_DROP_SNAPSHOTS, put->org, row->id);
-    if (!stmt)
-        return sqlite3_errcode(conn->db);
-    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)oldest);
-    rc = ml_sqlite_run(stmt);
+    rc = SQLITE_DONE;
+    for (int which = SQL_DROP_VERSIONS; rc == SQLITE_DONE && which <= SQL_DROP_SNAPSHOTS; which++) {
+        stmt = keyed(conn, which, put->org, row->id);
+        if (!stmt)
+            return sqlite3_errcode(conn->db);
+        sqlite3_bind_int64(stmt, 3, (sqlite3_int64)oldest);
+        rc = ml_sqlite_run(stmt);
+    }
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
@@ -509,27 +523,33 @@ static int move_snapshot(struct ml_sqlite_conn *conn, const struct ml_snapshot_p
     return sqlite3_changes(conn->db) == 1 ? SQLITE_OK : SQLITE_CORRUPT;
 }
 
-/* The newest may be put again only if the stored one is damaged: never over a good copy. */
-static int check_conflict(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
-                          const struct document_row *row, bool *conflict_out)
+/* Is there a snapshot of this very seq that can be read? */
+static int find_good(struct ml_sqlite_conn *conn, const struct ml_snapshot_put *put,
+                     const struct document_row *row, bool *good_out)
 {
-    uint64_t good_seq = 0;
-    int rc = SQLITE_OK;
+    sqlite3_stmt *stmt = keyed(conn, SQL_GOOD_SNAPSHOT, put->org, row->id);
+    int rc;
 
-    *conflict_out =
-        put->epoch != row->epoch || put->seq > row->head || put->seq < row->snapshot_seq;
-    if (!*conflict_out) {
-        rc = nth_good_snapshot(conn, put, row, 1, &good_seq);
-        *conflict_out = good_seq == put->seq;
+    *good_out = false;
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)put->seq);
+    sqlite3_bind_int64(stmt, 4, (sqlite3_int64)put->epoch);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        struct ml_sqlite_snapshot snapshot = ml_sqlite_snapshot_row(stmt, row->id);
+
+        *good_out = ml_sqlite_snapshot_is_good(&snapshot);
     }
-    return rc;
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /* Inside the transaction. SQLITE_OK: put->err is decided. */
 static int write_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *put)
 {
     struct document_row row;
-    bool conflict;
+    bool is_there;
     int rc;
 
     put->err = ML_OK;
@@ -540,16 +560,21 @@ static int write_snapshot(struct ml_sqlite_conn *conn, struct ml_snapshot_put *p
         ml_request_fail(&put->node, ML_ENOTFOUND, NULL);
         return SQLITE_OK;
     }
-    rc = check_conflict(conn, put, &row, &conflict);
+    rc = find_good(conn, put, &row, &is_there);
     if (rc != SQLITE_OK)
         return rc;
-    if (conflict) {
+    /* Never over a good copy; the cadence goes forward only. */
+    if (put->epoch != row.epoch || put->seq > row.head ||
+        (!put->is_named && (is_there || put->seq < row.snapshot_seq))) {
         ml_request_fail(&put->node, ML_ECONFLICT,
                         "another epoch, beyond the head, or a newer snapshot is there");
         return SQLITE_OK;
     }
-    rc = insert_snapshot(conn, put, &row);
+    if (!is_there)
+        rc = insert_snapshot(conn, put, &row);
     if (rc == SQLITE_OK)
+        rc = ml_sqlite_add_version(conn, put, row.id);
+    if (rc == SQLITE_OK && !put->is_named)
         rc = drop_old_snapshots(conn, put, &row);
     if (rc == SQLITE_OK)
         rc = move_snapshot(conn, put, &row);

@@ -570,6 +570,33 @@ static void threads_history(struct ml_journal *journal, struct ml_history *reque
     unlock(j);
 }
 
+static void threads_versions(struct ml_journal *journal, struct ml_versions *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
+static void threads_change_version(struct ml_journal *journal, struct ml_version_change *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_write, &j->writer_wakes);
+    unlock(j);
+}
+
+static void threads_compact(struct ml_journal *journal, struct ml_compact *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_write, &j->writer_wakes);
+    unlock(j);
+}
+
 static void threads_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     struct threads *j = threads_of(journal);
@@ -601,6 +628,9 @@ static const struct ml_journal_ops threads_ops = {
     .set_deleted = threads_set_deleted,
     .describe = threads_describe,
     .history = threads_history,
+    .versions = threads_versions,
+    .change_version = threads_change_version,
+    .compact = threads_compact,
     .stats = threads_stats,
     .close = threads_close,
 };

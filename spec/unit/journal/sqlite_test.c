@@ -366,8 +366,8 @@ static void damaged_pinned_and_named_snapshots_do_not_count_among_those_that_sta
     client_append_some(client, "notes", 10);
     put_snapshots(client, 1, 4); /* 1 is gone */
     assert_int_equal(number(client, "SELECT group_concat(seq, '') FROM snapshots"), 234);
-    damage(client, "UPDATE snapshots SET pinned = 1 WHERE seq = 2;"
-                   "UPDATE snapshots SET name = 'v' WHERE seq = 3;"
+    damage(client, "UPDATE versions SET pinned = 1 WHERE seq = 2;"
+                   "UPDATE versions SET named = 1 WHERE seq = 3;"
                    "UPDATE snapshots SET checksum = 0 WHERE seq = 4");
     put_snapshots(client, 5, 6);
     assert_int_equal(number(client, "SELECT group_concat(seq, '') FROM snapshots"), 23456);
@@ -432,8 +432,9 @@ static void everything_is_there_after_opening_again(void **state)
     assert_int_equal(append_run(client, &c), ML_OK);
     assert_true(c.records[0].repeated);
     append_release(&c);
-    assert_int_equal(number(client, "SELECT count(*) FROM schema_version"), 1);
-    assert_int_equal(number(client, "SELECT max(version) FROM schema_version"), 1);
+    assert_int_equal(number(client, "SELECT count(*) = count(DISTINCT name) FROM schema_version"),
+                     1);
+    assert_int_equal(number(client, "SELECT min(version) FROM schema_version"), 1);
 }
 
 static void files_are_for_their_owner_alone(void **state)
