@@ -878,4 +878,6 @@ void ml_history_stop_joining(struct ml_history *history);
 void ml_history_clear(struct ml_history *history);
 void ml_history_counts(const struct ml_history *history, uint32_t *undo_out, uint32_t *redo_out);
 
+#include "engine/collide.h"
+
 #endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What keys held before: a ring of values by the unit that held them. Collection throws content
+ * away as soon as it is deleted; who decides between two writers wants to know what both had seen.
+ *
+ * It is asked only about collisions, which are rare, so it is searched from the newest on.
+ */
+#include "engine/past.h"
+
+#include <stdlib.h>
+
+#define VALUES_MAX      4096
+#define VALUE_BYTES_MAX 65536
+
+struct ml_past {
+    struct ml_past_value *at; /* [VALUES_MAX], a ring */
+    size_t first, count;
+    size_t bytes, bytes_max;
+};
+
+struct ml_past *ml_past_new(size_t bytes_max)
+{
+    struct ml_past *past = calloc(1, sizeof *past);
+
+    if (past)
+        past->bytes_max = bytes_max;
+    return past;
+}
+
+static void drop_oldest(struct ml_past *past)
+{
+    struct ml_past_value *oldest = &past->at[past->first];
+
+    past->bytes -= oldest->len;
+    free(oldest->any);
+    past->first = (past->first + 1) % VALUES_MAX;
+    past->count--;
+}
+
+void ml_past_free(struct ml_past *past)
+{
+    if (!past)
+        return;
+    while (past->count)
+        drop_oldest(past);
+    free(past->at);
+    free(past);
+}
+
+void ml_past_add(struct ml_past *past, const struct ml_id *id, struct ml_slice any, uint64_t tag,
+                 bool was_overwritten)
+{
+    struct ml_past_value value = {.id = *id, .tag = tag, .was_overwritten = was_overwritten};
+
+    if (!past->at)
+        past->at = malloc(VALUES_MAX * sizeof *past->at);
+    if (!past->at)
+        return;
+    if (any.ptr && any.len <= VALUE_BYTES_MAX && any.len <= past->bytes_max) {
+        value.any = malloc(any.len ? any.len : 1);
+        if (!value.any)
+            return;
+        memcpy(value.any, any.ptr, any.len);
+        value.len = any.len;
+    }
+    while (past->count && (past->count == VALUES_MAX || past->bytes + value.len > past->bytes_max))
+        drop_oldest(past);
+    past->at[(past->first + past->count++) % VALUES_MAX] = value;
+    past->bytes += value.len;
+}
+
+const struct ml_past_value *ml_past_find(const struct ml_past *past, const struct ml_id *id)
+{
+    for (size_t n = past->count; n-- > 0;) {
+        const struct ml_past_value *value = &past->at[(past->first + n) % VALUES_MAX];
+
+        if (value->id.client == id->client && value->id.clock == id->clock)
+            return value;
+    }
+    return NULL;
+}
