@@ -9,7 +9,7 @@ local new_set = require "moonloom.set"
 local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
-local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto" }
+local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re" }
 local WAITING = { "timer", "kv", "jobs" } -- those of them that are there
 
 local function has_need(manifest, need)

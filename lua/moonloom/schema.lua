@@ -173,7 +173,8 @@ local function cidr(value)
   return nil, 'is not an address range; write "10.0.0.0/8"'
 end
 
--- Linear-time dialect: no back-references, no look-around. Only the shape is looked at here.
+-- luacheck: read_globals compile_regex
+-- Linear-time dialect: no back-references, no look-around. The usual mistakes get a message of their own.
 local function regex(value)
   local ok, why = text(value)
   if not ok then return nil, why end
@@ -202,6 +203,8 @@ local function regex(value)
   end
   if set then return nil, "has a '[' that is not closed" end
   if depth > 0 then return nil, "has a '(' that is not closed" end
+  local wrong = compile_regex and compile_regex(value) -- not where this runs outside the server
+  if wrong then return nil, "is not a regular expression of ml.re: " .. wrong end
   return value
 end
 

@@ -426,6 +426,7 @@ static const struct group {
     {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", time_functions},
     {"text", text_functions}, {"glob", glob_functions}, {"path", glob_functions},
     {"json", json_functions}, {"enc", ml_lib_enc},      {"crypto", ml_lib_crypto},
+    {"re", ml_lib_re},
 };
 
 struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_plugin *plugin)

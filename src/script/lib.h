@@ -11,9 +11,14 @@
 
 extern const luaL_Reg ml_lib_crypto[]; /* lib_crypto.c */
 extern const luaL_Reg ml_lib_enc[];    /* lib_enc.c */
+extern const luaL_Reg ml_lib_re[];     /* lib_re.c */
 
 /** Make what the groups keep in a new state. */
 void ml_lib_open(lua_State *L);
+void ml_lib_open_re(lua_State *L);
+
+/** The function `compile_regex(pattern)` for modules of ours: nil, or what is wrong. Pushes. */
+void ml_lib_push_regex_check(lua_State *L);
 
 /** Argument `arg` as bytes: a string or ml.bytes; `what` for the message. Raises. */
 struct ml_slice ml_lib_data(lua_State *L, int arg, const char *what);

@@ -22,6 +22,7 @@
 #include "script/wait.h"
 
 #include "base/log.h"
+#include "script/lib.h"
 
 static const char base_key, core_key; /* addresses are registry keys */
 
@@ -284,6 +285,8 @@ void ml_sandbox_open(lua_State *L)
     lua_setfield(L, -2, "setmetatable");
     lua_pushcfunction(L, core_require);
     lua_setfield(L, -2, "require");
+    ml_lib_push_regex_check(L);
+    lua_setfield(L, -2, "compile_regex");
     set_registry(L, &core_key);
     ml_shipped_require(L, "moonloom.xpcall");
     lua_setfield(L, -2, "xpcall");

@@ -11,6 +11,5 @@ return {
   { name = "sessions", need = "sessions" },
   { name = "jwt" },
   { name = "jwks" },
-  { name = "re" },
   { name = "words" },
 }

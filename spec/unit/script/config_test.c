@@ -83,6 +83,8 @@ static const struct value values[] = {
     {"type = 'regex'", "\"^[a-z]+(x|y)$\"", "v", NULL},
     {"type = 'regex'", "\"(a)\\\\1\"", NULL, "back-references are not part of the dialect"},
     {"type = 'regex'", "\"a(?=b)\"", NULL, "look-around is not part of the dialect"},
+    {"type = 'regex'", "\"a**\"", NULL, "is not a regular expression of ml.re: nothing to repeat"},
+    {"type = 'regex'", "\"\\\\q\"", NULL, "is not a regular expression of ml.re: unknown escape"},
     {"type = 'regex'", "\"[a\"", NULL, "has a '[' that is not closed"},
     {"type = 'regex'", "\"(a\"", NULL, "has a '(' that is not closed"},
     {"type = 'cron'", "\"0 3 * * 1-5\"", "v", NULL},
