@@ -6,3 +6,4 @@ files["spec/**"] = { std = "+busted", max_line_length = false }
 files["plugins/**/spec/**"] = { std = "+busted", max_line_length = false }
 files["lua/moonloom/defs/**"] = { max_line_length = false }
 files["lua/moonloom/tool/**"] = { max_line_length = false }
+files["lua/moonloom/test/**"] = { max_line_length = false }

@@ -1,131 +1,276 @@
 -- SPDX-License-Identifier: MIT
--- Specs of plugins: `local t = require "moonloom.test"` (plugin-api 17, "one hook"). The plugin runs in the
--- real sandbox under the real limits, the updates are real bytes; the clock stands still until a spec
--- moves it.
---
--- Part of the contract that is not here yet: t.change, t.conflict, t.snapshots, t.response, t.replay and
--- the whole-server half (t.app and what hangs on it).
+-- Specs of plugins: `local t = require "moonloom.test"` (plugin-api 17). They run in the `moonloom` binary
+-- (`moonloom plugin test`) and under plain busted. The plugin runs in the real sandbox under the real
+-- limits; the clock stands still until a spec moves it. One hook is here, a whole server (t.app) in
+-- moonloom.test.app.
 local core = require "moonloom.test_core"
+local json = require "moonloom.test.json"
+local manifest = require "moonloom.manifest"
+local read = require "moonloom.defs.read"
 local schema = require "moonloom.schema"
+local units = require "moonloom.units"
+local views = require "moonloom.test.views"
+local assertions = require "moonloom.test.assertions"
 
 local t = {}
 
-local PLUGINS = os.getenv("MOONLOOM_PLUGINS") or "plugins"
 local START = 1767225600 -- 2026-01-01T00:00:00Z
+
+--- The folder in which plugins are looked for by name.
+t.plugins_dir = os.getenv("MOONLOOM_PLUGINS") or "plugins"
+t.null = json.null
 
 core.clock(START)
 
--- ---- Config as JSON ---------------------------------------------------------------------------------------
-
-local function json(value)
-  local kind = type(value)
-  if kind == "string" then
-    return '"' .. value:gsub('[%c"\\]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
-  elseif kind == "number" then
-    return ("%.17g"):format(value)
-  elseif kind == "boolean" then
-    return tostring(value)
-  elseif kind ~= "table" then
-    error("config: a " .. kind .. " cannot be written in a configuration file", 0)
-  end
-  local parts = {}
-  if #value > 0 then
-    for i, item in ipairs(value) do parts[i] = json(item) end
-    return "[" .. table.concat(parts, ",") .. "]"
-  end
-  local keys = {}
-  for key in pairs(value) do keys[#keys + 1] = tostring(key) end
-  table.sort(keys)
-  for i, key in ipairs(keys) do parts[i] = json(key) .. ":" .. json(value[key]) end
-  return "{" .. table.concat(parts, ",") .. "}"
+for name, make in pairs(views) do
+  if name ~= "shapes" then t[name] = make end
 end
 
-local function open(name, config)
-  return core.open(name, config and json(config) or "", PLUGINS)
+-- ---- The code that runs beside the plugin ----------------------------------------------------------------------
+
+local function source_of(module)
+  local ok, host = pcall(require, "moonloom.host")
+  if ok then return host.source(module) end
+  local path = assert(package.searchpath(module, package.path))
+  local f = assert(io.open(path, "rb"))
+  local text = f:read("*a")
+  f:close()
+  return text
 end
 
--- ---- Views that a hook is given ---------------------------------------------------------------------------
+local inner -- its text
 
-local function merged(given, defaults)
-  local out = {}
-  for key, value in pairs(defaults) do out[key] = value end
-  for key, value in pairs(given or {}) do out[key] = value end
+local function plain(value)
+  if value == json.null then return nil end
+  return value
+end
+
+-- ---- Instances --------------------------------------------------------------------------------------------------
+
+local defs
+
+local function definition()
+  defs = defs or read.all()
+  return defs
+end
+
+local Instance = {}
+
+--- Times of every hook that ran: { instance, hook, took, soft }. `moonloom plugin test --budget` prints it.
+t.timings = {}
+local measuring -- set by t.measure
+
+local SOFT = 0.001
+
+local function note(p, hook, took)
+  local def = definition().by_hook[hook]
+  local soft = def and def.soft or SOFT
+  local entry = t.timings[p.name .. "#" .. hook] or { plugin = p.name, hook = hook, calls = 0, total = 0, worst = 0, soft = soft }
+  t.timings[p.name .. "#" .. hook] = entry
+  entry.calls, entry.total = entry.calls + 1, entry.total + took
+  entry.worst = math.max(entry.worst, took)
+  if measuring then
+    measuring.calls = measuring.calls + 1
+    measuring.took = measuring.took + took
+    if took > soft then measuring.over = hook end
+  end
+end
+
+--- Runs fn and tells what the hooks it called did: { calls, took (seconds), over = hook above its soft limit, waited }.
+function t.measure(fn)
+  local outer = measuring
+  measuring = { calls = 0, took = 0 }
+  local ok, wrong = pcall(fn)
+  local out = measuring
+  measuring = outer
+  if not ok then error(wrong, 0) end
   return out
 end
 
---- An identity; ana, a plain user without roles, unless something else is said.
-function t.identity(given)
-  return merged(given, { user = "ana", name = "Ana", roles = {}, kind = "user", session = "s-1" })
+local function ask(p, request)
+  inner = inner or source_of("moonloom.test.inner")
+  request.shapes = views.shapes()
+  request.path = request.path or {}
+  local result, wrong = p.core:ask(inner, request)
+  if not result then error(wrong, 3) end
+  if result.failed then error(result.failed, 3) end
+  return result
 end
 
---- What `authenticate` is given.
-function t.request(given)
-  return merged(given, { method = "GET", path = "/", ip = "127.0.0.1", host = "localhost", is_websocket = true,
-                         headers = {}, query = {}, cookies = {} })
-end
-
---- What `authorize` is given; `identity = false`: nobody.
-function t.ask(given)
-  local ask = merged(given, { action = "doc.open", org = "acme", doc_id = "notes/1" })
-  if ask.identity == nil then ask.identity = t.identity() end
-  return ask
-end
-
---- An update: a list of edits, and author, origin, doc_id, deleted (units that somebody else wrote).
---- An edit is { "text.insert", path =, text = } or { "map.set", path =, key =, value = }; paths are roots.
-function t.update(given)
-  local edits = {}
-  for i, edit in ipairs(given) do
-    local kind = edit[1]
-    if kind ~= "text.insert" and kind ~= "map.set" then
-      error(("t.update: an edit of kind %q cannot be made here yet"):format(tostring(kind)), 2)
+-- What a hook said, as a spec wants it.
+local function value_of(p, one)
+  if one == nil then return nil end
+  local answer = one.answer
+  if answer then
+    if answer.kind == "deny" then
+      answer.denied = true
+      answer.mode = answer.mode or "undo"
+      if not answer.code:find("^" .. p.name:gsub("%-", "%%-") .. "%.") then answer.code = p.name .. "." .. answer.code end
     end
-    edits[i] = edit
+    return answer
   end
-  edits.deleted = given.deleted
-  local author = t.identity(given.author)
-  return {
-    bytes = core.encode(edits),
-    fields = { org = given.org or "acme", doc_id = given.doc_id or "notes/1", user = author.user, name = author.name,
-               session = author.session, roles = author.roles, origin = given.origin or "client" },
-  }
+  if one.odd then error(("the plugin answered a %s"):format(one.odd), 4) end
+  return plain(one.value)
 end
 
---- What `after_update` is told.
-function t.batch(given)
-  return merged(given, { org = "acme", doc_id = "notes/1", count = 1, bytes = 20, from_seq = 1, to_seq = 1, authors = { "ana" } })
+local function values_of(p, result)
+  local out, n = {}, 0
+  for i, one in pairs(result.results or {}) do
+    out[i] = value_of(p, one)
+    n = math.max(n, i)
+  end
+  return unpack(out, 1, n)
 end
 
---- A document that is not at hand, as `snapshot_policy` is given one.
-function t.ref(given)
-  return merged(given, { org = "acme", id = "notes/1" })
+local function same_answer(a, b) return assertions.same(a, b) end
+
+-- The answers of some hooks are put into the words the core uses.
+local normal = {}
+
+function normal.snapshot_policy(answer)
+  local out = { every_ops = 0, every_bytes = 0, every = 0, idle = 0, min_gap = 0, on_unload = false, on_shutdown = false }
+  for key, value in pairs(type(answer) == "table" and answer or {}) do
+    if key == "every" or key == "idle" or key == "min_gap" then
+      value = units.duration(value) or error("snapshot_policy: " .. key .. " is no duration", 3)
+    elseif key == "every_bytes" then
+      value = units.size(value) or error("snapshot_policy: every_bytes is no size", 3)
+    end
+    out[key] = value
+  end
+  return out
 end
 
--- ---- Instances ---------------------------------------------------------------------------------------------
+function normal.authorize(answer)
+  if type(answer) == "table" and answer.ttl then answer.ttl = units.duration(answer.ttl) end
+  return answer
+end
 
-local Instance = {}
-Instance.__index = Instance
+-- A view for the probe: an argument made by t.something, or plain data.
+local function argument(given)
+  if type(given) == "table" and given.class then
+    given.record = {}
+    return { class = given.class, values = given.values }
+  end
+  return { value = given }
+end
 
-function Instance:authenticate(request) return self.core:authenticate(request) end
-function Instance:authorize(ask) return self.core:authorize(ask, ask.identity or nil) end
-function Instance:before_update(update) return self.core:before_update(update.fields, update.bytes) end
-function Instance:after_update(batch) return self.core:after_update(batch) end
-function Instance:snapshot_policy(ref) return self.core:snapshot_policy(ref) end
+-- What the plugin did to a view stands in it afterwards.
+local CLEARED = { "replaced", "undone", "removed", "amended", "ops", "labels", "notified", "closed" }
+
+local function take_records(args, result)
+  for i, given in ipairs(args) do
+    if type(given) == "table" and given.class then
+      for _, key in ipairs(CLEARED) do given[key] = nil end
+      for key, value in pairs(result.records and result.records[i] or {}) do given[key] = value end
+    end
+  end
+end
+
+local BARE = { after_update = "batch", snapshot_policy = "ref", authorize = "ask", authenticate = "request", upgrade = "request" }
+
+local function call(p, path, method, ...)
+  local args, sent = { ... }, {}
+  local hook = path[1]
+  local def = definition().by_hook[hook]
+  if def and BARE[hook] and args[1] == nil then args[1] = t[BARE[hook]]() end
+  for i = 1, select("#", ...) > #args and select("#", ...) or #args do sent[i] = argument(args[i]) end
+  local result = ask(p, { path = path, method = method, args = sent, nargs = #sent, state = p.given_state })
+  p.given_state = nil
+  take_records(args, result)
+  if not result.filtered then note(p, hook, result.took) end
+  return result
+end
+
+-- A function of a family: rpc, routes, jobs, cron, tasks.
+local FAMILIES = {}
+
+local function family_call(p, family, name, first, ...)
+  if family == "rpc" then
+    if first == nil or not first.class then first = t.call { args = first } end
+    return values_of(p, call(p, { family, name }, true, first))
+  elseif family == "routes" then
+    local req = first or t.request()
+    req.class = "moonloom.WebRequest"
+    if req.values.identity == nil then req.values.identity = t.identity() end
+    if req.values.identity == false then req.values.identity = nil end
+    local res = { class = "moonloom.WebResponse", values = {} }
+    call(p, { family, name }, true, req, res)
+    res.status = res.status or 200
+    return res
+  elseif family == "jobs" then
+    return values_of(p, call(p, { family, name }, true, first or {}, ... or t.job()))
+  elseif family == "cron" then
+    return values_of(p, call(p, { family, name }, true, first or t.run()))
+  end
+  return values_of(p, call(p, { family, name }, true, first or t.doc(), ...))
+end
+
+for _, family in ipairs { "rpc", "routes", "jobs", "cron", "tasks" } do
+  FAMILIES[family] = function(p)
+    return setmetatable({}, {
+      __call = function(_, _, name, ...) return family_call(p, family, name, ...) end, -- p:rpc("name", …)
+      __index = function(_, name) return function(_, ...) return family_call(p, family, name, ...) end end, -- p.rpc["name"](p, …)
+    })
+  end
+end
+
+function Instance.__index(p, key)
+  if FAMILIES[key] then return FAMILIES[key](p) end
+  if Instance[key] then return Instance[key] end
+  if key == "config" or key == "state" then return ask(p, { what = key }).value end
+  if key == "manifest" then return p.core_manifest end
+  return function(self, ...)
+    if self ~= p then error(("call it with ':', as p:%s(…)"):format(tostring(key)), 2) end
+    local result = call(p, { key }, true, ...)
+    if key == "conflict" then
+      -- Asked twice, on fresh instances: a policy that is not pure is found here.
+      local other = t.instance(p.name, p.given_config, p.given_opts)
+      local again = call(other, { key }, true, ...)
+      other:close()
+      if not same_answer(result.results, again.results) then
+        error(("%s: conflict answered differently when asked again: only its argument, config and state of setup may count")
+          :format(p.name), 2)
+      end
+    end
+    if normal[key] then return normal[key]((values_of(p, result))) end
+    return values_of(p, result)
+  end
+end
+
 --- What the plugin logged during the last call.
-function Instance:logs() return self.core:logs() end
-function Instance:close() self.core:close() end
+function Instance.logs(p) return p.core:logs() end
+function Instance.close(p) p.core:close() end
+
+local function config_json(config)
+  if config == nil then return "" end
+  local ok, text = pcall(json.encode, config)
+  if not ok then error("config: " .. tostring(text), 3) end
+  if text == "[]" then text = "{}" end
+  return text
+end
+
+local function open(name, config)
+  local ok, instance = pcall(core.open, name, config_json(config), t.plugins_dir)
+  if not ok then error((tostring(instance):gsub("^[^\n]-test%.lua:%d+: ", "")), 3) end
+  return instance
+end
 
 --- An instance of a plugin with a checked configuration; its hooks are methods. Raises with the message a
---- person would see if the plugin or its configuration is broken.
-function t.instance(name, config)
-  return setmetatable({ core = open(name, config) }, Instance)
+--- person would see if the plugin or its configuration is broken. `opts.state`: what self.state begins with
+--- after setup.
+function t.instance(name, config, opts)
+  local p = { name = name, core = open(name, config), given_config = config, given_opts = opts, given_state = opts and opts.state }
+  setmetatable(p, Instance)
+  rawset(p, "core_manifest", ask(p, { what = "manifest" }).value)
+  return p
 end
 
 --- The configuration as the plugin would see it, or raises with the message a person would see.
 function t.config(name, given)
-  open(name, given):close()
-  local manifest = dofile(PLUGINS .. "/" .. name .. "/plugin.lua")
-  return (schema.check(manifest.config or { fields = {} }, given))
+  local p = setmetatable({ name = name, core = open(name, given) }, Instance)
+  local config = ask(p, { what = "config" }).value
+  p:close()
+  return config
 end
 
 --- The clock of all instances: without an argument what it says, with one it is set (seconds since 1970).
@@ -134,31 +279,121 @@ function t.clock(seconds) return core.clock(seconds) end
 --- Back to where every spec file begins: 2026-01-01.
 function t.reset() core.clock(START) end
 
--- ---- Assertions ----------------------------------------------------------------------------------------------
+-- ---- Orders, properties -----------------------------------------------------------------------------------------
 
-local function denied(_, arguments)
-  local code, answer = arguments[1], arguments[2]
-  if type(answer) ~= "table" or not answer.denied then return false end
-  return answer.code == code or answer.code:match("^[^.]+%.(.+)$") == code
+--- Iterates over every order of a list (at most eight items).
+function t.orders(list)
+  local n = #list
+  if n > 8 then error("t.orders: at most eight items", 2) end
+  local found = {}
+  local function walk(order, used)
+    if #order == n then
+      found[#found + 1] = { unpack(order) }
+      return
+    end
+    for i = 1, n do
+      if not used[i] then
+        used[i], order[#order + 1] = true, list[i]
+        walk(order, used)
+        used[i], order[#order] = nil, nil
+      end
+    end
+  end
+  walk({}, {})
+  local i = 0
+  return function()
+    i = i + 1
+    return found[i]
+  end
 end
 
-local function granted(_, arguments)
-  local right, answer = arguments[1], arguments[2]
-  return type(answer) == "table" and not answer.denied and answer[right] == true
+-- A generator of numbers with a seed, so that a failure can be repeated. Source: Park and Miller 1988.
+local function random(seed)
+  local state = seed % 2147483647
+  if state <= 0 then state = state + 2147483646 end
+  return function(low, high)
+    state = state * 48271 % 2147483647
+    return low + math.floor(state / 2147483647 * (high - low + 1))
+  end
 end
 
-local function register()
-  local ok, luassert = pcall(require, "luassert")
-  if not ok then return end
-  local say = require "say"
-  say:set("assertion.denied.positive", "Expected a denial %s, got:\n%s")
-  say:set("assertion.denied.negative", "Expected no denial %s, got:\n%s")
-  say:set("assertion.granted.positive", "Expected %s to be granted, got:\n%s")
-  say:set("assertion.granted.negative", "Expected %s not to be granted, got:\n%s")
-  luassert:register("assertion", "denied", denied, "assertion.denied.positive", "assertion.denied.negative")
-  luassert:register("assertion", "granted", granted, "assertion.granted.positive", "assertion.granted.negative")
+t.random = random
+
+--- What is smaller than a failing input: lists with a part left out, texts cut, numbers nearer to 0.
+local function smaller(value)
+  local out = {}
+  if type(value) == "number" and value ~= 0 then
+    out = { 0, math.floor(value / 2), value - (value > 0 and 1 or -1) }
+  elseif type(value) == "string" and #value > 0 then
+    out = { "", value:sub(1, math.floor(#value / 2)), value:sub(2) }
+  elseif type(value) == "table" and value[1] ~= nil then
+    local n = #value
+    for size = math.floor(n / 2), 1, -1 do
+      for from = 1, n - size + 1, size do
+        local rest = {}
+        for i = 1, n do if i < from or i >= from + size then rest[#rest + 1] = value[i] end end
+        out[#out + 1] = rest
+      end
+      if #out > 60 then break end
+    end
+    if n == 1 then out[#out + 1] = {} end
+    for i = 1, n do
+      for _, one in ipairs(type(value[i]) ~= "table" and smaller(value[i]) or {}) do
+        local copy = { unpack(value) }
+        copy[i] = one
+        out[#out + 1] = copy
+      end
+    end
+  end
+  return out
 end
 
-register()
+local function show(value) return type(value) == "table" and json.encode(value) or ("%q"):format(tostring(value)) end
+
+--- Runs fn on what gen(random) makes, 100 times; a failure is made smaller and printed with its seed.
+--- `opts`: runs, seed.
+function t.property(gen, fn, opts)
+  opts = opts or {}
+  local seed = opts.seed or tonumber(os.getenv("MOONLOOM_SEED")) or 1
+  for run = 1, opts.runs or 100 do
+    local input = gen(random(seed + run))
+    local ok, wrong = pcall(fn, input)
+    if not ok then
+      local tries = 0
+      local found = true
+      while found and tries < 500 do
+        found = false
+        for _, candidate in ipairs(smaller(input)) do
+          tries = tries + 1
+          local fine, why = pcall(fn, candidate)
+          if not fine then
+            input, wrong, found = candidate, why, true
+            break
+          end
+        end
+      end
+      local text = type(wrong) == "table" and (wrong.message or tostring(wrong[1])) or tostring(wrong)
+      error(("for %s (seed %d, run %d): %s"):format(show(input), seed, run, text), 2)
+    end
+  end
+end
+
+--- n random edits by a client of t.app, with the app's seed.
+function t.random_edits(client, n)
+  return require("moonloom.test.app").random_edits(client, n)
+end
+
+--- A whole server in memory.
+function t.app(given)
+  return require("moonloom.test.app").new(t, given)
+end
+
+-- ---- Assertions -------------------------------------------------------------------------------------------------
+
+local ok, luassert = pcall(require, "luassert")
+if ok then assertions.register(t, luassert, require "say") end
+
+-- Kept for what the whole server needs of this file.
+t.internal = { config_json = config_json, manifest = manifest, schema = schema }
 
 return t

@@ -195,6 +195,17 @@ void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out
  */
 enum ml_err ml_script_surface(struct ml_script *script, struct ml_writer *out) ML_MUST_CHECK;
 
+struct lua_State;
+/**
+ * For moonloom.test: run `code` inside the state, beside the first plugin, asked with the value on
+ * top of `outer`'s stack. Pushes what it answered, or on ML_ESCRIPT what went wrong. probe.c
+ */
+enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, struct lua_State *outer,
+                            uint32_t deadline_us) ML_MUST_CHECK;
+
+/** '*' is one segment, '**' any number of them. */
+bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
+
 #include "script/cells.h"
 
 /* ---- The configuration file ------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
+#include "server/cmd_plugin.h"
 #include "server/cmd_update.h"
 #include "server/config.h"
 #include "server/wiring.h"
@@ -73,6 +74,8 @@ static const struct command {
      "work on files of Yjs updates, without a server", ml_cmd_update},
     {"doc", "ls|cat|state|import|export|history|rm|undelete … [--url URL | --store sqlite:PATH]",
      "documents of a running server, or of a store", ml_cmd_doc},
+    {"plugin", "new|test|lint|check|schema|types|docs … (moonloom plugin help)",
+     "write, test and check plugins", ml_cmd_plugin},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},
 };
