@@ -563,15 +563,16 @@ void ml_list_documents_release(struct ml_list_documents *list)
  */
 
 /* One function that asks and one that answers, per kind of request. */
-#define STAND_IN(name)                                                                             \
+#define STAND_IN(name) STAND_IN_FOR(name, ml_##name)
+#define STAND_IN_FOR(name, type)                                                                   \
     static void answer_##name(void *request)                                                       \
     {                                                                                              \
-        struct ml_##name *asked = request;                                                         \
+        struct type *asked = request;                                                              \
                                                                                                    \
         asked->err = ML_EIO;                                                                       \
         asked->done(asked);                                                                        \
     }                                                                                              \
-    void ml_journal_##name(struct ml_journal *journal, struct ml_##name *request)                  \
+    void ml_journal_##name(struct ml_journal *journal, struct type *request)                       \
     {                                                                                              \
         (void)journal;                                                                             \
         answer_later(answer_##name, request);                                                      \
@@ -581,7 +582,16 @@ STAND_IN(load)
 STAND_IN(set_deleted)
 STAND_IN(describe)
 STAND_IN(history)
+STAND_IN(versions)
+STAND_IN_FOR(put_snapshot, ml_snapshot_put)
+STAND_IN_FOR(change_version, ml_version_change)
 #undef STAND_IN
+#undef STAND_IN_FOR
+
+void ml_versions_release(struct ml_versions *request)
+{
+    (void)request;
+}
 
 void ml_load_release(struct ml_load *load)
 {

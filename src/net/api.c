@@ -28,7 +28,7 @@
 
 /* What stands at the {parts} of a path, still escaped. */
 struct parts {
-    struct ml_slice org, doc, id;
+    struct ml_slice org, doc, id, version;
 };
 
 static struct ml_slice take_segment(struct ml_slice *path)
@@ -58,6 +58,8 @@ static bool fits(const char *pattern_text, struct ml_slice path, struct parts *o
             out->doc = is;
         else if (ml_slice_equal(want, ML_SLICE("{id}")))
             out->id = is;
+        else if (ml_slice_equal(want, ML_SLICE("{version}")))
+            out->version = is;
         else if (!ml_slice_equal(want, is))
             return false;
         if (!is.len && want.len)
@@ -321,6 +323,8 @@ static bool read_address(struct ml_call *call, const struct ml_head *head,
         err = ml_url_decode(parts->doc, arena, &call->name);
     if (!err && parts->id.ptr)
         err = ml_url_decode(parts->id, arena, &call->session);
+    if (!err && parts->version.ptr)
+        err = ml_url_decode(parts->version, arena, &call->version);
     if (err || (parts->org.ptr && !ml_org_is_valid(call->org)) ||
         (parts->doc.ptr && !ml_document_name_is_valid(call->name))) {
         ml_http_answer_error(call->http, 404, "not_found", "There is no such document.");

@@ -58,6 +58,7 @@ struct ml_call {
     const struct ml_api_route *route;
     struct ml_arena arena; /* everything that is borrowed below, and what the handler needs */
     struct ml_slice org, name, session; /* {org}, {doc}, {id}, decoded and checked; or empty */
+    struct ml_slice version;            /* {version}, decoded: a number or a name; or empty */
     struct ml_parameter *parameters;
     size_t parameter_count;
     struct ml_slice if_match; /* the field; .ptr NULL: none */
@@ -125,6 +126,13 @@ void ml_api_state(struct ml_call *call);
 void ml_api_content(struct ml_call *call);
 void ml_api_update(struct ml_call *call);
 void ml_api_ops(struct ml_call *call);
+void ml_api_versions(struct ml_call *call);
+void ml_api_version(struct ml_call *call);
+void ml_api_make_version(struct ml_call *call);
+void ml_api_delete_version(struct ml_call *call);
+void ml_api_pin_version(struct ml_call *call);
+void ml_api_restore(struct ml_call *call);
+void ml_api_changes(struct ml_call *call);
 void ml_api_later(struct ml_call *call); /* 501 */
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */

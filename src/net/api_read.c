@@ -7,7 +7,7 @@
  *
  *   waiting --(one of few)--> journal loads --> worker builds, works --> done, on the loop
  */
-#include "net/api.h"
+#include "net/api_versions.h"
 #include "net/base64.h"
 
 #include "base/assert.h"
@@ -138,6 +138,7 @@ struct read_job {
     bool is_v2;
     enum form form;
     struct ml_writer out;
+    struct ml_version_search search; /* of a version's routes: which seq is it? */
 };
 
 static void on_read(struct ml_reading *reading)
@@ -148,7 +149,9 @@ static void on_read(struct ml_reading *reading)
 
     if (reading->err || !reading->exists) {
         ml_writer_release(&job->out);
-        if (reading->err)
+        if (reading->load.is_compacted)
+            ml_call_error(call, 410, "compacted", "That moment is not kept any more.");
+        else if (reading->err)
             ml_call_failed(call, reading->err);
         else
             ml_call_error(call, 404, "not_found", "There is no such document.");
@@ -189,6 +192,27 @@ static struct read_job *read_new(struct ml_call *call,
     return job;
 }
 
+static void on_version(struct ml_version_search *search, const struct ml_version *version)
+{
+    struct read_job *job = ML_CONTAINER(search, struct read_job, search);
+
+    job->reading.until_seq = version->seq;
+    ml_reading_start(search->call->net, &job->reading);
+}
+
+/* As it is, as it was at some moment, or a version. */
+static void start(struct ml_call *call, struct read_job *job)
+{
+    if (!read_moment(call, &job->reading))
+        return;
+    if (call->version.len) {
+        ml_version_search_start(&job->search, call, call->version, on_version);
+        return;
+    }
+    ml_call_wait(call);
+    ml_reading_start(call->net, &job->reading);
+}
+
 /* ---- state ----------------------------------------------------------------------------------- */
 
 static enum ml_err encode_state(struct ml_reading *reading, struct ml_doc *doc)
@@ -218,10 +242,7 @@ void ml_api_state(struct ml_call *call)
         ml_call_error(call, 400, "bad_state_vector", "sv is not a state vector in base64url.");
         return;
     }
-    if (!read_moment(call, &job->reading))
-        return;
-    ml_call_wait(call);
-    ml_reading_start(call->net, &job->reading);
+    start(call, job);
 }
 
 /* ---- content --------------------------------------------------------------------------------- */
@@ -248,8 +269,5 @@ void ml_api_content(struct ml_call *call)
         ml_call_error(call, 400, "bad_query", "as is text, delta, json, xml, markdown or html.");
         return;
     }
-    if (!read_moment(call, &job->reading))
-        return;
-    ml_call_wait(call);
-    ml_reading_start(call->net, &job->reading);
+    start(call, job);
 }

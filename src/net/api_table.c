@@ -11,6 +11,8 @@
 #define DOCS "/api/v1/orgs/{org}/docs"
 #define DOC  DOCS "/{doc}"
 
+#define VERSION DOC "/versions/{version}"
+
 #define READ    ML_MAY_READ
 #define WRITE   (ML_MAY_READ | ML_MAY_WRITE)
 #define HISTORY (ML_MAY_READ | ML_MAY_HISTORY)
@@ -55,6 +57,10 @@
 #define ABSENT                                                                                     \
     {                                                                                              \
         404, JSON, REF("Error"), "no such document, or it was deleted"                             \
+    }
+#define GONE                                                                                       \
+    {                                                                                              \
+        410, JSON, REF("Error"), "that moment is not kept any more"                                \
     }
 #define LATER                                                                                      \
     {                                                                                              \
@@ -200,26 +206,109 @@ const struct ml_api_route ml_api_routes[] = {
     },
     {
         .method = ML_METHOD_GET,
-        .path = DOC "/versions",
-        .id = "listVersions",
-        .summary = "Named versions",
+        .path = DOC "/changes",
+        .id = "getChanges",
+        .summary = "What became of a text between two moments, as a delta",
         .action = "doc.history",
         .may = HISTORY,
-        .answers = {LATER},
-        .run = ml_api_later,
+        .parameters = {{"from", WHOLE, "the older moment, a seq"},
+                       {"to", WHOLE, "the newer moment, a seq; the present if it is left out"},
+                       {"root", "{\"type\":\"string\",\"default\":\"content\"}", "its name"}},
+        .answers = {{200, JSON, "{\"type\":\"array\"}",
+                     "what is gone has the attribute ychange {type: removed}, what is new {type: "
+                     "added}"},
+                    ABSENT,
+                    GONE},
+        .run = ml_api_changes,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/versions",
+        .id = "listVersions",
+        .summary = "Versions, the newest first",
+        .action = "doc.history",
+        .may = HISTORY,
+        .parameters = {{"before", WHOLE, "only versions before this number: the cursor"},
+                       {"limit", PAGE_LIMIT, "how many at most"}},
+        .answers = {{200, JSON, LIST_OF(REF("Version")), "one page"}, ABSENT},
+        .run = ml_api_versions,
     },
     {
         .method = ML_METHOD_POST,
         .path = DOC "/versions",
         .id = "createVersion",
-        .summary = "Name the present version",
+        .summary = "Name the document as it is, or as it was after a record",
         .action = "doc.history",
-        .may = HISTORY,
+        .may = HISTORY | ML_MAY_WRITE,
         .body_max = ML_API_BODY_MAX,
         .body_type = JSON,
-        .body_schema = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"}}}",
-        .answers = {LATER},
-        .run = ml_api_later,
+        .body_schema = REF("Naming"),
+        .answers = {{201, JSON, REF("Version"), "kept until it is deleted"}, ABSENT, GONE},
+        .run = ml_api_make_version,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = VERSION,
+        .id = "getVersion",
+        .summary = "What is known about a version",
+        .action = "doc.history",
+        .may = HISTORY,
+        .answers = {{200, JSON, REF("Version"), "its numbers"}, ABSENT},
+        .run = ml_api_version,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = VERSION,
+        .id = "pinVersion",
+        .summary = "Keep a version whatever retention says, or let it go again",
+        .action = "doc.history",
+        .may = HISTORY | ML_MAY_WRITE,
+        .body_max = 4096,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"pinned\"],\"properties\":{"
+                       "\"pinned\":{\"type\":\"boolean\"}}}",
+        .answers = {{204, NULL, NULL, "it is so"}, ABSENT},
+        .run = ml_api_pin_version,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = VERSION,
+        .id = "deleteVersion",
+        .summary = "Remove a version; the document and its history stay",
+        .action = "doc.history",
+        .may = HISTORY | ML_MAY_WRITE,
+        .answers = {{204, NULL, NULL, "removed"},
+                    ABSENT,
+                    {409, JSON, REF("Error"), "it is pinned, published, or the store needs it"}},
+        .run = ml_api_delete_version,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = VERSION "/state",
+        .id = "getVersionState",
+        .summary = "A version as one Yjs update",
+        .action = "doc.history",
+        .may = HISTORY,
+        .parameters = {{"sv", TEXT, "state vector in base64url"},
+                       {"format", "{\"enum\":[\"v1\",\"v2\"],\"default\":\"v1\"}",
+                        "of the update"}},
+        .answers = {{200, BYTES, NULL, "a Yjs update; ETag is the seq"}, ABSENT},
+        .run = ml_api_state,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = VERSION "/content",
+        .id = "getVersionContent",
+        .summary = "One root of a version in a readable form",
+        .action = "doc.history",
+        .may = HISTORY,
+        .parameters = {{"root", "{\"type\":\"string\",\"default\":\"content\"}", "its name"},
+                       {"as",
+                        "{\"enum\":[\"text\",\"delta\",\"json\",\"xml\",\"markdown\",\"html\"],"
+                        "\"default\":\"text\"}",
+                        "the form"}},
+        .answers = {{200, "*/*", NULL, "as its Content-Type says; ETag is the seq"}, ABSENT},
+        .run = ml_api_content,
     },
     {
         .method = ML_METHOD_POST,
@@ -231,9 +320,19 @@ const struct ml_api_route ml_api_routes[] = {
         .body_max = ML_API_BODY_MAX,
         .body_type = JSON,
         .body_schema = "{\"type\":\"object\",\"properties\":{\"seq\":{\"type\":\"integer\"},"
-                       "\"version\":{\"type\":\"string\"}}}",
-        .answers = {LATER},
-        .run = ml_api_later,
+                       "\"version\":{\"type\":[\"string\",\"integer\"],\"description\":\"name or "
+                       "number\"}}}",
+        .parameters = {IF_MATCH},
+        .answers = {{200, JSON,
+                     "{\"type\":\"object\",\"required\":[\"seq\",\"restored_seq\",\"before\"],"
+                     "\"properties\":{\"seq\":{\"type\":\"integer\"},\"restored_seq\":{\"type\":"
+                     "\"integer\"},\"before\":{\"type\":\"integer\",\"description\":\"the version "
+                     "that holds what was there before\"}}}",
+                     "durable; the number of its record"},
+                    ABSENT,
+                    GONE,
+                    STALE},
+        .run = ml_api_restore,
     },
     {
         .method = ML_METHOD_GET,
@@ -304,6 +403,18 @@ static const char components[] =
     "\"Record\":{\"type\":\"object\",\"required\":[\"seq\",\"at_ms\",\"user\",\"bytes\"],"
     "\"properties\":{\"seq\":" INTEGER ",\"at_ms\":" INTEGER ",\"user\":" USER
     ",\"session\":{\"type\":[\"string\",\"null\"]},\"bytes\":" INTEGER "}},"
+    "\"Version\":{\"type\":\"object\",\"required\":[\"version\",\"name\",\"seq\",\"at_ms\","
+    "\"user\","
+    "\"labels\",\"named\",\"pinned\"],\"properties\":{\"version\":" INTEGER ",\"name\":" TEXT
+    ",\"seq\":" INTEGER ",\"at_ms\":" INTEGER ",\"user\":" USER
+    ",\"labels\":{\"type\":\"object\",\"additionalProperties\":" TEXT
+    "},\"named\":{\"type\":\"boolean\",\"description\":\"made by somebody, not by the "
+    "cadence\"},\"pinned\":{\"type\":\"boolean\"},\"published\":{\"type\":\"boolean\"},"
+    "\"bytes\":" INTEGER "}},"
+    "\"Naming\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"name\":{"
+    "\"type\":\"string\",\"minLength\":1,\"maxLength\":200},\"seq\":" INTEGER
+    ",\"labels\":{\"type\":\"object\",\"additionalProperties\":" TEXT
+    "},\"pinned\":{\"type\":\"boolean\"}}},"
     "\"Session\":{\"type\":\"object\",\"required\":[\"id\",\"user\",\"name\",\"write\"],"
     "\"properties\":{\"id\":" TEXT ",\"user\":" TEXT ",\"name\":" TEXT
     ",\"write\":{\"type\":\"boolean\"}}},"
@@ -319,6 +430,7 @@ static const struct {
     {"{doc}", "doc", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}",
      "name of the document; a slash in it is %2F"},
     {"{id}", "id", TEXT, "id of the session"},
+    {"{version}", "version", TEXT, "name or number of the version"},
 };
 
 static void write_text(struct ml_writer *out, const char *text)

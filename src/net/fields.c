@@ -13,6 +13,8 @@
 #define TAG_DOUBLE  0x7b
 #define TAG_BIGINT  0x7a
 #define TAG_STRING  0x77
+#define TAG_FALSE   0x79
+#define TAG_TRUE    0x78
 #define TAG_OBJECT  0x76
 #define TAG_LIST    0x75
 #define TAG_BYTES   0x74
@@ -136,6 +138,37 @@ bool ml_fields_get(struct ml_slice any, const char *key, struct ml_slice *value_
         if (ml_slice_equal(name, wanted))
             return true;
     return false;
+}
+
+bool ml_fields_member(struct ml_slice any, uint64_t index, struct ml_slice *name_out,
+                      struct ml_slice *value_out)
+{
+    struct ml_reader r;
+    uint64_t count;
+
+    if (!open_object(any, &r, &count) || index >= count)
+        return false;
+    do
+        if (!next_member(&r, name_out, value_out))
+            return false;
+    while (index--);
+    return true;
+}
+
+bool ml_fields_number(struct ml_slice any, uint64_t *out)
+{
+    struct ml_reader r = ml_reader_make(any);
+    bool is_negative;
+    uint8_t tag;
+
+    return has_tag(any, TAG_INTEGER) && !ml_read_u8(&r, &tag) &&
+           !ml_read_varint(&r, out, &is_negative) && !is_negative;
+}
+
+bool ml_fields_bool(struct ml_slice any, bool *out)
+{
+    *out = has_tag(any, TAG_TRUE);
+    return *out || has_tag(any, TAG_FALSE);
 }
 
 struct ml_slice ml_fields_unknown(struct ml_slice any, const char *const *known)
