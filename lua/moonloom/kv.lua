@@ -129,7 +129,7 @@ return function(W, json, jobs, space)
         local answer = read(what, { prefix = prefix, after = after, limit = want })
         if answer.err then error(("%s: %s (%s)"):format(what, answer.text, answer.err), 0) end
         page, at = answer.items, 1
-        is_last = #page < want
+        is_last = answer.number == 0 -- else: there is more
         if seen then seen(after, page, is_last) end
         if #page > 0 then after = page[#page].key end
       end

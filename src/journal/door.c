@@ -120,6 +120,8 @@ PASS(history, ml_history)
 PASS(versions, ml_versions)
 PASS(change_version, ml_version_change)
 PASS(compact, ml_compact)
+PASS(store_look, ml_store_read)
+PASS(store_commit, ml_store_write)
 
 static void door_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
@@ -147,6 +149,8 @@ static const struct ml_journal_ops door_ops = {
     .versions = door_versions,
     .change_version = door_change_version,
     .compact = door_compact,
+    .store_look = door_store_look,
+    .store_commit = door_store_commit,
     .stats = door_stats,
     .close = door_close,
 };

@@ -69,6 +69,12 @@ static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_o
     case ML_REQUEST_COMPACT:
         *diag_out = &ml_compact_of(node)->diag;
         return &ml_compact_of(node)->err;
+    case ML_REQUEST_STORE_READ:
+        *diag_out = &ml_store_read_of(node)->diag;
+        return &ml_store_read_of(node)->err;
+    case ML_REQUEST_STORE_WRITE:
+        *diag_out = &ml_store_write_of(node)->diag;
+        return &ml_store_write_of(node)->err;
     case ML_REQUEST_HISTORY:
         break;
     }
@@ -108,6 +114,12 @@ void ml_request_answer(struct ml_journal_node *node)
         return;
     case ML_REQUEST_HISTORY:
         ml_history_of(node)->done(ml_history_of(node));
+        return;
+    case ML_REQUEST_STORE_READ:
+        ml_store_read_of(node)->done(ml_store_read_of(node));
+        return;
+    case ML_REQUEST_STORE_WRITE:
+        ml_store_write_of(node)->done(ml_store_write_of(node));
         return;
     case ML_REQUEST_VERSIONS:
         ml_versions_of(node)->done(ml_versions_of(node));

@@ -17,6 +17,7 @@
 #ifndef ML_JOURNAL_JOURNAL_H
 #define ML_JOURNAL_JOURNAL_H
 
+#include "base/arena.h"
 #include "base/blob.h"
 #include "base/err.h"
 #include "base/histogram.h"
@@ -234,6 +235,8 @@ struct ml_history {
 };
 void ml_history_release(struct ml_history *request);
 
+#include "journal/store.h"
+
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
     uint64_t waiting_bytes;          /* appended, not yet answered */
@@ -252,6 +255,8 @@ struct ml_journal_ops {
     void (*versions)(struct ml_journal *journal, struct ml_versions *request);
     void (*change_version)(struct ml_journal *journal, struct ml_version_change *change);
     void (*compact)(struct ml_journal *journal, struct ml_compact *request);
+    void (*store_look)(struct ml_journal *journal, struct ml_store_read *read);
+    void (*store_commit)(struct ml_journal *journal, struct ml_store_write *write);
     void (*stats)(struct ml_journal *journal, struct ml_journal_stats *out);
     void (*close)(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 };

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "journal/memory.h"
 #include "journal/request.h"
+#include "journal/store_item.h"
 
 #include <stdlib.h>
 
@@ -589,6 +590,12 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
     case ML_REQUEST_HISTORY:
         err = read_history(j, ml_history_of(node));
         break;
+    case ML_REQUEST_STORE_READ:
+        err = ml_memory_store_look(j->store, ml_store_read_of(node));
+        break;
+    case ML_REQUEST_STORE_WRITE:
+        err = ml_memory_store_commit(j->store, ml_store_write_of(node));
+        break;
     case ML_REQUEST_VERSIONS:
         err = ml_memory_versions(j, ml_versions_of(node));
         break;
@@ -648,6 +655,7 @@ static void free_journal(struct memory_journal *j)
     while (ml_hashmap_next(&j->documents, &cursor, &document))
         free_document(document);
     ml_hashmap_release(&j->documents);
+    ml_memory_store_free(j->store);
     free(j);
     on_closed(arg);
 }
@@ -746,6 +754,16 @@ static void memory_compact(struct ml_journal *journal, struct ml_compact *reques
     enqueue(memory_of(journal), &request->node);
 }
 
+static void memory_store_look(struct ml_journal *journal, struct ml_store_read *read)
+{
+    enqueue(memory_of(journal), &read->node);
+}
+
+static void memory_store_commit(struct ml_journal *journal, struct ml_store_write *write)
+{
+    enqueue(memory_of(journal), &write->node);
+}
+
 static void memory_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     *out = memory_of(journal)->stats;
@@ -770,6 +788,8 @@ static const struct ml_journal_ops memory_ops = {
     .set_deleted = memory_set_deleted,
     .describe = memory_describe,
     .history = memory_history,
+    .store_look = memory_store_look,
+    .store_commit = memory_store_commit,
     .versions = memory_versions,
     .change_version = memory_change_version,
     .compact = memory_compact,
@@ -781,14 +801,19 @@ enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_
 {
     struct memory_journal *j = calloc(1, sizeof *j);
 
-    if (!j)
+    if (j)
+        j->store = ml_memory_store_new();
+    if (!j || !j->store) {
+        free(j);
         return ML_ELIMIT;
+    }
     j->base.ops = &memory_ops;
     j->loop = loop;
     ml_list_init(&j->inbox);
     ml_hashmap_init(&j->documents);
     if (loop) {
         if (uv_async_init(loop, &j->async, on_async)) {
+            ml_memory_store_free(j->store);
             free(j);
             return ML_EIO;
         }

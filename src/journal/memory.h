@@ -53,6 +53,7 @@ struct memory_journal {
     uv_async_t async;
     struct ml_list inbox;
     struct ml_hashmap documents;
+    struct ml_memory_store *store; /* keys, values, jobs: memory_store.c */
     struct ml_journal_stats stats;
     enum ml_journal_fault fault;
     unsigned faults_left;

@@ -23,6 +23,8 @@ enum ml_request_kind {
     ML_REQUEST_VERSIONS,
     ML_REQUEST_CHANGE_VERSION,
     ML_REQUEST_COMPACT,
+    ML_REQUEST_STORE_READ,
+    ML_REQUEST_STORE_WRITE,
 };
 
 /** Set the error; `text` may be NULL. */
@@ -41,7 +43,7 @@ static inline bool ml_request_writes(const struct ml_journal_node *node)
 {
     return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT ||
            node->kind == ML_REQUEST_SET_DELETED || node->kind == ML_REQUEST_CHANGE_VERSION ||
-           node->kind == ML_REQUEST_COMPACT;
+           node->kind == ML_REQUEST_COMPACT || node->kind == ML_REQUEST_STORE_WRITE;
 }
 
 /** Does any record of the append stand in the journal already? Then it was not made by others. */
@@ -103,6 +105,16 @@ static inline struct ml_version_change *ml_version_change_of(struct ml_journal_n
 static inline struct ml_compact *ml_compact_of(struct ml_journal_node *node)
 {
     return ML_CONTAINER(node, struct ml_compact, node);
+}
+
+static inline struct ml_store_read *ml_store_read_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_store_read, node);
+}
+
+static inline struct ml_store_write *ml_store_write_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_store_write, node);
 }
 
 static inline struct ml_journal_node *ml_node_of(struct ml_list *link)

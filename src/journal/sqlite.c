@@ -93,6 +93,8 @@ static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_jou
 {
     struct ml_sqlite_conn *conn = &sqlite_of(backing)->writer;
 
+    if (node->kind == ML_REQUEST_STORE_WRITE)
+        return ml_sqlite_commit_store(conn, ml_store_write_of(node), diag);
     if (node->kind == ML_REQUEST_SNAPSHOT)
         return ml_sqlite_commit_snapshot(conn, ml_snapshot_of(node), diag);
     if (node->kind == ML_REQUEST_CHANGE_VERSION)
@@ -117,6 +119,9 @@ static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_nod
         return ml_history_of(node)->err = ml_sqlite_read_history(conn, ml_history_of(node));
     case ML_REQUEST_VERSIONS:
         return ml_versions_of(node)->err = ml_sqlite_read_versions(conn, ml_versions_of(node));
+    case ML_REQUEST_STORE_READ:
+        return ml_store_read_of(node)->err = ml_sqlite_read_store(conn, ml_store_read_of(node));
+    case ML_REQUEST_STORE_WRITE:
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:

@@ -14,13 +14,15 @@
 
 #include <sqlite3.h>
 
-#define ML_SQL_MAX 24
+#define ML_SQL_MAX       24
+#define ML_SQL_STORE_MAX 24 /* statements of sqlite_store.c */
 
 /** One connection with its prepared statements, which are made when they are first used. */
 struct ml_sqlite_conn {
     sqlite3 *db; /* NULL: not open */
     const char *const *sql;
     sqlite3_stmt *stmts[ML_SQL_MAX];
+    sqlite3_stmt *store_stmts[ML_SQL_STORE_MAX];
     unsigned wal_pages; /* in the WAL after the last commit */
 };
 
@@ -109,6 +111,15 @@ enum ml_err ml_sqlite_read_list(struct ml_sqlite_conn *conn,
 /** A damaged page belongs to what was asked for; everything else to the connection. */
 enum ml_err ml_sqlite_reading_failed(struct ml_sqlite_conn *conn, int rc,
                                      struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- sqlite_store.c --- */
+
+/** One transaction. ML_OK: committed, or refused with w->err; ML_EIO: outcome unknown. */
+enum ml_err ml_sqlite_commit_store(struct ml_sqlite_conn *conn, struct ml_store_write *w,
+                                   struct ml_diag *diag) ML_MUST_CHECK;
+/** Fills in the request's result; ML_EIO: the connection should be opened anew. */
+enum ml_err ml_sqlite_read_store(struct ml_sqlite_conn *conn,
+                                 struct ml_store_read *r) ML_MUST_CHECK;
 
 /* --- sqlite_facts.c --- */
 

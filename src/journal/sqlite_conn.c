@@ -247,6 +247,10 @@ void ml_sqlite_conn_close(struct ml_sqlite_conn *conn)
         sqlite3_finalize(conn->stmts[i]);
         conn->stmts[i] = NULL;
     }
+    for (size_t i = 0; i < ML_SQL_STORE_MAX; i++) {
+        sqlite3_finalize(conn->store_stmts[i]);
+        conn->store_stmts[i] = NULL;
+    }
     /* Rolls back what is open. Every statement is finalized, so this cannot be refused. */
     sqlite3_close(conn->db);
     conn->db = NULL;

@@ -597,6 +597,24 @@ static void threads_compact(struct ml_journal *journal, struct ml_compact *reque
     unlock(j);
 }
 
+static void threads_store_look(struct ml_journal *journal, struct ml_store_read *read)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &read->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
+static void threads_store_commit(struct ml_journal *journal, struct ml_store_write *write)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &write->node, &j->to_write, &j->writer_wakes);
+    unlock(j);
+}
+
 static void threads_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     struct threads *j = threads_of(journal);
@@ -628,6 +646,8 @@ static const struct ml_journal_ops threads_ops = {
     .set_deleted = threads_set_deleted,
     .describe = threads_describe,
     .history = threads_history,
+    .store_look = threads_store_look,
+    .store_commit = threads_store_commit,
     .versions = threads_versions,
     .change_version = threads_change_version,
     .compact = threads_compact,
