@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The life of a document in every journal: made once, deleted, brought back, looked at from outside
- * and as it was. `journal_life_suite memory|sqlite`.
+ * and as it was. `journal_life_suite memory|sqlite|postgres`.
  */
 #include "support/journal_client.h"
 
@@ -482,6 +482,8 @@ int main(int argc, char **argv)
         open_journal = client_open_memory;
     else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
         open_journal = client_open_sqlite;
+    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
+        open_journal = client_open_postgres;
     else
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);

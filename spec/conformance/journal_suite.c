@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every journal does, whatever is beneath it. `journal_suite memory|sqlite` runs all of it
- * against one implementation. The last test compares long random runs with a naive model.
+ * What every journal does, whatever is beneath it. `journal_suite memory|sqlite|postgres` runs all
+ * of it against one implementation. The last test compares long random runs with a naive model.
  */
 #include "support/journal_client.h"
 
@@ -814,6 +814,8 @@ int main(int argc, char **argv)
         open_journal = client_open_memory;
     else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
         open_journal = client_open_sqlite;
+    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
+        open_journal = client_open_postgres;
     else
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <libpq-fe.h>
 
 unsigned append_turns;
 const char *client_folder;
@@ -65,6 +66,39 @@ enum ml_err client_open_sqlite(struct journal_client *client)
     struct ml_diag diag = {0};
     enum ml_err err = ml_journal_open_sqlite(client->path, &client->loop, &diag, &client->journal);
 
+    if (err)
+        assert_true(diag.text[0]); /* an operator must be told why */
+    return err;
+}
+
+static void make_database(struct journal_client *client)
+{
+    const char *server = getenv("MOONLOOM_TEST_PG");
+    const char *name = strrchr(client->folder, '-') + 1; /* random */
+    char url[256], sql[128];
+    PGconn *conn;
+    PGresult *result;
+
+    assert_non_null(server);
+    (void)snprintf(url, sizeof url, "%.160s dbname=postgres", server);
+    conn = PQconnectdb(url);
+    assert_int_equal(PQstatus(conn), CONNECTION_OK);
+    (void)snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE template0", name);
+    result = PQexec(conn, sql);
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    PQfinish(conn);
+    (void)snprintf(client->url, sizeof client->url, "%.160s dbname=%s", server, name);
+}
+
+enum ml_err client_open_postgres(struct journal_client *client)
+{
+    struct ml_diag diag = {0};
+    enum ml_err err;
+
+    if (!client->url[0])
+        make_database(client);
+    err = ml_journal_open_postgres(client->url, &client->loop, &diag, &client->journal);
     if (err)
         assert_true(diag.text[0]); /* an operator must be told why */
     return err;

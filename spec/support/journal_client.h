@@ -13,6 +13,7 @@ struct journal_client {
     struct ml_journal *journal;
     char folder[64];
     char path[128]; /* of the database file, in `folder` */
+    char url[256];  /* of its PostgreSQL database; "": none made yet */
 };
 
 /** Where temporary folders are made; NULL: /tmp. */
@@ -24,6 +25,8 @@ void client_release(struct journal_client *client);
 /** Answers what opening answered. */
 enum ml_err client_open_sqlite(struct journal_client *client);
 enum ml_err client_open_memory(struct journal_client *client);
+/** In a database of its own on the server of spec/support/with-postgres. */
+enum ml_err client_open_postgres(struct journal_client *client);
 void client_close(struct journal_client *client);
 
 /** Turn the loop until *flag. */

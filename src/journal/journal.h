@@ -291,8 +291,20 @@ enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_
                                    struct ml_journal **journal_out) ML_MUST_CHECK;
 
 /**
- * The same journal for another loop: what that loop asks through the door is answered on it. Only
- * for SQLite. The loop (its thread) is the only one that uses the door, and closes it with
+ * PostgreSQL: any number of nodes over one primary; group commit of whatever is waiting. Brings the
+ * schema up to date under an advisory lock. Blocks; for start-up. `url`: what libpq takes
+ * ("postgresql://…" or "host=… dbname=…").
+ *
+ * @retval ML_EIO      not reachable, or a standby
+ * @retval ML_EVERSION the schema is newer than this build
+ * @retval ML_EFORMAT  a database of another encoding
+ */
+enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml_diag *diag,
+                                     struct ml_journal **journal_out) ML_MUST_CHECK;
+
+/**
+ * The same journal for another loop: what that loop asks through the door is answered on it. Not
+ * for memory. The loop (its thread) is the only one that uses the door, and closes it with
  * ml_journal_close before the journal itself is closed; `done` is called on that loop.
  */
 enum ml_err ml_journal_attach(struct ml_journal *journal, uv_loop_t *loop,

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the PostgreSQL journal. postgres.c is the backing beneath threads.c, postgres_conn.c a
+ * connection, the others have the SQL. Everything blocks and belongs to one thread.
+ */
+#ifndef ML_JOURNAL_POSTGRES_H
+#define ML_JOURNAL_POSTGRES_H
+
+#include "base/codec.h"
+#include "journal/checksum.h"
+#include "journal/pack.h"
+#include "journal/threads.h"
+
+#include <libpq-fe.h>
+
+#define ML_PG_STATEMENTS 24
+#define ML_PG_ARGS       14
+
+/* Types of arguments, as PostgreSQL numbers them (pg_type.dat). */
+enum {
+    ML_PG_BYTEA = 17,
+    ML_PG_INT8 = 20,
+    ML_PG_TEXT = 25,
+    ML_PG_BYTEA_ARRAY = 1001,
+    ML_PG_TEXT_ARRAY = 1009,
+    ML_PG_INT8_ARRAY = 1016,
+};
+
+/** One connection, always in pipeline mode. */
+struct ml_pg {
+    PGconn *conn;           /* NULL: not open */
+    const char *const *sql; /* prepared when it was opened; NULL ends them */
+};
+
+/** Arguments of one statement, in the binary format. */
+struct ml_pg_args {
+    int count;
+    size_t begins[ML_PG_ARGS]; /* in `bytes` */
+    int lengths[ML_PG_ARGS];   /* -1: NULL */
+    struct ml_writer bytes;
+};
+
+/* --- postgres_conn.c --- */
+
+/**
+ * Connect, refuse what cannot be written to, and (writer) bring the schema up to date.
+ * @param sql  the statements that the owner uses
+ * @retval ML_EIO, ML_EVERSION, ML_EFORMAT; nothing is left open then
+ */
+enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
+                       struct ml_diag *diag) ML_MUST_CHECK;
+void ml_pg_close(struct ml_pg *pg);
+
+void ml_pg_args_init(struct ml_pg_args *args);
+void ml_pg_args_reset(struct ml_pg_args *args);
+void ml_pg_args_release(struct ml_pg_args *args);
+void ml_pg_text(struct ml_pg_args *args, struct ml_slice text);
+void ml_pg_bytea(struct ml_pg_args *args, struct ml_slice bytes);
+void ml_pg_int8(struct ml_pg_args *args, int64_t number);
+void ml_pg_null(struct ml_pg_args *args);
+/** An argument that is an array of `count` elements; then each of them with ml_pg_item…. */
+void ml_pg_array(struct ml_pg_args *args, Oid type, size_t count);
+void ml_pg_item(struct ml_pg_args *args, struct ml_slice bytes);
+void ml_pg_item_null(struct ml_pg_args *args);
+void ml_pg_item_int8(struct ml_pg_args *args, int64_t number);
+
+/** Put a statement into the pipeline. `args` NULL: none. */
+enum ml_err ml_pg_send(struct ml_pg *pg, int which, const struct ml_pg_args *args,
+                       struct ml_diag *diag) ML_MUST_CHECK;
+/** End of a batch: everything sent is carried out. */
+enum ml_err ml_pg_sync(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+/**
+ * The result of the next statement, to be cleared by the caller; NULL: it failed. Then `state_out`
+ * (at least 6 bytes) is the SQLSTATE, "" if the connection is gone.
+ */
+PGresult *ml_pg_result(struct ml_pg *pg, char *state_out, struct ml_diag *diag);
+/** Read on to the end of the batch, whatever comes. */
+enum ml_err ml_pg_drain(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+/** Send one statement alone, wait, drop what it answers. */
+enum ml_err ml_pg_run(struct ml_pg *pg, int which, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* Columns of a row. */
+int64_t ml_pg_number(const PGresult *result, int row, int column); /* 0: NULL */
+struct ml_slice ml_pg_bytes(const PGresult *result, int row, int column);
+static inline bool ml_pg_is_null(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) != 0;
+}
+
+/** Is it the document that is at fault, not the database? (SQLSTATE classes 22, 23, 54) */
+bool ml_pg_is_fault_of_document(const char *state);
+
+/* --- postgres_write.c --- */
+
+extern const char *const ml_pg_write_sql[ML_PG_STATEMENTS];
+enum ml_err ml_pg_commit_appends(struct ml_pg *pg, struct ml_append **appends, size_t count,
+                                 struct ml_journal_stats *stats,
+                                 struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_commit_snapshot(struct ml_pg *pg, struct ml_snapshot_put *put,
+                                  struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_commit_deleted(struct ml_pg *pg, struct ml_set_deleted *request,
+                                 struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_read.c --- */
+
+extern const char *const ml_pg_read_sql[ML_PG_STATEMENTS];
+enum ml_err ml_pg_read_load(struct ml_pg *pg, struct ml_load *load) ML_MUST_CHECK;
+enum ml_err ml_pg_read_list(struct ml_pg *pg, struct ml_list_documents *list) ML_MUST_CHECK;
+enum ml_err ml_pg_read_describe(struct ml_pg *pg, struct ml_describe *request) ML_MUST_CHECK;
+enum ml_err ml_pg_read_history(struct ml_pg *pg, struct ml_history *request) ML_MUST_CHECK;
+
+#endif
