@@ -292,3 +292,32 @@ void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void 
     ML_ASSERT(done);
     journal->ops->close(journal, done, arg);
 }
+
+/* ---- Addresses ------------------------------------------------------------------------------ */
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool is_postgres(const char *store)
+{
+    return begins(store, "postgres://") || begins(store, "postgresql://");
+}
+
+bool ml_journal_knows(const char *store)
+{
+    return strcmp(store, "memory:") == 0 || is_postgres(store) ||
+           (begins(store, "sqlite:") && store[strlen("sqlite:")]);
+}
+
+enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
+                            struct ml_journal **journal_out)
+{
+    ML_ASSERT(ml_journal_knows(store));
+    if (strcmp(store, "memory:") == 0)
+        return ml_journal_open_memory(loop, journal_out);
+    if (is_postgres(store))
+        return ml_journal_open_postgres(store, loop, diag, journal_out);
+    return ml_journal_open_sqlite(store + strlen("sqlite:"), loop, diag, journal_out);
+}

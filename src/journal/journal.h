@@ -278,6 +278,12 @@ void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
  */
 void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 
+/** Is this the address of a store: "memory:", "sqlite:PATH", "postgres://…"? */
+bool ml_journal_knows(const char *store);
+/** Open whatever the address names; see below. */
+enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
+                            struct ml_journal **journal_out) ML_MUST_CHECK;
+
 /**
  * SQLite: one file, one writer thread, WAL, synchronous=FULL, group commit of whatever is waiting.
  * Creates the file (0600, folder 0700) and brings the schema up to date. Answers arrive on `loop`,

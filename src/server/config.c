@@ -5,6 +5,8 @@
  */
 #include "server/config.h"
 
+#include "journal/journal.h"
+
 #include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <stdarg.h>
@@ -105,10 +107,11 @@ static void set_listen(struct loading *l, const char *key, const char *value)
 
 static void set_store(struct loading *l, const char *key, const char *value)
 {
-    if (strncmp(value, "postgres", 8) == 0)
-        complain(l, key, "store: PostgreSQL is not in this version; use \"sqlite:PATH\"");
-    else if (strncmp(value, "sqlite:", 7) != 0 && strcmp(value, "memory:") != 0)
-        complain(l, key, "store: \"%s\" is not \"sqlite:PATH\" or \"memory:\"", value);
+    if (!ml_journal_knows(value))
+        complain(
+            l, key,
+            "store: \"%s\" is not \"sqlite:PATH\", \"postgres://HOST/DATABASE\" or \"memory:\"",
+            value);
     else
         l->config->store = copy_text(l->config, value);
 }

@@ -236,18 +236,19 @@ struct ml_documents *ml_documents_open_store(const char *store, const char *org)
     struct ml_diag diag = {0};
     enum ml_err err;
 
-    if (strncmp(store, "sqlite:", 7) != 0 || !d || uv_loop_init(&d->loop)) {
+    if (!ml_journal_knows(store) || !d || uv_loop_init(&d->loop)) {
         free(d);
-        (void)ml_documents_complain(ML_EXIT_FAILED, "%s: the store is sqlite:PATH", store);
+        (void)ml_documents_complain(
+            ML_EXIT_FAILED, "%s: the store is sqlite:PATH or postgres://HOST/DATABASE", store);
         return NULL;
     }
     d->base = (struct ml_documents){&ops, org};
-    if (access(store + 7, F_OK)) { /* opening would make one */
+    if (strncmp(store, "sqlite:", 7) == 0 && access(store + 7, F_OK)) { /* opening would make one */
         (void)ml_documents_complain(ML_EXIT_FAILED, "%s: %s", store, strerror(errno));
         store_close(&d->base);
         return NULL;
     }
-    err = ml_journal_open_sqlite(store + 7, &d->loop, &diag, &d->journal);
+    err = ml_journal_open(store, &d->loop, &diag, &d->journal);
     if (!err)
         return &d->base;
     (void)failed(store, err, &diag);

@@ -186,12 +186,11 @@ static enum ml_err open_journal(const struct ml_config *config, struct server *s
 {
     uv_loop_t *uv = &s->loops[0].uv;
 
-    if (strcmp(config->store, "memory:") == 0)
-        return ml_journal_open_memory(uv, &s->journal);
-    if (mkdir(config->data_dir, 0700) && access(config->data_dir, W_OK))
+    if (strncmp(config->store, "sqlite:", 7) == 0 && mkdir(config->data_dir, 0700) &&
+        access(config->data_dir, W_OK))
         return ml_diag_set(diag, ML_EIO, 0, "cannot make or write the data folder %s",
                            config->data_dir);
-    return ml_journal_open_sqlite(config->store + strlen("sqlite:"), uv, diag, &s->journal);
+    return ml_journal_open(config->store, uv, diag, &s->journal);
 }
 
 static void start_watch_and_signals(struct server *s)
