@@ -17,6 +17,8 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
+static const char not_yet[] = "versions are not kept in PostgreSQL in this version";
+
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
     return ML_CONTAINER(backing, struct postgres, base);
@@ -62,6 +64,10 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
 
     if (node->kind == ML_REQUEST_SNAPSHOT)
         return ml_pg_commit_snapshot(pg, ml_snapshot_of(node), diag);
+    if (node->kind != ML_REQUEST_SET_DELETED) {
+        ml_request_fail(node, ML_EVERSION, not_yet);
+        return ML_OK;
+    }
     return ml_pg_commit_deleted(pg, ml_set_deleted_of(node), diag);
 }
 
@@ -78,9 +84,14 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
         return ml_describe_of(node)->err = ml_pg_read_describe(pg, ml_describe_of(node));
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_pg_read_history(pg, ml_history_of(node));
+    case ML_REQUEST_VERSIONS:
+        ml_request_fail(node, ML_EVERSION, not_yet);
+        break;
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:
+    case ML_REQUEST_CHANGE_VERSION:
+    case ML_REQUEST_COMPACT:
         break; /* the writer's */
     }
     return ML_OK;
