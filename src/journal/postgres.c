@@ -17,7 +17,8 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
-static const char not_yet[] = "versions are not kept in PostgreSQL in this version";
+static const char not_yet[] =
+    "versions and the store of plugins are not kept in PostgreSQL in this version";
 
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
@@ -85,6 +86,7 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_pg_read_history(pg, ml_history_of(node));
     case ML_REQUEST_VERSIONS:
+    case ML_REQUEST_STORE_READ:
         ml_request_fail(node, ML_EVERSION, not_yet);
         break;
     case ML_REQUEST_APPEND:
@@ -92,6 +94,7 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
     case ML_REQUEST_SET_DELETED:
     case ML_REQUEST_CHANGE_VERSION:
     case ML_REQUEST_COMPACT:
+    case ML_REQUEST_STORE_WRITE:
         break; /* the writer's */
     }
     return ML_OK;
