@@ -10,11 +10,14 @@ local commands = {
     options = { from = "text", dir = "text", json = "flag" }, words = { 0, 1 } },
   { "test", "[PATH…] [--filter TEXT] [--watch] [--budget] [--json]", "run the specs of plugins", "moonloom.tool.run",
     options = { filter = "text", watch = "flag", budget = "flag", json = "flag" }, words = { 0, 99 } },
+  { "lint", "[PATH…] [--strict] [--json]", "what is wrong with a plugin before it runs", "moonloom.tool.lint",
+    options = { strict = "flag", json = "flag" }, words = { 0, 99 } },
   { "check", "PATH… [--config JSON|FILE] [--json]", "load a plugin as the server would, with this configuration", "moonloom.tool.check",
     options = { config = "text", json = "flag" }, words = { 0, 99 } },
   { "schema", "PATH", "JSON Schema of its configuration", "moonloom.tool.schema", options = { json = "flag" }, words = { 1, 1 } },
   { "types", "[PATH…] [--out DIR]", "editor stubs: types/moonloom.lua and types/NAME.lua", "moonloom.tool.stubs",
     options = { out = "text", json = "flag" }, words = { 0, 99 } },
+  { "docs", "[PATH]", "the reference page, or the page of one plugin", "moonloom.tool.docs", options = { json = "flag" }, words = { 0, 1 } },
 }
 
 local function usage(out)
