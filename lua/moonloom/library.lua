@@ -9,7 +9,7 @@ local new_set = require "moonloom.set"
 local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
-local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re" }
+local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words" }
 local WAITING = { "timer", "kv", "jobs" } -- those of them that are there
 
 local function has_need(manifest, need)
@@ -53,14 +53,6 @@ local function add_json(json)
     if ok then return value end
     if type(value) == "string" and value:find("JSON: ", 1, true) then return nil, "EFORMAT", value end
     error(value, 0)
-  end
-end
-
-local function add_text(text)
-  function text.lines(s)
-    local list = {}
-    for line in (s .. "\n"):gmatch("(.-)\r?\n") do list[#list + 1] = line end
-    return list
   end
 end
 
@@ -122,7 +114,6 @@ return function(plugin, manifest, ml, guard, native)
   ml.set = new_set
   add_time(ml.time)
   add_json(ml.json)
-  add_text(ml.text)
   add_glob(ml.glob)
   add_path(ml.path)
   add_enc(ml, guard)

@@ -11,9 +11,7 @@
 
 #include "script/wait.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -24,6 +22,8 @@
 #define REASON_MAX    500
 #define LOG_LINE_MAX  2000
 #define LINES_PER_SEC 100
+#define GLOB_MAX      1024
+#define GLOB_TEXT_MAX 8192
 
 /* Addresses are registry keys of the metatables. */
 static const char answer_keys[ML_ANSWER_KINDS];
@@ -225,63 +225,6 @@ static int log_line(lua_State *L)
     return 0;
 }
 
-/* ---- time
- * ---------------------------------------------------------------------------------------- */
-
-/* now() -> seconds since 1970, by the server's clock */
-static int time_now(lua_State *L)
-{
-    lua_pushnumber(L, (double)ml_script_of(L)->wall_ms() / 1000.0);
-    return 1;
-}
-
-/* mono() -> seconds; only differences mean something */
-static int time_mono(lua_State *L)
-{
-    lua_pushnumber(L, (double)ml_script_of(L)->mono_ms() / 1000.0);
-    return 1;
-}
-
-/* parse("2026-01-31T10:15:00Z") -> seconds | nil, kind, text   (also without time: midnight UTC) */
-static int time_parse(lua_State *L)
-{
-    const char *text = luaL_checkstring(L, 1);
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%d", &tm);
-
-    if (end && *end) {
-        end = *end == 'T' || *end == ' ' ? strptime(end + 1, "%H:%M", &tm) : NULL;
-        if (end && *end == ':')
-            end = strptime(end, ":%S", &tm);
-        if (end && *end == 'Z')
-            end++;
-    }
-    if (!end || *end) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "EFORMAT");
-        lua_pushliteral(L, "a time is written 2026-01-31T10:15:00Z");
-        return 3;
-    }
-    lua_pushnumber(L, (double)timegm(&tm));
-    return 1;
-}
-
-/* format(seconds) -> "2026-01-31T10:15:00Z"   [may raise] */
-static int time_format(lua_State *L)
-{
-    double seconds = luaL_checknumber(L, 1);
-    char text[32];
-    struct tm tm;
-    time_t t;
-
-    if (!(fabs(seconds) < 253402300800.0))
-        luaL_error(L, "ml.time.format: out of range");
-    t = (time_t)floor(seconds);
-    gmtime_r(&t, &tm);
-    lua_pushlstring(L, text, strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm));
-    return 1;
-}
-
 /* ---- json
  * ---------------------------------------------------------------------------------------- */
 
@@ -314,75 +257,8 @@ static int json_array(lua_State *L)
     return 1;
 }
 
-/* ---- text and patterns
- * ----------------------------------------------------------------------------- */
-
-static struct ml_slice check_utf8(lua_State *L, int arg, size_t *units_utf16_out)
-{
-    size_t len;
-    const char *text = luaL_checklstring(L, arg, &len);
-    struct ml_slice slice = ml_slice_make(text, len);
-
-    if (!ml_utf8_check(slice, units_utf16_out))
-        luaL_error(L, "not UTF-8 text");
-    return slice;
-}
-
-/* len16(s) -> length in UTF-16 units, as editors count   [may raise] */
-static int text_len16(lua_State *L)
-{
-    size_t units;
-
-    check_utf8(L, 1, &units);
-    lua_pushnumber(L, (double)units);
-    return 1;
-}
-
-/* to8(s, unit) -> byte offset (0-based) of that UTF-16 unit   [may raise] */
-static int text_to8(lua_State *L)
-{
-    size_t units;
-    struct ml_slice text = check_utf8(L, 1, &units);
-    double unit = luaL_checknumber(L, 2);
-    bool inside;
-
-    if (!(unit >= 0 && unit <= (double)units))
-        luaL_error(L, "ml.text.to8: out of range");
-    lua_pushnumber(L, (double)ml_utf8_offset(text, (size_t)unit, &inside));
-    return 1;
-}
-
-/* to16(s, byte) -> UTF-16 units before that byte offset (0-based)   [may raise] */
-static int text_to16(lua_State *L)
-{
-    struct ml_slice text = check_utf8(L, 1, NULL);
-    double byte = luaL_checknumber(L, 2);
-    size_t units;
-
-    if (!(byte >= 0 && byte <= (double)text.len))
-        luaL_error(L, "ml.text.to16: out of range");
-    text.len = (size_t)byte;
-    if (!ml_utf8_check(text, &units))
-        luaL_error(L, "ml.text.to16: inside a character");
-    lua_pushnumber(L, (double)units);
-    return 1;
-}
-
-/* truncate(s, n) -> at most n UTF-16 units of s, whole characters   [may raise] */
-static int text_truncate(lua_State *L)
-{
-    size_t units;
-    struct ml_slice text = check_utf8(L, 1, &units);
-    double n = luaL_checknumber(L, 2);
-    bool inside;
-
-    if (!(n >= 0))
-        luaL_error(L, "ml.text.truncate: out of range");
-    if (n < (double)units)
-        text.len = ml_utf8_offset(text, (size_t)n, &inside);
-    lua_pushlstring(L, (const char *)text.ptr, text.len);
-    return 1;
-}
+/* ---- patterns
+ * ------------------------------------------------------------------------------------------ */
 
 /* match(pattern, text) -> boolean: '*' one segment, '**' any number   [may raise] */
 static int glob_match(lua_State *L)
@@ -391,6 +267,8 @@ static int glob_match(lua_State *L)
     const char *pattern = luaL_checklstring(L, 1, &pattern_len);
     const char *text = luaL_checklstring(L, 2, &text_len);
 
+    if (pattern_len > GLOB_MAX || text_len > GLOB_TEXT_MAX)
+        luaL_error(L, "match: a pattern has at most %d bytes, a text %d", GLOB_MAX, GLOB_TEXT_MAX);
     lua_pushboolean(
         L, ml_glob_match(ml_slice_make(pattern, pattern_len), ml_slice_make(text, text_len)));
     return 1;
@@ -404,16 +282,6 @@ static const luaL_Reg own_functions[] = {
     {"array", json_array}, {"bytes", ml_bytes_make}, {"int64", ml_int64_make},
     {NULL, NULL},
 };
-static const luaL_Reg time_functions[] = {{"now", time_now},
-                                          {"mono", time_mono},
-                                          {"parse", time_parse},
-                                          {"format", time_format},
-                                          {NULL, NULL}};
-static const luaL_Reg text_functions[] = {{"len16", text_len16},
-                                          {"to8", text_to8},
-                                          {"to16", text_to16},
-                                          {"truncate", text_truncate},
-                                          {NULL, NULL}};
 static const luaL_Reg glob_functions[] = {{"match", glob_match}, {NULL, NULL}};
 static const luaL_Reg json_functions[] = {
     {"encode", json_encode}, {"decode_or_raise", json_decode_inner}, {NULL, NULL}};
@@ -423,10 +291,10 @@ static const struct group {
     const char *name; /* NULL: members of `moonloom` itself */
     const luaL_Reg *functions;
 } groups[] = {
-    {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", time_functions},
-    {"text", text_functions}, {"glob", glob_functions}, {"path", glob_functions},
+    {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", ml_lib_time},
+    {"text", ml_lib_text},    {"glob", glob_functions}, {"path", glob_functions},
     {"json", json_functions}, {"enc", ml_lib_enc},      {"crypto", ml_lib_crypto},
-    {"re", ml_lib_re},
+    {"re", ml_lib_re},        {"words", ml_lib_words},
 };
 
 struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_plugin *plugin)

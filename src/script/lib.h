@@ -12,10 +12,14 @@
 extern const luaL_Reg ml_lib_crypto[]; /* lib_crypto.c */
 extern const luaL_Reg ml_lib_enc[];    /* lib_enc.c */
 extern const luaL_Reg ml_lib_re[];     /* lib_re.c */
+extern const luaL_Reg ml_lib_text[];   /* lib_text.c */
+extern const luaL_Reg ml_lib_time[];   /* lib_time.c */
+extern const luaL_Reg ml_lib_words[];  /* lib_words.c */
 
 /** Make what the groups keep in a new state. */
 void ml_lib_open(lua_State *L);
 void ml_lib_open_re(lua_State *L);
+void ml_lib_open_words(lua_State *L);
 
 /** The function `compile_regex(pattern)` for modules of ours: nil, or what is wrong. Pushes. */
 void ml_lib_push_regex_check(lua_State *L);

@@ -11,5 +11,4 @@ return {
   { name = "sessions", need = "sessions" },
   { name = "jwt" },
   { name = "jwks" },
-  { name = "words" },
 }
