@@ -69,8 +69,7 @@ static uint64_t big_endian(const uint8_t *p, size_t len)
     return bits;
 }
 
-/* A number; it was checked. */
-static bool read_number(struct ml_slice any, double *out)
+bool ml_any_number(struct ml_slice any, double *out)
 {
     struct ml_reader in = ml_reader_make(any);
     uint64_t bits;
@@ -103,7 +102,7 @@ bool ml_any_index(struct ml_slice any, uint32_t *out)
 {
     double value;
 
-    if (!read_number(any, &value) || !(value >= 0 && value <= (double)UINT32_MAX))
+    if (!ml_any_number(any, &value) || !(value >= 0 && value <= (double)UINT32_MAX))
         return false;
     *out = (uint32_t)value;
     return (double)*out == value;

@@ -41,6 +41,8 @@ bool ml_any_next(struct ml_any_walk *w, struct ml_slice *key, struct ml_slice *v
 struct ml_slice ml_any_member(struct ml_slice any, struct ml_slice name);
 /** False: it is no string. */
 bool ml_any_string(struct ml_slice any, struct ml_slice *out);
+/** A number, in any of the three forms. False: it is none. */
+bool ml_any_number(struct ml_slice any, double *out);
 /** A whole number from 0 to 2^32-1, in any of the three forms. False: it is none. */
 bool ml_any_index(struct ml_slice any, uint32_t *out);
 

@@ -506,6 +506,61 @@ bool ml_doc_next_subdoc(const struct ml_doc *doc, struct ml_subdoc_cursor *curso
 /** Names of the roots, in order of appearance. `*cursor` starts at 0; false at the end. */
 bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slice *name_out);
 
+enum ml_value_kind {
+    ML_VALUE_ANY, /* plain; bytes become content Binary, as in Yjs */
+    ML_VALUE_ARRAY,
+    ML_VALUE_MAP,
+    ML_VALUE_TEXT,
+    ML_VALUE_XML_ELEMENT,
+    ML_VALUE_XML_FRAGMENT,
+    ML_VALUE_XML_HOOK,
+    ML_VALUE_XML_TEXT,
+    ML_VALUE_DOC, /* a subdocument */
+};
+
+/**
+ * What stands at one place of a document: a shared type, or a plain value. Good until the document
+ * changes.
+ */
+struct ml_shown {
+    uint32_t branch, item, unit; /* private */
+};
+
+/**
+ * By a path as text, from a root down: "meta/tasks/7". `/` in a key is ~1, `~` is ~0; digits mean a
+ * key if there is one, else an index; #x the first element below whose attribute id is x.
+ * False: nothing there. Cost: a step by index or #id walks over the list.
+ */
+bool ml_shown_at(const struct ml_doc *doc, struct ml_slice path, struct ml_shown *out);
+bool ml_shown_key(const struct ml_doc *doc, const struct ml_shown *in, struct ml_slice key,
+                  struct ml_shown *out);
+bool ml_shown_index(const struct ml_doc *doc, const struct ml_shown *in, uint32_t index,
+                    struct ml_shown *out);
+/** ANY, DOC, or what kind of type; a root is what it looks like. */
+enum ml_value_kind ml_shown_kind(const struct ml_doc *doc, const struct ml_shown *at);
+/** Of an XML element; else .ptr NULL. Borrows from the document. */
+struct ml_slice ml_shown_name(const struct ml_doc *doc, const struct ml_shown *at);
+/** Live units of its list; 0 of a value. */
+uint32_t ml_shown_length(const struct ml_doc *doc, const struct ml_shown *at);
+/** Keys or attributes, in no order: `*cursor` starts at 0; false at the end. */
+bool ml_shown_next_key(const struct ml_doc *doc, const struct ml_shown *in, uint32_t *cursor,
+                       struct ml_slice *key, struct ml_shown *out);
+/** Units of its list, in order: the cursor starts zeroed; false at the end. */
+struct ml_shown_cursor {
+    uint32_t item, unit; /* private */
+    bool has_begun, is_over;
+};
+bool ml_shown_next(const struct ml_doc *doc, const struct ml_shown *in,
+                   struct ml_shown_cursor *cursor, struct ml_shown *out);
+/** Its plain value, types as what they show, as one Any: shown.c. */
+enum ml_err ml_shown_any(const struct ml_doc *doc, const struct ml_shown *at,
+                         struct ml_writer *out) ML_MUST_CHECK;
+/** A type as ml_doc_read shows a root. ML_ENOTFOUND: a plain value */
+enum ml_err ml_shown_read(const struct ml_doc *doc, const struct ml_shown *at, enum ml_view view,
+                          struct ml_writer *out) ML_MUST_CHECK;
+/** Of a counter (ml_counter_add): the sum of the numbers under its keys. */
+double ml_shown_sum(const struct ml_doc *doc, const struct ml_shown *at);
+
 /* ---- Writing -------------------------------------------------------------------------------- */
 
 /*
@@ -534,18 +589,6 @@ bool ml_doc_next_root(const struct ml_doc *doc, uint32_t *cursor, struct ml_slic
 /** A shared type: a value, good as long as the document; a deleted one answers ML_ENOTFOUND. */
 struct ml_type {
     uint32_t root, slot, clock; /* private */
-};
-
-enum ml_value_kind {
-    ML_VALUE_ANY, /* plain; bytes become content Binary, as in Yjs */
-    ML_VALUE_ARRAY,
-    ML_VALUE_MAP,
-    ML_VALUE_TEXT,
-    ML_VALUE_XML_ELEMENT,
-    ML_VALUE_XML_FRAGMENT,
-    ML_VALUE_XML_HOOK,
-    ML_VALUE_XML_TEXT,
-    ML_VALUE_DOC, /* a subdocument */
 };
 
 /** Something to put into a list, a map or a text: a plain value, or a new type with its content. */
@@ -611,6 +654,12 @@ enum ml_err ml_type_at_index(struct ml_doc *doc, struct ml_type in, uint32_t ind
 /** The type that the item with this id holds. */
 enum ml_err ml_type_by_id(struct ml_doc *doc, ml_client_id client, uint64_t clock,
                           struct ml_type *out) ML_MUST_CHECK;
+/** By a path as text, as ml_shown_at; a root comes into being when something is written into it. */
+enum ml_err ml_type_at_path(struct ml_doc *doc, struct ml_slice path,
+                            struct ml_type *out) ML_MUST_CHECK;
+/** The same; if only the last key is missing it becomes an empty map. In a transaction only. */
+enum ml_err ml_map_at_path(struct ml_doc *doc, struct ml_slice path,
+                           struct ml_type *out) ML_MUST_CHECK;
 /** Live units of its list: the length of a text, a list, the children of an element. */
 enum ml_err ml_type_length(struct ml_doc *doc, struct ml_type type,
                            uint32_t *length_out) ML_MUST_CHECK;
@@ -626,6 +675,12 @@ enum ml_err ml_text_delete(struct ml_doc *doc, struct ml_type text, uint32_t ind
 /** A range that ends behind the text is filled with line feeds, as in Yjs. */
 enum ml_err ml_text_format(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
                            uint32_t len_utf16, const struct ml_attrs *attrs) ML_MUST_CHECK;
+/** Delete and insert: what comes has the formats of what goes. */
+enum ml_err ml_text_replace(struct ml_doc *doc, struct ml_type text, uint32_t index_utf16,
+                            uint32_t len_utf16, struct ml_slice inserted) ML_MUST_CHECK;
+/** Make it this text by replacing what differs between the equal start and the equal end. */
+enum ml_err ml_text_set(struct ml_doc *doc, struct ml_type text,
+                        struct ml_slice wanted) ML_MUST_CHECK;
 enum ml_err ml_text_apply_delta(struct ml_doc *doc, struct ml_type text,
                                 const struct ml_delta_op *ops, size_t count) ML_MUST_CHECK;
 
@@ -638,6 +693,13 @@ enum ml_err ml_list_push(struct ml_doc *doc, struct ml_type list, const struct m
 enum ml_err ml_list_delete(struct ml_doc *doc, struct ml_type list, uint32_t index,
                            uint32_t len) ML_MUST_CHECK;
 
+/**
+ * The element at `from` goes, a copy of it, formats and all, comes to stand at index `to`. What
+ * others write into the original meanwhile is lost. ML_EFORMAT: text is no element
+ */
+enum ml_err ml_list_move(struct ml_doc *doc, struct ml_type list, uint32_t from,
+                         uint32_t to) ML_MUST_CHECK;
+
 /* Keys of maps, attributes of XML elements and texts. */
 enum ml_err ml_map_set(struct ml_doc *doc, struct ml_type map, struct ml_slice key,
                        const struct ml_value *value) ML_MUST_CHECK;
@@ -645,6 +707,11 @@ enum ml_err ml_map_set(struct ml_doc *doc, struct ml_type map, struct ml_slice k
 enum ml_err ml_map_delete(struct ml_doc *doc, struct ml_type map,
                           struct ml_slice key) ML_MUST_CHECK;
 enum ml_err ml_map_clear(struct ml_doc *doc, struct ml_type map) ML_MUST_CHECK;
+/**
+ * A counter is a map of writer to sum: each writes under its own client id, so additions at the
+ * same time all count. ML_EFORMAT: no finite number
+ */
+enum ml_err ml_counter_add(struct ml_doc *doc, struct ml_type counter, double more) ML_MUST_CHECK;
 
 /**
  * Operations as data, all or none: begin, every one of them, commit; after an error rollback.

@@ -12,15 +12,11 @@ static enum ml_err read_nothing(enum ml_view view, struct ml_writer *out)
     return out->err;
 }
 
-enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_view view,
-                        struct ml_writer *out)
+static enum ml_err read_branch(const struct ml_doc *doc, uint32_t branch, enum ml_view view,
+                               struct ml_writer *out)
 {
     struct ml_viewer v = {.doc = doc, .out = out};
-    uint32_t name = ml_name_find(doc, root), branch;
 
-    branch = name == NIL ? NIL : doc->names[name].root;
-    if (branch == NIL)
-        return read_nothing(view, out);
     switch (view) {
     case ML_VIEW_TEXT:
         return ml_view_text(&v, branch);
@@ -35,4 +31,19 @@ enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_
         return ml_view_rich(&v, branch, view);
     }
     return ML_ENOTFOUND;
+}
+
+enum ml_err ml_doc_read(const struct ml_doc *doc, struct ml_slice root, enum ml_view view,
+                        struct ml_writer *out)
+{
+    uint32_t name = ml_name_find(doc, root), branch;
+
+    branch = name == NIL ? NIL : doc->names[name].root;
+    return branch == NIL ? read_nothing(view, out) : read_branch(doc, branch, view, out);
+}
+
+enum ml_err ml_shown_read(const struct ml_doc *doc, const struct ml_shown *at, enum ml_view view,
+                          struct ml_writer *out)
+{
+    return at->branch == NIL ? ML_ENOTFOUND : read_branch(doc, at->branch, view, out);
 }

@@ -56,6 +56,11 @@ enum ml_err ml_view_json(struct ml_viewer *v, uint32_t branch) ML_MUST_CHECK;
 /* What a branch holds, where nobody has said what it is. */
 enum ml_look { ML_LOOK_MAP, ML_LOOK_LIST, ML_LOOK_TEXT, ML_LOOK_XML };
 enum ml_look ml_view_look(const struct ml_doc *doc, uint32_t branch);
+/** The same of a nested type, which may have said what it is. */
+enum ml_look ml_view_look_of(const struct ml_doc *doc, uint32_t branch);
+
+/* shown.c */
+struct ml_shown ml_shown_make(const struct ml_doc *doc, uint32_t item, uint32_t unit);
 
 /* ---- ytext.c ----------------------------------------------------------------------------------
  */

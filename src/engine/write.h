@@ -5,6 +5,8 @@
  *   write_txn.c    begin, commit, rollback; which branch a handle means
  *   write_value.c  values and new types: checked and measured first, then put in
  *   write_list.c   lists, keys
+ *   write_move.c   an element of a list to another place
+ *   write_set.c    a text that is to become another one, counters
  *   write_text.c   texts with formats; caret.c: a place in one, formats.c: what is in force there
  *   write_ops.c    operations as data
  *

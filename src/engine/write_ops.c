@@ -5,8 +5,8 @@
  *   ops     a list of operations
  *   op      ["text.insert", path, 0, "Hi", {"bold": true}]                   arguments in order, or
  *           {"op": "text.insert", "path": path, "index": 0, "text": "Hi"}    by name
- *   path    "meta/tasks/7" or ["meta", "tasks", 7]: root, then keys and indexes. In the text form
- *           `/` in a key is ~1, `~` is ~0; digits mean a key if there is one, else an index
+ *   path    "meta/tasks/7" or ["meta", "tasks", 7]: root, then keys and indexes. The text form is
+ *           that of path.c
  *   value   any value; {"$new": "map" | "array" | "text" | "xmltext" | "xmlelement" |
  *           "xmlfragment" | "xmlhook", ...} makes a type, with entries, values, text, name, attrs,
  *           children; {"$new": "doc", "guid": ..., "opts": {...}} a subdocument
@@ -18,8 +18,6 @@
 #include "engine/any_walk.h"
 #include "engine/view.h"
 #include "engine/write.h"
-
-#define PATH_MAX_STEPS 256
 
 /* ---- Values ----------------------------------------------------------------------------------
  */
@@ -290,64 +288,6 @@ static enum ml_err read_delta(const struct op_reader *r, struct ml_slice any,
 /* ---- Paths -----------------------------------------------------------------------------------
  */
 
-static bool all_digits(struct ml_slice text, uint32_t *out)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || i == 10)
-            return false;
-        value = value * 10 + (text.ptr[i] - '0');
-    }
-    *out = (uint32_t)value;
-    return text.len && value <= UINT32_MAX;
-}
-
-/* One segment of a path in text form, unescaped. */
-static enum ml_err next_segment(const struct op_reader *r, struct ml_slice *rest,
-                                struct ml_slice *out)
-{
-    size_t len = 0, n = 0;
-    uint8_t *text = ml_arena_alloc(r->arena, rest->len + 1);
-
-    if (!text)
-        return no_memory(r);
-    while (len < rest->len && rest->ptr[len] != '/') {
-        uint8_t c = rest->ptr[len++];
-
-        if (c == '~' && len < rest->len && (rest->ptr[len] == '0' || rest->ptr[len] == '1'))
-            c = rest->ptr[len++] == '1' ? '/' : '~';
-        text[n++] = c;
-    }
-    *out = ml_slice_make(text, n);
-    *rest = len < rest->len ? ml_slice_make(rest->ptr + len + 1, rest->len - len - 1)
-                            : (struct ml_slice){0};
-    return ML_OK;
-}
-
-static enum ml_err enter_text_path(const struct op_reader *r, struct ml_slice path,
-                                   struct ml_type *out)
-{
-    struct ml_slice segment;
-    enum ml_err err = next_segment(r, &path, &segment);
-
-    if (!err)
-        err = ml_type_root(r->doc, segment, out);
-    for (int steps = 0; !err && path.ptr; steps++) {
-        uint32_t index;
-
-        if (steps == PATH_MAX_STEPS)
-            return ml_write_fail(r->doc, ML_ELIMIT, "a path of too many steps");
-        err = next_segment(r, &path, &segment);
-        if (err)
-            break;
-        err = ml_type_at_key(r->doc, *out, segment, out);
-        if (err == ML_ENOTFOUND && all_digits(segment, &index))
-            err = ml_type_at_index(r->doc, *out, index, out);
-    }
-    return err;
-}
-
 static enum ml_err enter_list_path(const struct op_reader *r, struct ml_slice any,
                                    struct ml_type *out)
 {
@@ -376,7 +316,7 @@ static enum ml_err enter_path(const struct op_reader *r, struct ml_slice any, st
     struct ml_slice text;
 
     if (ml_any_string(any, &text))
-        return enter_text_path(r, text, out);
+        return ml_type_at_path(r->doc, text, out);
     if (ml_any_tag(any) == ML_TAG_ARRAY)
         return enter_list_path(r, any, out);
     return ml_write_fail(r->doc, ML_EFORMAT, "an operation without path");
@@ -390,10 +330,14 @@ enum op_code {
     OP_TEXT_EMBED,
     OP_TEXT_DELETE,
     OP_TEXT_FORMAT,
+    OP_TEXT_REPLACE,
     OP_TEXT_DELTA,
+    OP_TEXT_SET,
     OP_LIST_INSERT,
     OP_LIST_PUSH,
+    OP_LIST_MOVE,
     OP_LIST_DELETE,
+    OP_COUNTER_ADD,
     OP_MAP_SET,
     OP_MAP_DELETE,
     OP_MAP_CLEAR
@@ -410,12 +354,16 @@ static const struct op_kind {
     {NAME("text.embed"), OP_TEXT_EMBED, {NAME("index"), NAME("embed"), NAME("attrs")}},
     {NAME("text.delete"), OP_TEXT_DELETE, {NAME("index"), NAME("length")}},
     {NAME("text.format"), OP_TEXT_FORMAT, {NAME("index"), NAME("length"), NAME("attrs")}},
+    {NAME("text.replace"), OP_TEXT_REPLACE, {NAME("index"), NAME("length"), NAME("text")}},
     {NAME("text.delta"), OP_TEXT_DELTA, {NAME("delta")}},
+    {NAME("text.set"), OP_TEXT_SET, {NAME("text")}},
     {NAME("array.insert"), OP_LIST_INSERT, {NAME("index"), NAME("values")}},
     {NAME("array.push"), OP_LIST_PUSH, {NAME("values")}},
+    {NAME("array.move"), OP_LIST_MOVE, {NAME("index"), NAME("to")}},
     {NAME("array.delete"), OP_LIST_DELETE, {NAME("index"), NAME("length")}},
     {NAME("xml.insert"), OP_LIST_INSERT, {NAME("index"), NAME("nodes")}},
     {NAME("xml.delete"), OP_LIST_DELETE, {NAME("index"), NAME("length")}},
+    {NAME("counter.add"), OP_COUNTER_ADD, {NAME("number")}},
     {NAME("map.set"), OP_MAP_SET, {NAME("key"), NAME("value")}},
     {NAME("map.delete"), OP_MAP_DELETE, {NAME("key")}},
     {NAME("map.clear"), OP_MAP_CLEAR, {{0}}},
@@ -470,6 +418,9 @@ static enum ml_err read_op(const struct op_reader *r, struct ml_slice any, struc
         for (int i = 0; i < ARGS_MAX && ml_any_next(&w, &key, &value); i++)
             op->args[i] = value;
     }
+    /* A counter may begin with the first addition. */
+    if (op->kind->code == OP_COUNTER_ADD && ml_any_string(path, &key))
+        return ml_map_at_path(r->doc, key, &op->type);
     return enter_path(r, path, &op->type);
 }
 
@@ -487,8 +438,18 @@ static enum ml_err run_text_op(const struct op_reader *r, const struct op *op)
         err = read_delta(r, op->args[0], &delta, &count);
         return err ? err : ml_text_apply_delta(r->doc, op->type, delta, count);
     }
+    if (op->kind->code == OP_TEXT_SET)
+        return ml_any_string(op->args[0], &text) ? ml_text_set(r->doc, op->type, text)
+                                                 : ml_write_fail(r->doc, ML_EFORMAT, "no text");
     if (!ml_any_index(op->args[0], &index))
         return ml_write_fail(r->doc, ML_EFORMAT, "no index");
+    if (op->kind->code == OP_TEXT_REPLACE) {
+        if (!ml_any_index(op->args[1], &len))
+            return ml_write_fail(r->doc, ML_EFORMAT, "no length");
+        return ml_any_string(op->args[2], &text)
+                   ? ml_text_replace(r->doc, op->type, index, len, text)
+                   : ml_write_fail(r->doc, ML_EFORMAT, "no text");
+    }
     err = read_attrs(r, op->args[2], &attrs);
     if (err)
         return err;
@@ -516,6 +477,9 @@ static enum ml_err run_list_op(const struct op_reader *r, const struct op *op)
 
     if (!is_push && !ml_any_index(op->args[0], &index))
         return ml_write_fail(r->doc, ML_EFORMAT, "no index");
+    if (op->kind->code == OP_LIST_MOVE)
+        return ml_any_index(op->args[1], &len) ? ml_list_move(r->doc, op->type, index, len)
+                                               : ml_write_fail(r->doc, ML_EFORMAT, "no index");
     if (op->kind->code == OP_LIST_DELETE)
         return ml_any_index(op->args[1], &len) ? ml_list_delete(r->doc, op->type, index, len)
                                                : ml_write_fail(r->doc, ML_EFORMAT, "no length");
@@ -542,6 +506,14 @@ static enum ml_err run_map_op(const struct op_reader *r, const struct op *op)
     return err ? err : ml_map_set(r->doc, op->type, key, &value);
 }
 
+static enum ml_err run_counter_op(const struct op_reader *r, const struct op *op)
+{
+    double more;
+
+    return ml_any_number(op->args[0], &more) ? ml_counter_add(r->doc, op->type, more)
+                                             : ml_write_fail(r->doc, ML_EFORMAT, "no number");
+}
+
 static enum ml_err run_op(const struct op_reader *r, struct ml_slice any)
 {
     struct op op;
@@ -549,8 +521,10 @@ static enum ml_err run_op(const struct op_reader *r, struct ml_slice any)
 
     if (err)
         return err;
-    if (op.kind->code <= OP_TEXT_DELTA)
+    if (op.kind->code <= OP_TEXT_SET)
         return run_text_op(r, &op);
+    if (op.kind->code == OP_COUNTER_ADD)
+        return run_counter_op(r, &op);
     return op.kind->code <= OP_LIST_DELETE ? run_list_op(r, &op) : run_map_op(r, &op);
 }
 

@@ -327,7 +327,7 @@ static enum ml_err write_printed(struct ml_viewer *v, uint32_t branch,
     return err ? err : out->err;
 }
 
-static enum ml_look look_of(const struct ml_doc *doc, uint32_t branch)
+enum ml_look ml_view_look_of(const struct ml_doc *doc, uint32_t branch)
 {
     const struct ml_branch *b = ml_branch_at(doc, branch);
     enum ml_look look;
@@ -358,7 +358,7 @@ enum ml_err ml_view_json(struct ml_viewer *v, uint32_t branch)
     if (v->depth == ML_VIEW_DEPTH_MAX)
         return ML_ELIMIT;
     v->depth++;
-    switch (look_of(v->doc, branch)) {
+    switch (ml_view_look_of(v->doc, branch)) {
     case ML_LOOK_MAP:
         err = write_object(v, branch);
         break;

@@ -337,9 +337,60 @@ static void edit_map(struct replica *r)
     }
 }
 
+/* A few units of the text become others: by range, or by saying the whole text that is wanted. */
+static void replace_text(struct replica *r, bool whole)
+{
+    static const uint16_t units[] = {'x', 'a', 'y'};
+    static uint8_t utf8[UNITS_MAX * 3];
+    uint32_t at = random_below(r->text_len + 1), count = random_below(6), end;
+    uint32_t comes = random_below(4);
+    size_t len;
+
+    if (count > r->text_len - at)
+        count = r->text_len - at;
+    end = at + count;
+    if (!whole)
+        assert_int_equal(
+            ml_text_replace(r->doc, root_of(r, "text"), at, count, ml_slice_make("xay", comes)),
+            ML_OK);
+    at -= is_low_half(r, at);
+    end = count ? end + is_low_half(r, end) : at;
+    model_text_delete(r, at, end - at);
+    model_text_insert(r, at, units, comes);
+    if (!whole)
+        return;
+    len = model_utf8(r, utf8);
+    assert_int_equal(ml_text_set(r->doc, root_of(r, "text"), ml_slice_make(utf8, len)), ML_OK);
+}
+
+static void move_in_list(struct replica *r)
+{
+    uint32_t from, to;
+    uint8_t value;
+
+    if (!r->list_len)
+        return;
+    from = random_below(r->list_len);
+    to = random_below(r->list_len);
+    value = r->list[from];
+    assert_int_equal(ml_list_move(r->doc, root_of(r, "list"), from, to), ML_OK);
+    memmove(r->list + from, r->list + from + 1, r->list_len - from - 1);
+    memmove(r->list + to + 1, r->list + to, r->list_len - to - 1);
+    r->list[to] = value;
+}
+
 static void edit(struct replica *r)
 {
-    switch (random_below(8)) {
+    switch (random_below(11)) {
+    case 8:
+        replace_text(r, false);
+        break;
+    case 9:
+        replace_text(r, true);
+        break;
+    case 10:
+        move_in_list(r);
+        break;
     case 0:
     case 1:
     case 2:
