@@ -532,6 +532,7 @@ struct ml_shown {
  * False: nothing there. Cost: a step by index or #id walks over the list.
  */
 bool ml_shown_at(const struct ml_doc *doc, struct ml_slice path, struct ml_shown *out);
+bool ml_shown_root(const struct ml_doc *doc, struct ml_slice name, struct ml_shown *out);
 bool ml_shown_key(const struct ml_doc *doc, const struct ml_shown *in, struct ml_slice key,
                   struct ml_shown *out);
 bool ml_shown_index(const struct ml_doc *doc, const struct ml_shown *in, uint32_t index,
@@ -720,6 +721,9 @@ enum ml_err ml_counter_add(struct ml_doc *doc, struct ml_type counter, double mo
  */
 enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_arena *scratch,
                            struct ml_diag *diag, const struct ml_change **change_out) ML_MUST_CHECK;
+/** One of them, an encoded Any, in the transaction that is under way. Its diag says what failed. */
+enum ml_err ml_doc_run_op(struct ml_doc *doc, struct ml_slice op,
+                          struct ml_arena *scratch) ML_MUST_CHECK;
 /** JSON text as one encoded Any, for values and operations. ML_EFORMAT, ML_ELIMIT (depth) */
 enum ml_err ml_any_from_json(struct ml_slice json, const struct ml_engine_limits *limits,
                              struct ml_writer *out) ML_MUST_CHECK;

@@ -153,19 +153,24 @@ static bool step(const struct ml_doc *doc, const struct ml_shown *in, struct ml_
     return item != NIL;
 }
 
+bool ml_shown_root(const struct ml_doc *doc, struct ml_slice name, struct ml_shown *out)
+{
+    uint32_t number = ml_name_find(doc, name);
+
+    if (number == NIL || doc->names[number].root == NIL)
+        return false;
+    *out = (struct ml_shown){doc->names[number].root, NIL, 0};
+    return true;
+}
+
 bool ml_shown_at(const struct ml_doc *doc, struct ml_slice path, struct ml_shown *out)
 {
     uint8_t text[SEGMENT_MAX];
     struct ml_slice segment;
     struct ml_shown at;
-    uint32_t name;
 
-    if (!next_segment(&path, text, &segment))
+    if (!next_segment(&path, text, &segment) || !ml_shown_root(doc, segment, &at))
         return false;
-    name = ml_name_find(doc, segment);
-    if (name == NIL || doc->names[name].root == NIL)
-        return false;
-    at = (struct ml_shown){doc->names[name].root, NIL, 0};
     for (int steps = 0; path.ptr; steps++)
         if (steps == PATH_MAX_STEPS || !next_segment(&path, text, &segment) ||
             !step(doc, &at, segment, &at))

@@ -564,6 +564,17 @@ enum ml_err ml_doc_run_ops(struct ml_doc *doc, struct ml_slice ops, struct ml_ar
     return ml_diag_set(diag, err, 0, "operation %zu: %.180s", number, why.text);
 }
 
+enum ml_err ml_doc_run_op(struct ml_doc *doc, struct ml_slice op, struct ml_arena *scratch)
+{
+    struct op_reader reader = {doc, scratch};
+    struct ml_reader in = ml_reader_make(op);
+    enum ml_err err = ml_any_skip(&in, doc->limits.any_depth + doc->limits.type_depth);
+
+    if (err || ml_reader_left(&in))
+        return ml_write_fail(doc, err ? err : ML_EFORMAT, "an operation is one Any");
+    return run_op(&reader, op);
+}
+
 enum ml_err ml_any_from_json(struct ml_slice json, const struct ml_engine_limits *limits,
                              struct ml_writer *out)
 {

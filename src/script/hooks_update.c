@@ -59,8 +59,8 @@ void ml_script_after_update(struct ml_script *script, const struct ml_script_bat
     for (size_t i = 0; i < chain->count; i++) {
         struct ml_handler *handler = &chain->handlers[i];
 
-        if (ml_ask(script, handler, HOOK_AFTER_UPDATE, VIEW_BATCH, batch, NULL, script->hook_us) ==
-            OUTCOME_ANSWER)
+        if (ml_ask(script, handler, HOOK_AFTER_UPDATE, VIEW_BATCH, batch, handler->plugin->name,
+                   script->hook_us) == OUTCOME_ANSWER)
             ml_ask_ignore(script, handler);
     }
     if (script->L)

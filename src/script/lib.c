@@ -192,7 +192,7 @@ static void sift_down(lua_State *L, int root, int n)
  * table.sort(t [, less])   [may raise]
  * Heapsort: n log n whatever the comparison says, so one that lies or yields costs nothing more.
  */
-static int lua_sort(lua_State *L)
+int ml_table_sort(lua_State *L)
 {
     int n = own_length(L);
 
@@ -250,7 +250,7 @@ const luaL_Reg ml_string_functions[] = {{"rep", lua_rep}, {"format", lua_format}
 const luaL_Reg ml_table_functions[] = {
     {"insert", lua_insert_at},
     {"remove", lua_remove_at},
-    {"sort", lua_sort},
+    {"sort", ml_table_sort},
     {"concat", lua_concat_list},
     {NULL, NULL},
 };

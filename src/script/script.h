@@ -20,6 +20,7 @@
 #include "base/histogram.h"
 #include "base/slice.h"
 #include "engine/engine.h"
+#include "script/document.h"
 #include "script/port.h"
 
 struct ml_script;
@@ -146,6 +147,7 @@ struct ml_scope {
     const char *origin;           /* "client", "sync" */
     const struct ml_slice *roles; /* of the author; may be NULL */
     size_t role_count;
+    struct ml_doc_port *port; /* of `doc`; NULL: only its content is known */
 };
 
 /**
@@ -165,7 +167,8 @@ struct ml_script_batch {
     const struct ml_slice *authors; /* user ids, distinct */
     size_t author_count;
     uint64_t from_seq, to_seq, bytes;
-    uint32_t count; /* records */
+    uint32_t count;           /* records */
+    struct ml_doc_port *port; /* of `doc`; NULL: nothing can be written */
 };
 void ml_script_after_update(struct ml_script *script, const struct ml_script_batch *batch,
                             struct ml_arena *scratch);

@@ -210,6 +210,8 @@ void ml_sandbox_tostring(lua_State *L, int index);
 extern const luaL_Reg ml_match_functions[];  /* find, match, gmatch, gsub */
 extern const luaL_Reg ml_string_functions[]; /* rep, format */
 extern const luaL_Reg ml_table_functions[];  /* insert, remove, sort, concat */
+/** table.sort */
+int ml_table_sort(lua_State *L);
 
 /* ---- chunk.c -----------------------------------------------------------------------------------
  */

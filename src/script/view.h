@@ -20,6 +20,16 @@ enum ml_lent_kind {
     KIND_DOC,
     KIND_TEXT,
     KIND_EDIT,
+    KIND_MAP,
+    KIND_ARRAY,
+    KIND_XML,
+    KIND_COUNTER,
+    KIND_TX,
+    KIND_TX_TEXT,
+    KIND_TX_MAP,
+    KIND_TX_ARRAY,
+    KIND_TX_XML,
+    KIND_TX_COUNTER,
     KINDS,
 };
 
@@ -48,6 +58,15 @@ struct ml_lent_def {
 struct doc_subject {
     struct ml_script_ref ref; /* first: a ref is read the same way */
     const struct ml_doc *doc;
+    struct ml_doc_port *port; /* may be NULL */
+    const char *plugin;       /* who writes; NULL: doc:transact is not for this hook */
+};
+
+/* A place in the document at hand, by its path. */
+struct ml_shown_view {
+    struct ml_lent view; /* subject: struct doc_subject */
+    size_t len;
+    char path[];
 };
 
 struct ml_views {
@@ -55,6 +74,8 @@ struct ml_views {
     int views[KINDS];    /* references to the reused userdata */
     int pairs[3];        /* headers, query, cookies */
     int metatables[KINDS];
+    struct ml_tx *tx;   /* the one transaction that is at work; NULL: none */
+    uint64_t tx_number; /* grows when one begins and ends */
     struct doc_subject doc;
 };
 
@@ -65,7 +86,14 @@ extern const struct ml_lent_def ml_lent_update, ml_lent_edit;
 /* view_batch.c */
 extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member;
 /* view_doc.c */
-extern const struct ml_lent_def ml_lent_doc, ml_lent_text, ml_lent_ref;
+extern const struct ml_lent_def ml_lent_doc, ml_lent_ref;
+int ml_doc_transact(lua_State *L); /* view_transact.c */
+/* view_shown.c */
+extern const struct ml_lent_def ml_lent_text, ml_lent_map, ml_lent_array, ml_lent_xml,
+    ml_lent_counter;
+/* view_tx.c */
+extern const struct ml_lent_def ml_lent_tx, ml_lent_tx_text, ml_lent_tx_map, ml_lent_tx_array,
+    ml_lent_tx_xml, ml_lent_tx_counter;
 
 static inline struct ml_views *ml_views_of(lua_State *L)
 {
@@ -82,6 +110,13 @@ int ml_view_not_yet(lua_State *L);
 /** Push the view of a document; `doc` NULL: it is not at hand. */
 void ml_view_push_doc(lua_State *L, struct ml_slice org, struct ml_slice document,
                       const struct ml_doc *doc);
+/** The same of one that can be asked more, and perhaps written. */
+void ml_view_push_doc_at(lua_State *L, const struct doc_subject *subject);
+/** Push the handle of a place; `kind` TEXT to COUNTER. view_shown.c */
+void ml_shown_push(lua_State *L, enum ml_lent_kind kind, const struct doc_subject *subject,
+                   struct ml_slice path);
+/** Push the plain value of a place: Lua's own copy. */
+void ml_shown_push_value(lua_State *L, const struct ml_doc *doc, const struct ml_shown *at);
 
 void ml_push_slice(lua_State *L, struct ml_slice text);
 void ml_push_slice_or_nil(lua_State *L, struct ml_slice text);

@@ -98,13 +98,22 @@ static const struct ml_lent_field batch_fields[] = {
     {NULL, 0, NULL},
 };
 
+/* It may be written by the plugin that is told. */
+static void push_doc(lua_State *L, const struct ml_script_batch *batch, const char *plugin)
+{
+    const struct doc_subject subject = {
+        {batch->org, batch->document}, batch->doc, batch->port, plugin};
+
+    ml_view_push_doc_at(L, &subject);
+}
+
 static void get_batch(lua_State *L, const struct ml_lent *view, int id)
 {
     const struct ml_script_batch *batch = view->subject;
 
     switch (id) {
     case BATCH_DOC:
-        ml_view_push_doc(L, batch->org, batch->document, batch->doc);
+        push_doc(L, batch, view->scope);
         break;
     case BATCH_ORG:
         ml_push_slice_or_nil(L, batch->org);

@@ -1,158 +1,269 @@
 /* SPDX-License-Identifier: MIT */
-/* Views of a document: reading what it shows. */
+/* The document at hand: facts, who is here, values by their path. Handles are in view_shown.c. */
 #include "script/view.h"
 
-#include <stdlib.h>
+#include <openssl/evp.h>
 
-#include "base/utf8.h"
+#include "script/values.h"
 
-struct text_view {
-    struct ml_lent view;
-    size_t len; /* of the root's name */
-    char root[];
-};
+#define DIGEST_BYTES 32
 
-/* ---- doc
- * -----------------------------------------------------------------------------------------------
- */
-
-/* Print a root into the script's writer and push it as text. */
-static void push_root(lua_State *L, const struct doc_subject *subject, struct ml_slice root,
-                      enum ml_view how)
+static const struct doc_subject *check_doc(lua_State *L)
 {
-    struct ml_writer *out = &ml_script_of(L)->text;
-
-    ml_writer_reset(out);
-    if (!subject->doc)
-        luaL_error(L, "this document is not at hand");
-    if (ml_doc_read(subject->doc, root, how, out) || out->err)
-        luaL_error(L, "the document is too large to be read here");
-    lua_pushlstring(L, out->len ? (const char *)out->ptr : "", out->len);
+    return ((const struct ml_lent *)ml_view_check(L, 1, KIND_DOC))->subject;
 }
 
-/* Argument `arg` as the name of a root. */
-static struct ml_slice check_root(lua_State *L, int arg)
+static const struct ml_doc *content(lua_State *L, const struct doc_subject *subject)
+{
+    if (!subject->doc)
+        luaL_error(L, "this document is not at hand");
+    return subject->doc;
+}
+
+static struct ml_slice check_path(lua_State *L, int arg)
 {
     size_t len;
     const char *path = luaL_checklstring(L, arg, &len);
 
-    if (memchr(path, '/', len))
-        luaL_error(
-            L, "'%s': reading inside a root is not available in this version, except by doc:get",
-            path);
     return ml_slice_make(path, len);
 }
+
+/* ---- Values -----------------------------------------------------------------------------------
+ */
 
 /* doc:json(root) -> JSON text   [may raise] */
 static int doc_json(lua_State *L)
 {
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_DOC);
+    const struct doc_subject *subject = check_doc(L);
+    struct ml_writer *out = &ml_script_of(L)->text;
+    const struct ml_doc *doc = content(L, subject);
+    struct ml_shown at;
+    enum ml_err err;
 
-    push_root(L, view->subject, check_root(L, 2), ML_VIEW_JSON);
+    ml_writer_reset(out);
+    err = ml_shown_at(doc, check_path(L, 2), &at)
+              ? ml_shown_read(doc, &at, ML_VIEW_JSON, out)
+              : ml_doc_read(doc, check_path(L, 2), ML_VIEW_JSON, out);
+    if (err == ML_ENOTFOUND)
+        luaL_error(L, "'%s' is a plain value: doc:get(path) reads it", lua_tostring(L, 2));
+    if (err || out->err)
+        luaL_error(L, "the document is too large to be read here");
+    ml_push_slice(L, ml_writer_slice(out));
     return 1;
-}
-
-/* One step of a path into the value at the top: a key or a 0-based index. Replaces it. */
-static void step_into(lua_State *L, const char *part, size_t len)
-{
-    char *end;
-    unsigned long index = strtoul(part, &end, 10);
-
-    if (!lua_istable(L, -1)) {
-        lua_pop(L, 1);
-        lua_pushnil(L);
-        return;
-    }
-    if (lua_objlen(L, -1) > 0 && len > 0 && end == part + len && index < INT32_MAX) {
-        lua_rawgeti(L, -1, (int)index + 1);
-    } else {
-        luaL_Buffer key;
-
-        luaL_buffinit(L, &key);
-        for (size_t i = 0; i < len; i++) {
-            bool escaped =
-                part[i] == '~' && i + 1 < len && (part[i + 1] == '0' || part[i + 1] == '1');
-
-            luaL_addchar(&key, escaped ? (part[i + 1] == '1' ? '/' : '~') : part[i]);
-            i += escaped;
-        }
-        luaL_pushresult(&key);
-        lua_rawget(L, -2);
-    }
-    lua_remove(L, -2);
 }
 
 /* doc:get(path) -> plain value, a deep copy; nil: absent   [may raise] */
 static int doc_get(lua_State *L)
 {
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_DOC);
-    size_t len;
-    const char *path = luaL_checklstring(L, 2, &len), *end = path + len;
-    const char *slash = memchr(path, '/', len);
-    struct ml_slice root = ml_slice_make(path, slash ? (size_t)(slash - path) : len);
-    size_t text_len;
-    const char *text;
+    const struct doc_subject *subject = check_doc(L);
+    struct ml_shown at;
 
-    lua_settop(L, 2);
-    push_root(L, view->subject, root, ML_VIEW_JSON);
-    text = lua_tolstring(L, 3, &text_len);
-    ml_json_push(L, ml_slice_make(text, text_len));
-    while (slash) {
-        const char *part = slash + 1;
-
-        slash = memchr(part, '/', (size_t)(end - part));
-        step_into(L, part, (size_t)((slash ? slash : end) - part));
-    }
+    if (ml_shown_at(content(L, subject), check_path(L, 2), &at))
+        ml_shown_push_value(L, subject->doc, &at);
+    else
+        lua_pushnil(L);
     return 1;
 }
 
-/* doc:text(path) -> handle   [may raise] */
+/* Mix in one root or place: its name and all of it, formats of a text included. */
+static void digest_part(lua_State *L, const struct ml_doc *doc, struct ml_slice name,
+                        const struct ml_shown *at, uint8_t sum[DIGEST_BYTES])
+{
+    struct ml_writer *out = &ml_script_of(L)->text;
+    bool is_text = ml_shown_kind(doc, at) == ML_VALUE_TEXT;
+    uint8_t hash[DIGEST_BYTES];
+    enum ml_err err;
+
+    ml_writer_reset(out);
+    ml_write_varbytes(out, name);
+    err = is_text ? ml_shown_read(doc, at, ML_VIEW_DELTA, out) : ml_shown_any(doc, at, out);
+    if (err || out->err || EVP_Digest(out->ptr, out->len, hash, NULL, EVP_sha256(), NULL) != 1)
+        luaL_error(L, "the document is too large to be read here");
+    for (int i = 0; i < DIGEST_BYTES; i++)
+        sum[i] ^= hash[i];
+}
+
+/* doc:digest([path]) -> text; the same content gives the same text   [may raise] */
+static int doc_digest(lua_State *L)
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct doc_subject *subject = check_doc(L);
+    const struct ml_doc *doc = content(L, subject);
+    uint8_t sum[DIGEST_BYTES] = {0};
+    char text[2 * DIGEST_BYTES];
+    struct ml_shown at;
+    struct ml_slice name;
+    uint32_t cursor = 0;
+
+    if (!lua_isnoneornil(L, 2)) {
+        if (ml_shown_at(doc, check_path(L, 2), &at))
+            digest_part(L, doc, ml_slice_make("", 0), &at, sum);
+    } else {
+        /* Roots come in an order of their own: it must not matter. */
+        while (ml_doc_next_root(doc, &cursor, &name))
+            if (ml_shown_root(doc, name, &at))
+                digest_part(L, doc, name, &at, sum);
+    }
+    for (int i = 0; i < DIGEST_BYTES; i++) {
+        text[2 * i] = digits[sum[i] >> 4];
+        text[2 * i + 1] = digits[sum[i] & 15];
+    }
+    lua_pushlstring(L, text, sizeof(text));
+    return 1;
+}
+
+/* ---- Handles ----------------------------------------------------------------------------------
+ */
+
+static int push_handle(lua_State *L, enum ml_lent_kind kind)
+{
+    const struct doc_subject *subject = check_doc(L);
+
+    ml_shown_push(L, kind, subject, check_path(L, 2));
+    return 1;
+}
+
+/* doc:text(path) -> handle; likewise the others   [may raise] */
 static int doc_text(lua_State *L)
 {
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_DOC);
-    struct ml_slice root = check_root(L, 2);
-    struct text_view *text = lua_newuserdata(L, sizeof(*text) + root.len);
+    return push_handle(L, KIND_TEXT);
+}
 
-    text->view = (struct ml_lent){view->generation, KIND_TEXT, view->subject, NULL};
-    text->len = root.len;
-    memcpy(text->root, root.ptr, root.len);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, ml_views_of(L)->metatables[KIND_TEXT]);
-    lua_setmetatable(L, -2);
+static int doc_map(lua_State *L)
+{
+    return push_handle(L, KIND_MAP);
+}
+
+static int doc_array(lua_State *L)
+{
+    return push_handle(L, KIND_ARRAY);
+}
+
+static int doc_xml(lua_State *L)
+{
+    return push_handle(L, KIND_XML);
+}
+
+static int doc_counter(lua_State *L)
+{
+    return push_handle(L, KIND_COUNTER);
+}
+
+/* ---- Around it --------------------------------------------------------------------------------
+ */
+
+struct session_list {
+    lua_State *L;
+    int count;
+};
+
+static void add_session(void *arg, const struct ml_doc_session *session)
+{
+    struct session_list *list = arg;
+    lua_State *L = list->L;
+
+    lua_createtable(L, 0, 4);
+    ml_push_slice(L, session->id);
+    lua_setfield(L, -2, "session");
+    ml_push_slice(L, session->user);
+    lua_setfield(L, -2, "user");
+    ml_push_slice(L, session->name);
+    lua_setfield(L, -2, "name");
+    lua_pushboolean(L, session->can_write);
+    lua_setfield(L, -2, "write");
+    lua_rawseti(L, -2, ++list->count);
+}
+
+/* doc:sessions() -> list of { session, user, name, write }   [may raise] */
+static int doc_sessions(lua_State *L)
+{
+    const struct doc_subject *subject = check_doc(L);
+    struct session_list list = {L, 0};
+
+    lua_newtable(L);
+    ml_json_mark_list(L);
+    if (subject->port && subject->port->sessions)
+        subject->port->sessions(subject->port, add_session, &list);
     return 1;
 }
 
-enum { DOC_ID, DOC_ORG };
+enum { DOC_ID, DOC_ORG, DOC_SEQ, DOC_EPOCH, DOC_BYTES, DOC_CREATED, DOC_LABELS };
 
 static const struct ml_lent_field doc_fields[] = {
     {"id", DOC_ID, NULL},
     {"org", DOC_ORG, NULL},
+    {"seq", DOC_SEQ, NULL},
+    {"epoch", DOC_EPOCH, NULL},
+    {"bytes", DOC_BYTES, NULL},
+    {"created_at", DOC_CREATED, NULL},
+    {"labels", DOC_LABELS, NULL},
     {"text", 0, doc_text},
     {"json", 0, doc_json},
     {"get", 0, doc_get},
-    {"map", 0, ml_view_not_yet},
-    {"array", 0, ml_view_not_yet},
-    {"xml", 0, ml_view_not_yet},
-    {"counter", 0, ml_view_not_yet},
-    {"sessions", 0, ml_view_not_yet},
-    {"digest", 0, ml_view_not_yet},
-    {"transact", 0, ml_view_not_yet},
+    {"map", 0, doc_map},
+    {"array", 0, doc_array},
+    {"xml", 0, doc_xml},
+    {"counter", 0, doc_counter},
+    {"sessions", 0, doc_sessions},
+    {"digest", 0, doc_digest},
+    {"transact", 0, ml_doc_transact},
     {NULL, 0, NULL},
 };
 
+static void push_fact(lua_State *L, const struct doc_subject *subject, int id)
+{
+    struct ml_doc_facts facts = {0};
+
+    if (!subject->port) {
+        lua_pushnil(L);
+        return;
+    }
+    subject->port->facts(subject->port, &facts);
+    if (id == DOC_SEQ)
+        lua_pushnumber(L, (double)facts.seq);
+    else if (id == DOC_EPOCH)
+        lua_pushnumber(L, (double)facts.epoch);
+    else if (id == DOC_BYTES)
+        lua_pushnumber(L, (double)facts.bytes);
+    else if (facts.created_ms)
+        lua_pushnumber(L, (double)facts.created_ms / 1000);
+    else
+        lua_pushnil(L);
+}
+
 static void get_doc(lua_State *L, const struct ml_lent *view, int id)
 {
-    const struct ml_script_ref *ref = view->subject;
+    const struct doc_subject *subject = view->subject;
 
-    ml_push_slice_or_nil(L, id == DOC_ID ? ref->document : ref->org);
+    switch (id) {
+    case DOC_ID:
+        ml_push_slice_or_nil(L, subject->ref.document);
+        break;
+    case DOC_ORG:
+        ml_push_slice_or_nil(L, subject->ref.org);
+        break;
+    case DOC_LABELS: /* documents carry none yet */
+        lua_newtable(L);
+        break;
+    default:
+        push_fact(L, subject, id);
+    }
+}
+
+void ml_view_push_doc_at(lua_State *L, const struct doc_subject *subject)
+{
+    struct ml_views *views = ml_views_of(L);
+
+    views->doc = *subject;
+    ml_view_push(L, views->views[KIND_DOC], &views->doc, NULL);
 }
 
 void ml_view_push_doc(lua_State *L, struct ml_slice org, struct ml_slice document,
                       const struct ml_doc *doc)
 {
-    struct ml_views *views = ml_views_of(L);
+    const struct doc_subject subject = {{org, document}, doc, NULL, NULL};
 
-    views->doc = (struct doc_subject){{org, document}, doc};
-    ml_view_push(L, views->views[KIND_DOC], &views->doc, NULL);
+    ml_view_push_doc_at(L, &subject);
 }
 
 const struct ml_lent_def ml_lent_doc = {"doc", doc_fields, get_doc, sizeof(struct ml_lent)};
@@ -160,91 +271,11 @@ const struct ml_lent_def ml_lent_doc = {"doc", doc_fields, get_doc, sizeof(struc
 static const struct ml_lent_field ref_fields[] = {
     {"id", DOC_ID, NULL}, {"org", DOC_ORG, NULL}, {NULL, 0, NULL}};
 
-const struct ml_lent_def ml_lent_ref = {"ref", ref_fields, get_doc, sizeof(struct ml_lent)};
-
-/* ---- doc:text()
- * ------------------------------------------------------------------------------------------ */
-
-static struct ml_slice push_text(lua_State *L)
+static void get_ref(lua_State *L, const struct ml_lent *view, int id)
 {
-    const struct text_view *text = ml_view_check(L, 1, KIND_TEXT);
-    size_t len;
-    const char *bytes;
+    const struct ml_script_ref *ref = view->subject;
 
-    lua_settop(L, 3); /* optional arguments are there now */
-    push_root(L, text->view.subject, ml_slice_make(text->root, text->len), ML_VIEW_TEXT);
-    bytes = lua_tolstring(L, -1, &len);
-    return ml_slice_make(bytes, len);
+    ml_push_slice_or_nil(L, id == DOC_ID ? ref->document : ref->org);
 }
 
-/* text:tostring() -> text */
-static int text_tostring(lua_State *L)
-{
-    (void)push_text(L);
-    return 1;
-}
-
-/* text:len() -> UTF-16 units */
-static int text_len(lua_State *L)
-{
-    size_t units = 0;
-
-    (void)ml_utf8_check(push_text(L), &units);
-    lua_pushnumber(L, (double)units);
-    return 1;
-}
-
-/* text:slice(index, n) -> text; both in UTF-16 units   [may raise] */
-static int text_slice(lua_State *L)
-{
-    struct ml_slice text = push_text(L);
-    double index = luaL_checknumber(L, 2), n = luaL_checknumber(L, 3);
-    size_t units = 0, from, to;
-    bool inside;
-
-    (void)ml_utf8_check(text, &units);
-    if (!(index >= 0 && index <= (double)units && n >= 0))
-        luaL_error(L, "slice: out of range");
-    if (n > (double)units - index)
-        n = (double)units - index;
-    from = ml_utf8_offset(text, (size_t)index, &inside);
-    to = ml_utf8_offset(text, (size_t)index + (size_t)n, &inside);
-    ml_push_slice(L, ml_slice_make(text.ptr + from, to - from));
-    return 1;
-}
-
-/* text:find(s [, from]) -> index in UTF-16 units | nil   [may raise] */
-static int text_find(lua_State *L)
-{
-    struct ml_slice text = push_text(L);
-    size_t len, units = 0, from;
-    const char *wanted = luaL_checklstring(L, 2, &len);
-    double start = luaL_optnumber(L, 3, 0);
-    const uint8_t *hit;
-    bool inside;
-
-    (void)ml_utf8_check(text, &units);
-    if (!(start >= 0 && start <= (double)units))
-        luaL_error(L, "find: out of range");
-    from = ml_utf8_offset(text, (size_t)start, &inside);
-    hit = memmem(text.ptr + from, text.len - from, wanted, len);
-    if (!hit) {
-        lua_pushnil(L);
-        return 1;
-    }
-    (void)ml_utf8_check(ml_slice_make(text.ptr, (size_t)(hit - text.ptr)), &units);
-    lua_pushnumber(L, (double)units);
-    return 1;
-}
-
-static const struct ml_lent_field text_fields[] = {
-    {"tostring", 0, text_tostring},
-    {"len", 0, text_len},
-    {"slice", 0, text_slice},
-    {"find", 0, text_find},
-    {"delta", 0, ml_view_not_yet},
-    {"block_at", 0, ml_view_not_yet},
-    {NULL, 0, NULL},
-};
-
-const struct ml_lent_def ml_lent_text = {"text", text_fields, NULL, 0};
+const struct ml_lent_def ml_lent_ref = {"ref", ref_fields, get_ref, sizeof(struct ml_lent)};

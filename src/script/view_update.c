@@ -423,7 +423,8 @@ static void get_update(lua_State *L, const struct ml_lent *view, int id)
         lua_pushnumber(L, (double)ml_script_of(L)->wall_ms() / 1000.0);
         break;
     case UPDATE_DOC:
-        ml_view_push_doc(L, scope->org, scope->document, scope->doc);
+        ml_view_push_doc_at(
+            L, &(struct doc_subject){{scope->org, scope->document}, scope->doc, scope->port, NULL});
         break;
     case UPDATE_ORG:
         ml_push_slice_or_nil(L, scope->org);

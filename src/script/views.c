@@ -82,12 +82,28 @@ int ml_view_not_yet(lua_State *L)
  */
 
 static const struct ml_lent_def *const kinds[KINDS] = {
-    [KIND_REQUEST] = &ml_lent_request,   [KIND_ASK] = &ml_lent_ask,
-    [KIND_UPDATE] = &ml_lent_update,     [KIND_BATCH] = &ml_lent_batch,
-    [KIND_REF] = &ml_lent_ref,           [KIND_PAIRS] = &ml_lent_pairs,
-    [KIND_IDENTITY] = &ml_lent_identity, [KIND_AUTHOR] = &ml_lent_author,
-    [KIND_MEMBER] = &ml_lent_member,     [KIND_DOC] = &ml_lent_doc,
-    [KIND_TEXT] = &ml_lent_text,         [KIND_EDIT] = &ml_lent_edit,
+    [KIND_REQUEST] = &ml_lent_request,
+    [KIND_ASK] = &ml_lent_ask,
+    [KIND_UPDATE] = &ml_lent_update,
+    [KIND_BATCH] = &ml_lent_batch,
+    [KIND_REF] = &ml_lent_ref,
+    [KIND_PAIRS] = &ml_lent_pairs,
+    [KIND_IDENTITY] = &ml_lent_identity,
+    [KIND_AUTHOR] = &ml_lent_author,
+    [KIND_MEMBER] = &ml_lent_member,
+    [KIND_DOC] = &ml_lent_doc,
+    [KIND_TEXT] = &ml_lent_text,
+    [KIND_EDIT] = &ml_lent_edit,
+    [KIND_MAP] = &ml_lent_map,
+    [KIND_ARRAY] = &ml_lent_array,
+    [KIND_XML] = &ml_lent_xml,
+    [KIND_COUNTER] = &ml_lent_counter,
+    [KIND_TX] = &ml_lent_tx,
+    [KIND_TX_TEXT] = &ml_lent_tx_text,
+    [KIND_TX_MAP] = &ml_lent_tx_map,
+    [KIND_TX_ARRAY] = &ml_lent_tx_array,
+    [KIND_TX_XML] = &ml_lent_tx_xml,
+    [KIND_TX_COUNTER] = &ml_lent_tx_counter,
 };
 
 /*
