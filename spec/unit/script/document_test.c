@@ -252,9 +252,9 @@ static void views_and_transactions_expire(void **state)
         "end)\n"
         "self.state.handle = handle");
     world.log[0] = '\0';
-    load(
-        "if self.state.text then fails('view expired', function() return self.state.text:tostring() end)\n"
-        "else self.state.text = doc:text 't' error 'again' end");
+    load("if self.state.text then fails('view expired', function() return "
+         "self.state.text:tostring() end)\n"
+         "else self.state.text = doc:text 't' error 'again' end");
     tell();
     tell();
     EXPECT(&world, strstr(world.log, "p: done"));
@@ -394,7 +394,8 @@ static const char fuzz[] =
     "local M = self.state.model or { t = {}, l = {}, m = {}, c = 0, x = {} } self.state.model = M\n"
     "local function copy(v) if type(v) ~= 'table' then return v end local c = {} for k, e in "
     "pairs(v) do c[k] = copy(e) end return c end\n"
-    "local function r(n) S.seed = (S.seed * 16807) % 2147483647 return math.floor(S.seed / 2147483647 * n) end\n"
+    "local function r(n) S.seed = (S.seed * 16807) % 2147483647 return math.floor(S.seed / "
+    "2147483647 * n) end\n"
     "local function splice(list, i, n, new) for _ = 1, n do table.remove(list, i + 1) end for k = "
     "1, #new do table.insert(list, i + k, new[k]) end end\n"
     "local function chars(n) local s = {} for i = 1, n do s[i] = ('abc\\ndef'):sub(r(7) + "
