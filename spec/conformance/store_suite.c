@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every store does, whatever is beneath it. `store_suite memory|sqlite`. The last test
- * compares long random runs of checks, writes and scans with a naive model.
+ * What every store does, whatever is beneath it. `store_suite memory|sqlite|postgres`. The last
+ * test compares long random runs of checks, writes and scans with a naive model.
  */
 #include "support/journal_client.h"
 
@@ -394,8 +394,10 @@ static void who_is_not_heard_of_again_loses_the_job(void **state)
     assert_int_equal(finish(*state, ML_STORE_DONE, id, 2, "", 0), ML_OK);
 }
 
+/* In a store of one process. Where others may hold some, theirs end by their time alone. */
 static void leases_can_be_ended_all_at_once(void **state)
 {
+    bool is_shared = open_journal == client_open_postgres;
     struct ml_store_item free_all = {.act = ML_STORE_FREE};
     struct ml_store_write taken;
 
@@ -404,8 +406,9 @@ static void leases_can_be_ended_all_at_once(void **state)
     ml_store_write_release(&taken);
     assert_int_equal(commit_one(*state, &free_all), ML_OK);
     take(*state, 1, &taken);
-    assert_int_equal(taken.job_count, 1);
-    assert_int_equal(taken.jobs[0].try, 2);
+    assert_int_equal(taken.job_count, is_shared ? 0 : 1);
+    if (!is_shared)
+        assert_int_equal(taken.jobs[0].try, 2);
     ml_store_write_release(&taken);
 }
 
@@ -626,10 +629,15 @@ int main(int argc, char **argv)
         TEST(what_was_answered_is_there_after_opening_again),
     };
 
-    if (argc != 2 || (strcmp(argv[1], "memory") != 0 && strcmp(argv[1], "sqlite") != 0)) {
-        fprintf(stderr, "usage: %s memory|sqlite\n", argv[0]);
+    if (argc == 2 && strcmp(argv[1], "memory") == 0) {
+        open_journal = client_open_memory;
+    } else if (argc == 2 && strcmp(argv[1], "sqlite") == 0) {
+        open_journal = client_open_sqlite;
+    } else if (argc == 2 && strcmp(argv[1], "postgres") == 0) {
+        open_journal = client_open_postgres;
+    } else {
+        fprintf(stderr, "usage: %s memory|sqlite|postgres\n", argv[0]);
         return 2;
     }
-    open_journal = strcmp(argv[1], "memory") == 0 ? client_open_memory : client_open_sqlite;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,8 +17,7 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
-static const char not_yet[] =
-    "versions and the store of plugins are not kept in PostgreSQL in this version";
+static const char not_yet[] = "versions are not kept in PostgreSQL in this version";
 
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
@@ -65,6 +64,8 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
 
     if (node->kind == ML_REQUEST_SNAPSHOT)
         return ml_pg_commit_snapshot(pg, ml_snapshot_of(node), diag);
+    if (node->kind == ML_REQUEST_STORE_WRITE)
+        return ml_pg_commit_store(pg, ml_store_write_of(node), diag);
     if (node->kind != ML_REQUEST_SET_DELETED) {
         ml_request_fail(node, ML_EVERSION, not_yet);
         return ML_OK;
@@ -85,8 +86,9 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
         return ml_describe_of(node)->err = ml_pg_read_describe(pg, ml_describe_of(node));
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_pg_read_history(pg, ml_history_of(node));
-    case ML_REQUEST_VERSIONS:
     case ML_REQUEST_STORE_READ:
+        return ml_store_read_of(node)->err = ml_pg_read_store(pg, ml_store_read_of(node));
+    case ML_REQUEST_VERSIONS:
         ml_request_fail(node, ML_EVERSION, not_yet);
         break;
     case ML_REQUEST_APPEND:

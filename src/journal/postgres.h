@@ -76,6 +76,10 @@ enum ml_err ml_pg_sync(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
 PGresult *ml_pg_result(struct ml_pg *pg, char *state_out, struct ml_diag *diag);
 /** Read on to the end of the batch, whatever comes. */
 enum ml_err ml_pg_drain(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+/** A statement that is not prepared, alone: its result, to be cleared by the caller; NULL: it
+ * failed. */
+PGresult *ml_pg_query(struct ml_pg *pg, const char *sql, const struct ml_pg_args *args,
+                      struct ml_diag *diag);
 /** Send one statement alone, wait, drop what it answers. */
 enum ml_err ml_pg_run(struct ml_pg *pg, int which, struct ml_diag *diag) ML_MUST_CHECK;
 
@@ -100,6 +104,12 @@ enum ml_err ml_pg_commit_snapshot(struct ml_pg *pg, struct ml_snapshot_put *put,
                                   struct ml_diag *diag) ML_MUST_CHECK;
 enum ml_err ml_pg_commit_deleted(struct ml_pg *pg, struct ml_set_deleted *request,
                                  struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_store.c --- */
+
+enum ml_err ml_pg_commit_store(struct ml_pg *pg, struct ml_store_write *write,
+                               struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_read_store(struct ml_pg *pg, struct ml_store_read *read) ML_MUST_CHECK;
 
 /* --- postgres_read.c --- */
 

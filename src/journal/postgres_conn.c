@@ -343,26 +343,31 @@ void ml_pg_item_int8(struct ml_pg_args *args, int64_t number)
 
 /* ---- Sending, and what comes back ----------------------------------------------------------- */
 
-enum ml_err ml_pg_send(struct ml_pg *pg, int which, const struct ml_pg_args *args,
-                       struct ml_diag *diag)
+/* Where the values stand, now that they do not move any more. False: they did not all fit. */
+static bool point_at(const struct ml_pg_args *args, const char **values, int *formats)
 {
-    const char *values[ML_PG_ARGS];
-    int formats[ML_PG_ARGS];
-    int count = args ? args->count : 0;
-    char name[16];
-
-    ML_ASSERT(which >= 0 && which < ML_PG_STATEMENTS && pg->sql[which]);
-    if (args && args->bytes.err)
-        return ml_diag_set(diag, ML_ELIMIT, 0, "too much for one statement");
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < args->count; i++) {
         values[i] = args->lengths[i] < 0 ? NULL
                     : args->lengths[i]   ? (const char *)args->bytes.ptr + args->begins[i]
                                          : "";
         formats[i] = 1;
     }
+    return !args->bytes.err;
+}
+
+enum ml_err ml_pg_send(struct ml_pg *pg, int which, const struct ml_pg_args *args,
+                       struct ml_diag *diag)
+{
+    const char *values[ML_PG_ARGS];
+    int formats[ML_PG_ARGS];
+    char name[16];
+
+    ML_ASSERT(which >= 0 && which < ML_PG_STATEMENTS && pg->sql[which]);
+    if (args && !point_at(args, values, formats))
+        return ml_diag_set(diag, ML_ELIMIT, 0, "too much for one statement");
     snprintf(name, sizeof name, "s%d", which);
-    if (!PQsendQueryPrepared(pg->conn, name, count, values, args ? args->lengths : NULL, formats,
-                             1))
+    if (!PQsendQueryPrepared(pg->conn, name, args ? args->count : 0, values,
+                             args ? args->lengths : NULL, formats, 1))
         return fail(pg, ML_EIO, "sending", diag);
     return ML_OK;
 }
@@ -426,6 +431,32 @@ enum ml_err ml_pg_run(struct ml_pg *pg, int which, struct ml_diag *diag)
         err = ML_EIO;
     PQclear(result);
     return err;
+}
+
+PGresult *ml_pg_query(struct ml_pg *pg, const char *sql, const struct ml_pg_args *args,
+                      struct ml_diag *diag)
+{
+    const char *values[ML_PG_ARGS];
+    int formats[ML_PG_ARGS];
+    PGresult *result;
+    char state[6];
+
+    if (!point_at(args, values, formats)) {
+        (void)ml_diag_set(diag, ML_ELIMIT, 0, "too much for one statement");
+        return NULL;
+    }
+    if (!PQsendQueryParams(pg->conn, sql, args->count, NULL, values, args->lengths, formats, 1)) {
+        (void)fail(pg, ML_EIO, "sending", diag);
+        return NULL;
+    }
+    if (ml_pg_sync(pg, diag))
+        return NULL;
+    result = ml_pg_result(pg, state, diag);
+    if (ml_pg_drain(pg, result ? diag : NULL)) {
+        PQclear(result);
+        return NULL;
+    }
+    return result;
 }
 
 int64_t ml_pg_number(const PGresult *result, int row, int column)

@@ -71,7 +71,8 @@ enum ml_store_act {
     ML_STORE_RETRY,  /* the same: due at due_ms; value: why; count 1: the try does not count */
     ML_STORE_DEAD,   /* the same; value: why */
     ML_STORE_REVIVE, /* a dead job `key` is due now, as if new */
-    ML_STORE_FREE    /* every lease ends: whoever held one is gone (a store of one process) */
+    ML_STORE_FREE /* every lease ends: whoever held one is gone; nothing where nodes share the store
+                   */
 };
 
 struct ml_store_item {
