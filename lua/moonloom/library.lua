@@ -104,7 +104,7 @@ end
 -- What waits. A module that needs a capability is there for those who asked for it; the others get a stub
 -- that says so.
 local function add_waiting(ml, manifest, native)
-  local W = new_wait(native, ml)
+  local W = new_wait(native, ml, manifest)
   local jobs = new_jobs(W, ml, manifest)
   ml.jobs = { push = jobs.push }
   if has_need(manifest, "kv") then ml.kv = new_kv(W, ml.json, jobs, "kv") end

@@ -22,8 +22,13 @@ local function pick(results, n)
   return unpack(out, 1, n)
 end
 
-return function(native, ml)
+--- Where no org is known (the operator's state), plugins of orgs are loaded only to say who somebody is:
+--- they do no work of their own there.
+local function is_idle(native, manifest) return native.org == "" and manifest.tier ~= "operator" end
+
+return function(native, ml, manifest)
   local W = {}
+  local idle = is_idle(native, manifest)
 
   --- Hand an operation to the server and wait for its answer.
   function W.wait(what, op) return check(native.park(what, op)) end
@@ -64,20 +69,30 @@ return function(native, ml)
     return finish(pcall(fn, ...))
   end
 
-  function ml.spawn(fn, ...) return native.spawn(fn, ...) end
+  function ml.spawn(fn, ...)
+    if type(fn) ~= "function" then error("ml.spawn: function expected, got " .. type(fn), 2) end
+    if idle then return true end
+    return native.spawn(fn, ...)
+  end
 
   local function handle(id)
     return setmetatable({}, {
-      __index = { stop = function() native.timer_stop(id) end },
+      __index = { stop = function() if id then native.timer_stop(id) end end },
       __newindex = function() error("a timer is read-only", 2) end,
       __metatable = false,
       __guard = true,
     })
   end
 
+  local function timer(what, time, repeats, fn)
+    local seconds = seconds_of(time, what)
+    if type(fn) ~= "function" then error(what .. ": function expected, got " .. type(fn), 3) end
+    return handle(not idle and native.timer(seconds * 1000, repeats, fn))
+  end
+
   ml.timer = {
-    after = function(time, fn) return handle(native.timer(seconds_of(time, "ml.timer.after") * 1000, false, fn)) end,
-    every = function(time, fn) return handle(native.timer(seconds_of(time, "ml.timer.every") * 1000, true, fn)) end,
+    after = function(time, fn) return timer("ml.timer.after", time, false, fn) end,
+    every = function(time, fn) return timer("ml.timer.every", time, true, fn) end,
   }
 
   return W

@@ -5,6 +5,8 @@
  */
 #include "server/config.h"
 
+#include "server/address.h"
+
 #include "journal/journal.h"
 
 #include <arpa/inet.h>
@@ -177,6 +179,29 @@ static void set_origins(struct loading *l, const char *key, const cJSON *value)
             l->config->origins[n++] = copy_text(l->config, item->valuestring);
     }
     l->config->origin_count = n;
+}
+
+/* Ranges of addresses that plugins may reach although they are private. */
+static void set_outgoing(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *item;
+    size_t n = 0;
+
+    if (!cJSON_IsArray(value)) {
+        complain(l, key, "outgoing: not a list of address ranges, as { \"10.0.0.0/8\" }");
+        return;
+    }
+    l->config->outgoing =
+        ml_arena_array(&l->config->arena, (size_t)cJSON_GetArraySize(value), sizeof(char *));
+    cJSON_ArrayForEach(item, value)
+    {
+        if (!cJSON_IsString(item) || !ml_address_range_is_valid(item->valuestring))
+            complain(l, key, "outgoing: entry %zu is not an address range, as \"10.0.0.0/8\"",
+                     n + 1);
+        else if (l->config->outgoing)
+            l->config->outgoing[n++] = copy_text(l->config, item->valuestring);
+    }
+    l->config->outgoing_count = n;
 }
 
 static void set_auth(struct loading *l, const char *key, const cJSON *value)
@@ -394,6 +419,7 @@ static const struct key {
     {"public_url", NULL, "MOONLOOM_PUBLIC_URL", set_public_url, NULL},
     {"log", "--log", "MOONLOOM_LOG", set_log, NULL},
     {"origins", NULL, NULL, NULL, set_origins},
+    {"outgoing", NULL, NULL, NULL, set_outgoing},
     {"auth", NULL, NULL, NULL, set_auth},
     {"plugins", NULL, NULL, NULL, set_plugins},
     {"loops", NULL, NULL, NULL, set_loops},

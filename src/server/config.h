@@ -31,6 +31,8 @@ struct ml_config {
     char *public_url;  /* may be NULL */
     const char **origins;
     size_t origin_count;
+    const char **outgoing; /* private address ranges that plugins may reach */
+    size_t outgoing_count;
     enum ml_auth_mode auth;
     bool is_dev;
     bool is_loopback;

@@ -90,6 +90,7 @@ static void begin_drain(struct ml_loop *loop)
 
 static void end(struct ml_loop *loop)
 {
+    ml_outside_close(loop->outside);
     ml_rooms_free(loop->rooms);
     loop->rooms = NULL;
     ml_hub_detach(loop->process->hub, loop->number);
@@ -185,6 +186,14 @@ void ml_loop_tick(struct ml_loop *loop)
 /* ---- Starting ---------------------------------------------------------------------------------
  */
 
+void ml_loop_release(struct ml_loop *loop)
+{
+    ml_cells_free(loop->cells);
+    loop->cells = NULL;
+    ml_outside_free(loop->outside);
+    loop->outside = NULL;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     ml_loop_tick(timer->data);
@@ -201,8 +210,18 @@ static enum ml_err open_cells(const struct ml_config *config, struct ml_loop *lo
                                            .plugin_count = config->plugin_count,
                                            .log = on_script_log,
                                        }};
+    enum ml_err err;
 
-    return config->plugin_count ? ml_cells_new(&options, diag, &loop->cells) : ML_OK;
+    if (!config->plugin_count)
+        return ML_OK;
+    loop->outside = ml_outside_new(&loop->uv, loop->journal, config);
+    if (!loop->outside)
+        return ML_ELIMIT;
+    options.script.port = ml_outside_port(loop->outside);
+    err = ml_cells_new(&options, diag, &loop->cells);
+    if (!err)
+        ml_outside_serve(loop->outside, loop->cells);
+    return err;
 }
 
 static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
@@ -262,7 +281,8 @@ static void abandon(struct ml_loop *loop)
     loop->rooms = NULL;
     if (loop->is_attached)
         ml_hub_detach(loop->process->hub, loop->number);
-    ml_cells_free(loop->cells);
+    ml_outside_close(loop->outside);
+    ml_loop_release(loop);
 }
 
 enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsigned number,
@@ -301,7 +321,7 @@ static void run(void *arg)
     struct ml_loop *loop = arg;
 
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-    ml_cells_free(loop->cells);
+    ml_loop_release(loop);
     (void)uv_loop_close(&loop->uv);
     ml_engine_thread_end();
 }

@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "room/room.h"
 #include "server/config.h"
+#include "server/outside.h"
 
 #include <pthread.h>
 
@@ -41,7 +42,8 @@ struct ml_loop {
     uv_loop_t uv;
     uv_thread_t thread;
     struct ml_journal *journal; /* the journal itself (number 0), or a door to it */
-    struct ml_cells *cells;     /* NULL: no plugins */
+    struct ml_outside *outside;
+    struct ml_cells *cells; /* NULL: no plugins */
     struct ml_rooms *rooms;
     struct ml_net *net;
     struct ml_engine_limits engine_limits; /* of this loop's documents */
@@ -62,6 +64,8 @@ struct ml_loop {
 enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsigned number,
                          struct ml_journal *journal, struct ml_diag *diag,
                          uint16_t *port_out) ML_MUST_CHECK;
+/** Once its loop has ended: what plugins had. */
+void ml_loop_release(struct ml_loop *loop);
 /** The other loops' threads. False: no thread. */
 bool ml_loop_start(struct ml_loop *loop);
 /** For loop 0, whose signals and journal keep it alive: what a tick of the others does. */

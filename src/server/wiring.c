@@ -294,7 +294,7 @@ int ml_serve(const struct ml_config *config)
                  config->host, strchr(config->host, ':') ? "]" : "", port);
     (void)fflush(stdout);
     (void)uv_run(&s.loops[0].uv, UV_RUN_DEFAULT);
-    ml_cells_free(s.loops[0].cells);
+    ml_loop_release(&s.loops[0]);
     ml_log(ML_LOG_INFO, "server.stopped", "%s", "");
     status = 0;
 

@@ -62,6 +62,7 @@ static int setup(void **state)
 
     world_init(&world);
     memset(&outside, 0, sizeof(outside));
+    world.options.org = ML_SLICE("acme");
     world.options.port =
         (struct ml_script_port){.begin = begin, .cancel = cancel, .wake_at = wake_at};
     *state = &world;
