@@ -588,6 +588,28 @@ STAND_IN_FOR(change_version, ml_version_change)
 #undef STAND_IN
 #undef STAND_IN_FOR
 
+struct ml_cache_rule ml_cache_rule_default(void)
+{
+    return (struct ml_cache_rule){.store = ML_CACHE_NO_STORE};
+}
+
+void ml_script_cache_control(struct ml_script *script, const struct ml_script_response *response,
+                             struct ml_cache_rule *rule)
+{
+    (void)script;
+    (void)response;
+    (void)rule;
+}
+
+bool ml_script_asset_url(struct ml_script *script, const struct ml_script_asset *asset,
+                         struct ml_writer *out)
+{
+    (void)script;
+    (void)asset;
+    (void)out;
+    return false;
+}
+
 void ml_versions_release(struct ml_versions *request)
 {
     (void)request;

@@ -50,4 +50,10 @@ bool ml_org_is_valid(struct ml_slice org);
 /** 1–512 bytes of UTF-8 in NFC, no control bytes, not "." or "..". */
 bool ml_document_name_is_valid(struct ml_slice name);
 
+/**
+ * The first `digits` hex digits (64 at most) of the SHA-256 of these texts, each with its length
+ * before it, so that no two lists of texts are the same bytes. `out` has room for one more.
+ */
+void ml_digest_hex(const struct ml_slice *parts, size_t count, char *out, size_t digits);
+
 #endif

@@ -259,7 +259,7 @@ void ml_journal_versions(struct ml_journal *journal, struct ml_versions *request
     ML_ASSERT(request->done && request->org.len && request->name.len);
     ML_ASSERT(request->limit >= 1 && request->limit <= 1000);
     prepare(&request->node, ML_REQUEST_VERSIONS);
-    request->exists = request->more = false;
+    request->exists = request->more = request->is_purging = false;
     request->head = request->epoch = request->compacted_seq = request->published = 0;
     request->items = NULL;
     request->count = 0;

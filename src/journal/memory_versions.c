@@ -248,6 +248,8 @@ enum ml_err ml_memory_compact(struct memory_journal *j, struct ml_compact *reque
 
 static bool is_wanted(const struct ml_version *version, const struct ml_versions *request)
 {
+    if (request->is_published_only && !request->only.len)
+        return version->number == request->published;
     return version->number < request->before_number &&
            (!request->only.len || ml_slice_equal(version->name, request->only) ||
             version->number == ml_version_number(request->only));

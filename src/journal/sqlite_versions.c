@@ -463,8 +463,10 @@ static enum ml_err list(struct ml_sqlite_conn *conn, struct ml_versions *request
         " v.hash, v.root, coalesce(length(s.state) + length(s.state_vector), 0)"
         " FROM versions AS v LEFT JOIN snapshots AS s ON s.org = v.org AND s.document = v.document"
         " AND s.seq = v.seq WHERE v.org = ?1 AND v.document = ?2 AND v.number < ?3"
-        " AND (?4 IS NULL OR v.name = ?4 OR v.number = ?5) ORDER BY v.number DESC");
+        " AND (?4 IS NULL OR v.name = ?4 OR v.number = ?5) AND (?6 = 0 OR v.number = ?6)"
+        " ORDER BY v.number DESC");
     uint64_t number = ml_version_number(request->only);
+    bool is_public = request->is_published_only && !request->only.len;
     struct ml_version *rows = calloc(request->limit, sizeof *rows);
     struct ml_arena texts;
     enum ml_err err = ML_OK;
@@ -483,6 +485,7 @@ static enum ml_err list(struct ml_sqlite_conn *conn, struct ml_versions *request
                                                           : (sqlite3_int64)request->before_number);
     ml_sqlite_bind_text(stmt, 4, request->only, true);
     sqlite3_bind_int64(stmt, 5, (sqlite3_int64)number);
+    sqlite3_bind_int64(stmt, 6, is_public ? (sqlite3_int64)request->published : 0);
     for (rc = sqlite3_step(stmt); rc == SQLITE_ROW && count < request->limit;
          rc = sqlite3_step(stmt))
         rows[count++] = read_version(stmt, &texts, &is_full);
@@ -517,7 +520,7 @@ enum ml_err ml_sqlite_read_versions(struct ml_sqlite_conn *conn, struct ml_versi
         request->compacted_seq = found.compacted_seq;
         request->published = found.published;
     }
-    if (!err && found.exists)
+    if (!err && found.exists && (found.published || !request->is_published_only))
         err = list(conn, request, found.id);
     if (sqlite3_exec(conn->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK && !err)
         err = ml_sqlite_fail(conn, ML_EIO, "reading", &request->diag);

@@ -31,6 +31,7 @@ struct ml_versions {
     /* request */
     struct ml_slice org, name;
     struct ml_slice only;   /* a number in decimal, or a name; empty: all */
+    bool is_published_only; /* without `only`: the one that the public address leads to */
     uint64_t before_number; /* only those before it; ML_SEQ_ANY: from the newest on */
     size_t limit;           /* 1 … 1000 */
     void (*done)(struct ml_versions *request);
@@ -39,6 +40,7 @@ struct ml_versions {
     bool exists;     /* the document */
     uint64_t head, epoch, compacted_seq;
     uint64_t published; /* number of the version that the public address leads to; 0: private */
+    bool is_purging;    /* caches may still have what was hidden or deleted */
     struct ml_version *items;
     size_t count;
     bool more;

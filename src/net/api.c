@@ -132,7 +132,7 @@ static void on_upload_gone(struct ml_http *http)
     call_free(http->waiter);
 }
 
-static struct ml_call *call_new(struct ml_http *http, const struct ml_api_route *route)
+struct ml_call *ml_call_new(struct ml_http *http, const struct ml_api_route *route)
 {
     struct ml_call *call = calloc(1, sizeof *call);
 
@@ -403,7 +403,7 @@ static void begin(struct ml_http *http, const struct ml_head *head,
                   const struct ml_api_route *route, const struct parts *parts)
 {
     bool has_body = head->is_chunked || head->content_length;
-    struct ml_call *call = call_new(http, route);
+    struct ml_call *call = ml_call_new(http, route);
     bool keeps_alive = http->keeps_alive;
 
     if (!call) {

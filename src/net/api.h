@@ -76,6 +76,8 @@ void ml_api_route(struct ml_http *http, const struct ml_head *head);
 void ml_api_flush(struct ml_net *net);
 void ml_api_tick(struct ml_net *net);
 
+/** A call without a body, for a route that is not in the table. NULL: out of memory. */
+struct ml_call *ml_call_new(struct ml_http *http, const struct ml_api_route *route);
 /** The answer comes later; the handler has to end the call, whether somebody waits or not. */
 void ml_call_wait(struct ml_call *call);
 /* Each answers, if somebody waits, and ends the call. */
@@ -133,6 +135,9 @@ void ml_api_delete_version(struct ml_call *call);
 void ml_api_pin_version(struct ml_call *call);
 void ml_api_restore(struct ml_call *call);
 void ml_api_changes(struct ml_call *call);
+void ml_api_publish(struct ml_call *call);
+void ml_api_published(struct ml_call *call);
+void ml_api_unpublish(struct ml_call *call);
 void ml_api_later(struct ml_call *call); /* 501 */
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */

@@ -336,6 +336,40 @@ const struct ml_api_route ml_api_routes[] = {
     },
     {
         .method = ML_METHOD_GET,
+        .path = DOC "/publish",
+        .id = "getPublished",
+        .summary = "What of the document is public",
+        .action = "doc.open",
+        .may = READ,
+        .answers = {{200, JSON, REF("Published"), "the version that its public address leads to"},
+                    ABSENT},
+        .run = ml_api_published,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = DOC "/publish",
+        .id = "publishDocument",
+        .summary = "Make a version public: the document as it is now, or one that there is",
+        .action = "doc.export",
+        .may = WRITE,
+        .body_max = ML_API_BODY_MAX,
+        .body_type = JSON,
+        .body_schema = REF("Publishing"),
+        .answers = {{200, JSON, REF("Published"), "anybody may read it from now on"}, ABSENT},
+        .run = ml_api_publish,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = DOC "/publish",
+        .id = "hideDocument",
+        .summary = "Make everything of the document private again",
+        .action = "doc.export",
+        .may = WRITE,
+        .answers = {{204, NULL, NULL, "hidden; caches are told"}, ABSENT},
+        .run = ml_api_unpublish,
+    },
+    {
+        .method = ML_METHOD_GET,
         .path = DOC "/sessions",
         .id = "listSessions",
         .summary = "Who has the document open",
@@ -411,6 +445,13 @@ static const char components[] =
     "},\"named\":{\"type\":\"boolean\",\"description\":\"made by somebody, not by the "
     "cadence\"},\"pinned\":{\"type\":\"boolean\"},\"published\":{\"type\":\"boolean\"},"
     "\"bytes\":" INTEGER "}},"
+    "\"Published\":{\"type\":\"object\",\"required\":[\"url\",\"version\",\"hash\",\"files\"],"
+    "\"properties\":{\"url\":" TEXT ",\"version\":" INTEGER ",\"name\":" TEXT ",\"seq\":" INTEGER
+    ",\"hash\":" TEXT ",\"root\":" TEXT ",\"files\":{\"type\":\"object\","
+    "\"additionalProperties\":" TEXT "}}},"
+    "\"Publishing\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+    "\"version\":{\"type\":[\"string\",\"integer\"]},\"root\":{\"type\":\"string\",\"default\":"
+    "\"content\"}}},"
     "\"Naming\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"name\":{"
     "\"type\":\"string\",\"minLength\":1,\"maxLength\":200},\"seq\":" INTEGER
     ",\"labels\":{\"type\":\"object\",\"additionalProperties\":" TEXT

@@ -50,13 +50,16 @@ struct ml_net {
     struct ml_list timed;     /* ml_session.timed: wants every tick */
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     size_t http_count, handshakes, session_count;
-    uint64_t published_ms;           /* metrics.c */
-    size_t calls;                    /* API requests that are not answered yet */
-    size_t body_bytes;               /* of their bodies */
-    size_t readings;                 /* documents that are being read for them */
-    struct ml_list readings_waiting; /* ml_reading.node */
-    struct ml_list writings;         /* ml_writing.node */
-    struct ml_hashmap ops_lanes;     /* org NUL name → api_ops.c */
+    uint64_t published_ms;             /* metrics.c */
+    size_t calls;                      /* API requests that are not answered yet */
+    size_t body_bytes;                 /* of their bodies */
+    size_t readings;                   /* documents that are being read for them */
+    struct ml_list readings_waiting;   /* ml_reading.node */
+    struct ml_list writings;           /* ml_writing.node */
+    struct ml_hashmap ops_lanes;       /* org NUL name → api_ops.c */
+    struct ml_hashmap rendered_by_key; /* publish.c: files that were made */
+    struct ml_list rendered;
+    size_t rendered_bytes;
 
     struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
     unsigned next_loop;                    /* for who does not say which document it wants */

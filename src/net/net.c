@@ -13,6 +13,7 @@
 #include "net/api.h"
 #include "net/live.h"
 #include "net/metrics.h"
+#include "net/publish.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -105,6 +106,8 @@ static void net_free(struct ml_net *net)
         ml_hub_set_net(net->env.hub, net->env.loop_number, NULL);
     ml_api_drop_lanes(net, true);
     ml_hashmap_release(&net->ops_lanes);
+    ml_publish_forget_all(net);
+    ml_hashmap_release(&net->rendered_by_key);
     ml_arena_release(&net->scratch);
     ml_blob_unref(net->ping);
     ml_blob_unref(net->keepalive);
@@ -252,6 +255,8 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->readings_waiting);
     ml_list_init(&net->writings);
     ml_hashmap_init(&net->ops_lanes);
+    ml_hashmap_init(&net->rendered_by_key);
+    ml_list_init(&net->rendered);
     ml_arena_init(&net->scratch, SCRATCH_MAX);
     err = make_parts(net);
     if (err)

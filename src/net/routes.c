@@ -8,6 +8,7 @@
  *   /api/…                the table in api_table.c
  *   GET /auth/session     who the server thinks is asking
  *   GET /healthz /readyz /metrics
+ *   GET /d/ORG/DOC…       what is published (publish.c)
  *   GET / /edit/ORG/NAME  the page, with a fresh nonce
  *   GET anything else     the table of assets, or 404
  *
@@ -15,6 +16,7 @@
  */
 #include "net/api.h"
 #include "net/metrics.h"
+#include "net/publish.h"
 #include "net/visitor.h"
 
 #include "base/log.h"
@@ -182,6 +184,11 @@ static void route_api(const struct request *request)
     ml_api_route(request->http, request->head);
 }
 
+static void route_published(const struct request *request)
+{
+    ml_publish_route(request->http, request->head);
+}
+
 /* ---- upgrade --------------------------------------------------------------------------------- */
 
 /* 16 bytes in base64: 22 digits and "==". */
@@ -342,6 +349,7 @@ static const struct route {
     {PATH("/sync/"), route_sync, false},     /* has its own rule */
     {PATH("/collab/"), route_collab, false}, /* likewise */
     {PATH("/api/"), route_api, true},        {PATH("/auth/session"), route_session, true},
+    {PATH("/d/"), route_published, false}, /* public, or not there */
     {PATH("/healthz"), route_health, false}, {PATH("/readyz"), route_ready, false},
     {PATH("/metrics"), route_metrics, true}, {PATH("/edit/"), route_editor, false},
     {PATH("/"), route_page, false}, /* only itself, see fits */

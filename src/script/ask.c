@@ -173,6 +173,11 @@ void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler)
     ml_ask_went_well(&handler->breaker);
 }
 
+bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
+{
+    return script->L && !breaker_is_open(script, &handler->breaker);
+}
+
 /* ---- What decoders share ------------------------------------------------------------------- */
 
 struct ml_slice ml_answer_keep(lua_State *L, struct ml_arena *scratch, int index)

@@ -20,6 +20,9 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
 /** The answer of an observer. */
 void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler);
 
+/** False: its breaker is open, or there is no state: it has failed without being asked. */
+bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler);
+
 /** A call of `plugin` failed and script->fault says how: counted, logged, the breaker (may be NULL)
  * hears of it, and a state that ran out of memory is collected or made anew. */
 void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml_breaker *breaker,

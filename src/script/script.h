@@ -80,6 +80,9 @@ enum ml_hook {
     ML_HOOK_BEFORE_UPDATE = 1 << 2,
     ML_HOOK_AFTER_UPDATE = 1 << 3,
     ML_HOOK_SNAPSHOT_POLICY = 1 << 4,
+    ML_HOOK_CACHE_CONTROL = 1 << 5,
+    ML_HOOK_ASSET_URL = 1 << 6,
+    ML_HOOK_PURGE = 1 << 7,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -210,6 +213,7 @@ enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, stru
 bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 
 #include "script/cells.h"
+#include "script/publish.h"
 
 /* ---- The configuration file ------------------------------------------------------------------ */
 

@@ -44,6 +44,9 @@ enum {
     HOOK_BEFORE_UPDATE,
     HOOK_AFTER_UPDATE,
     HOOK_SNAPSHOT_POLICY,
+    HOOK_CACHE_CONTROL,
+    HOOK_ASSET_URL,
+    HOOK_PURGE,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */
