@@ -311,6 +311,7 @@ end
 local function random(seed)
   local state = seed % 2147483647
   if state <= 0 then state = state + 2147483646 end
+  for _ = 1, 5 do state = state * 48271 % 2147483647 end -- small seeds begin with small numbers
   return function(low, high)
     state = state * 48271 % 2147483647
     return low + math.floor(state / 2147483647 * (high - low + 1))

@@ -22,5 +22,6 @@ void ml_tool_open(struct lua_State *L);
 /* The clock of all instances and worlds of this process (bind_test.c): specs set it. */
 int64_t ml_test_wall_ms(void);
 uint64_t ml_test_mono_ms(void);
+void ml_test_advance_ms(int64_t ms);
 
 #endif

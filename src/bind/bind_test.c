@@ -15,7 +15,8 @@
 #include <lua.h>
 #include <string.h>
 
-#include "bind/bind.h"
+#include "base/log.h"
+#include "bind/bind_app.h"
 #include "script/script.h"
 
 #define INSTANCE     "moonloom.test.instance"
@@ -38,6 +39,11 @@ int64_t ml_test_wall_ms(void)
 uint64_t ml_test_mono_ms(void)
 {
     return (uint64_t)now_ms;
+}
+
+void ml_test_advance_ms(int64_t ms)
+{
+    now_ms += ms;
 }
 
 static void on_log(void *arg, int level, struct ml_slice plugin, struct ml_slice message)
@@ -196,5 +202,9 @@ int luaopen_moonloom_test_core(lua_State *L)
     lua_setfield(L, -2, "clock");
     lua_pushcfunction(L, core_matches);
     lua_setfield(L, -2, "matches");
+    ml_log_set_level(ML_LOG_WARN);
+    ml_app_open(L);
+    lua_pushcfunction(L, ml_app_new);
+    lua_setfield(L, -2, "app");
     return 1;
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of t.app share. Private to bind/. */
+#ifndef ML_BIND_APP_H
+#define ML_BIND_APP_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/list.h"
+#include "bind/bind.h"
+#include "room/room.h"
+
+#define ML_APP_PLUGINS 16
+
+struct ml_app {
+    lua_State *L; /* of the call that runs: callbacks file their events there */
+    int events_ref;
+    struct ml_script *script; /* NULL: no plugins */
+    struct ml_rooms *rooms;   /* NULL: closed */
+    struct ml_journal *journal;
+    struct ml_arena scratch;
+    struct ml_list seats;
+    unsigned next_seat;
+    uint64_t rng;
+};
+
+int ml_app_new(lua_State *L);
+void ml_app_open(lua_State *L);
+/** The app at 1, with its L set; raises if it is closed. */
+struct ml_app *ml_app_check(lua_State *L);
+
+/* An event: begin, fields, file. */
+void ml_app_event(struct ml_app *app, const char *kind);
+void ml_app_put(struct ml_app *app, const char *name, struct ml_slice text);
+void ml_app_put_number(struct ml_app *app, const char *name, double value);
+void ml_app_post(struct ml_app *app);
+
+/* bind_app_script.c: what plugins ask of the outside, and what the outside asks of plugins. */
+extern const luaL_Reg ml_app_script_methods[];
+struct ml_script_port ml_app_port(struct ml_app *app);
+/** The identity in the table at `index`. */
+void ml_app_identity(lua_State *L, int index, struct ml_identity *out);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Plugins of a t.app: their questions to the outside become events that the spec answers
+ * (app:resume), and what net asks them in a server is asked here by hand (app:authorize).
+ */
+#include <string.h>
+
+#include "bind/bind_app.h"
+
+#define ROLES_MAX 32
+#define ITEMS_MAX 4096
+#define PROBE_MS  2000
+
+/* ---- The port: operations as events ---------------------------------------------------------- */
+
+static void put_item(struct ml_app *app, const struct ml_script_item *item)
+{
+    static const char *const kinds[ML_ITEM_COUNT] = {
+        [ML_ITEM_CHECK] = "check",   [ML_ITEM_RANGE] = "range", [ML_ITEM_SET] = "set",
+        [ML_ITEM_DELETE] = "delete", [ML_ITEM_INCR] = "incr",   [ML_ITEM_JOB] = "job",
+        [ML_ITEM_FIELD] = "field"};
+
+    lua_newtable(app->L);
+    ml_app_put(app, "kind", ml_slice_str(kinds[item->kind]));
+    ml_app_put(app, "key", item->key);
+    ml_app_put(app, "value", item->value);
+    ml_app_put(app, "upto", item->upto);
+    ml_app_put_number(app, "rev", (double)item->rev);
+    ml_app_put_number(app, "count", (double)item->count);
+    ml_app_put_number(app, "ttl_ms", (double)item->ttl_ms);
+    ml_app_put_number(app, "number", item->number);
+}
+
+static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
+                         const struct ml_script_op *op)
+{
+    static const char *const kinds[ML_OP_COUNT] = {[ML_OP_STORE_READ] = "read",
+                                                   [ML_OP_STORE_COMMIT] = "commit",
+                                                   [ML_OP_HTTP] = "http",
+                                                   [ML_OP_SESSIONS] = "sessions"};
+    struct ml_app *app = arg;
+
+    (void)script;
+    ml_app_event(app, "op");
+    ml_app_put(app, "op", ml_slice_str(kinds[op->kind]));
+    ml_app_put_number(app, "ticket", (double)ticket);
+    ml_app_put(app, "org", op->org);
+    ml_app_put(app, "instance", op->instance);
+    ml_app_put(app, "space", op->space);
+    ml_app_put(app, "name", op->name);
+    ml_app_put(app, "key", op->key);
+    ml_app_put(app, "prefix", op->prefix);
+    ml_app_put(app, "after", op->after);
+    ml_app_put(app, "value", op->value);
+    ml_app_put_number(app, "limit", (double)op->limit);
+    ml_app_put_number(app, "timeout_ms", (double)op->timeout_ms);
+    lua_createtable(app->L, (int)op->item_count, 0);
+    for (size_t i = 0; i < op->item_count; i++) {
+        put_item(app, &op->items[i]);
+        lua_rawseti(app->L, -2, (int)i + 1);
+    }
+    lua_setfield(app->L, -2, "items");
+    ml_app_post(app);
+    return ML_OK;
+}
+
+static void cancel(void *arg, struct ml_script *script, uint64_t ticket)
+{
+    struct ml_app *app = arg;
+
+    (void)script;
+    ml_app_event(app, "cancel");
+    ml_app_put_number(app, "ticket", (double)ticket);
+    ml_app_post(app);
+}
+
+static void wake_at(void *arg, struct ml_script *script, uint64_t at_ms)
+{
+    (void)arg; /* app:advance ticks often enough */
+    (void)script;
+    (void)at_ms;
+}
+
+struct ml_script_port ml_app_port(struct ml_app *app)
+{
+    return (struct ml_script_port){
+        .arg = app, .begin = begin, .cancel = cancel, .wake_at = wake_at};
+}
+
+static struct ml_slice field_of(lua_State *L, int index, const char *name)
+{
+    struct ml_slice out = {0};
+    size_t len;
+    const char *text;
+
+    lua_getfield(L, index, name);
+    text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    if (text)
+        out = ml_slice_make(text, len);
+    lua_pop(L, 1);
+    return out;
+}
+
+static double number_of(lua_State *L, int index, const char *name)
+{
+    double out;
+
+    lua_getfield(L, index, name);
+    out = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return out;
+}
+
+static enum ml_err err_named(struct ml_slice name)
+{
+    if (!name.ptr)
+        return ML_OK;
+    for (int err = 1; err <= ML_ESCRIPT; err++)
+        if (ml_slice_equal(ml_slice_str(ml_err_name((enum ml_err)err)), name))
+            return (enum ml_err)err;
+    return ML_EIO;
+}
+
+/* app:resume(ticket, { err, text, value, number, items = { { key, value, number, rev }, … } }) */
+static int app_resume(lua_State *L)
+{
+    const struct ml_app *app = ml_app_check(L);
+    struct ml_script_answer answer = {0};
+    struct ml_script_item *items = NULL;
+    size_t n;
+
+    luaL_checktype(L, 3, LUA_TTABLE);
+    answer.err = err_named(field_of(L, 3, "err"));
+    answer.text = field_of(L, 3, "text");
+    answer.value = field_of(L, 3, "value");
+    answer.number = (uint64_t)number_of(L, 3, "number");
+    lua_getfield(L, 3, "items");
+    n = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
+    if (n > ITEMS_MAX)
+        return luaL_error(L, "too many items");
+    if (n)
+        items = lua_newuserdata(L, n * sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (int)i + 1);
+        items[i] = (struct ml_script_item){.kind = ML_ITEM_FIELD,
+                                           .key = field_of(L, lua_gettop(L), "key"),
+                                           .value = field_of(L, lua_gettop(L), "value"),
+                                           .rev = (uint64_t)number_of(L, lua_gettop(L), "rev"),
+                                           .number = number_of(L, lua_gettop(L), "number")};
+        lua_pop(L, 1);
+    }
+    answer.items = items;
+    answer.item_count = n;
+    ml_script_resume(app->script, (uint64_t)luaL_checknumber(L, 2), &answer);
+    return 0;
+}
+
+/* ---- What net asks --------------------------------------------------------------------------- */
+
+void ml_app_identity(lua_State *L, int index, struct ml_identity *out)
+{
+    ml_identity_make(out, field_of(L, index, "user"), field_of(L, index, "name"), 0);
+}
+
+/* app:authorize({ action, org, doc_id }, { user, roles, … } | nil)
+ *   -> nil: nobody has the hook | { given = …, read = … } | { denied = "denied"|"failed", code = …
+ * } */
+static int app_authorize(lua_State *L)
+{
+    struct ml_app *app = ml_app_check(L);
+    struct ml_slice roles[ROLES_MAX];
+    struct ml_script_identity identity = {0};
+    struct ml_script_ask ask = {.action = field_of(L, 2, "action"),
+                                .org = field_of(L, 2, "org"),
+                                .document = field_of(L, 2, "doc_id")};
+    struct ml_script_grant grant;
+    struct ml_denial denial;
+    enum ml_err err;
+
+    if (!app->script || !(ml_script_hooks(app->script) & ML_HOOK_AUTHORIZE))
+        return 0;
+    if (lua_istable(L, 3)) {
+        identity.user = field_of(L, 3, "user");
+        identity.name = field_of(L, 3, "name");
+        identity.session = field_of(L, 3, "session");
+        identity.kind = field_of(L, 3, "kind");
+        lua_getfield(L, 3, "roles");
+        for (int i = 1; lua_istable(L, -1) && i <= (int)lua_objlen(L, -1) && i <= ROLES_MAX; i++) {
+            size_t len;
+            const char *text;
+
+            lua_rawgeti(L, -1, i);
+            text = luaL_checklstring(L, -1, &len);
+            roles[identity.role_count++] = ml_slice_make(text, len);
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+        identity.roles = roles;
+        ask.identity = &identity;
+    }
+    err = ml_script_authorize(app->script, &ask, &app->scratch, &grant, &denial);
+    lua_newtable(L);
+    if (err) {
+        lua_pushstring(L, err == ML_EDENIED ? "denied" : "failed");
+        lua_setfield(L, -2, "denied");
+        if (err == ML_EDENIED) {
+            lua_pushlstring(L, (const char *)denial.code.ptr, denial.code.len);
+            lua_setfield(L, -2, "code");
+        }
+    } else {
+        lua_pushboolean(L, grant.given);
+        lua_setfield(L, -2, "given");
+        lua_pushboolean(L, grant.given && grant.read);
+        lua_setfield(L, -2, "read");
+        lua_pushboolean(L, grant.given && grant.write);
+        lua_setfield(L, -2, "write");
+        lua_pushboolean(L, grant.given && grant.presence);
+        lua_setfield(L, -2, "presence");
+        lua_pushboolean(L, grant.given && grant.messages);
+        lua_setfield(L, -2, "messages");
+        lua_pushboolean(L, grant.given && grant.history);
+        lua_setfield(L, -2, "history");
+    }
+    ml_arena_reset(&app->scratch);
+    return 1;
+}
+
+/* app:probe(code, request) -> result | nil, what went wrong: beside the first plugin */
+static int app_probe(lua_State *L)
+{
+    struct ml_app *app = ml_app_check(L);
+    size_t len;
+    const char *code = luaL_checklstring(L, 2, &len);
+
+    luaL_checktype(L, 3, LUA_TTABLE);
+    if (!app->script)
+        return luaL_error(L, "this app has no plugins");
+    lua_settop(L, 3);
+    if (ml_script_probe(app->script, ml_slice_make(code, len), L, PROBE_MS * 1000)) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    return 1;
+}
+
+const luaL_Reg ml_app_script_methods[] = {
+    {"resume", app_resume}, {"authorize", app_authorize}, {"probe", app_probe}, {NULL, NULL}};
