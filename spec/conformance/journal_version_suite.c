@@ -493,6 +493,8 @@ int main(int argc, char **argv)
         open_journal = client_open_memory;
     else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
         open_journal = client_open_sqlite;
+    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
+        open_journal = client_open_postgres;
     else
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);

@@ -17,8 +17,6 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
-static const char not_yet[] = "versions are not kept in PostgreSQL in this version";
-
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
     return ML_CONTAINER(backing, struct postgres, base);
@@ -62,15 +60,18 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
 {
     struct ml_pg *pg = &postgres_of(backing)->writer;
 
-    if (node->kind == ML_REQUEST_SNAPSHOT)
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_SNAPSHOT:
         return ml_pg_commit_snapshot(pg, ml_snapshot_of(node), diag);
-    if (node->kind == ML_REQUEST_STORE_WRITE)
+    case ML_REQUEST_STORE_WRITE:
         return ml_pg_commit_store(pg, ml_store_write_of(node), diag);
-    if (node->kind != ML_REQUEST_SET_DELETED) {
-        ml_request_fail(node, ML_EVERSION, not_yet);
-        return ML_OK;
+    case ML_REQUEST_CHANGE_VERSION:
+        return ml_pg_commit_version_change(pg, ml_version_change_of(node), diag);
+    case ML_REQUEST_COMPACT:
+        return ml_pg_commit_compact(pg, ml_compact_of(node), diag);
+    default:
+        return ml_pg_commit_deleted(pg, ml_set_deleted_of(node), diag);
     }
-    return ml_pg_commit_deleted(pg, ml_set_deleted_of(node), diag);
 }
 
 static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_node *node)
@@ -89,8 +90,7 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
     case ML_REQUEST_STORE_READ:
         return ml_store_read_of(node)->err = ml_pg_read_store(pg, ml_store_read_of(node));
     case ML_REQUEST_VERSIONS:
-        ml_request_fail(node, ML_EVERSION, not_yet);
-        break;
+        return ml_versions_of(node)->err = ml_pg_read_versions(pg, ml_versions_of(node));
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:

@@ -100,10 +100,18 @@ extern const char *const ml_pg_write_sql[ML_PG_STATEMENTS];
 enum ml_err ml_pg_commit_appends(struct ml_pg *pg, struct ml_append **appends, size_t count,
                                  struct ml_journal_stats *stats,
                                  struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_versions.c --- */
+
 enum ml_err ml_pg_commit_snapshot(struct ml_pg *pg, struct ml_snapshot_put *put,
                                   struct ml_diag *diag) ML_MUST_CHECK;
 enum ml_err ml_pg_commit_deleted(struct ml_pg *pg, struct ml_set_deleted *request,
                                  struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_commit_version_change(struct ml_pg *pg, struct ml_version_change *change,
+                                        struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_commit_compact(struct ml_pg *pg, struct ml_compact *request,
+                                 struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_read_versions(struct ml_pg *pg, struct ml_versions *request) ML_MUST_CHECK;
 
 /* --- postgres_store.c --- */
 

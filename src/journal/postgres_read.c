@@ -34,8 +34,8 @@ const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN",
     [SQL_END] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
-    [SQL_FIND] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL"
-                 " FROM documents WHERE org = $1::text AND name = $2::text",
+    [SQL_FIND] = "SELECT document, epoch, head, head_checksum, deleted_ms IS NOT NULL,"
+                 " compacted_seq FROM documents WHERE org = $1::text AND name = $2::text",
     [SQL_MOMENT] = "SELECT seq FROM records WHERE org = $1::text AND document = $2::bytea"
                    " AND at_ms <= $3::bigint ORDER BY seq DESC LIMIT 1",
     [SQL_SNAPSHOT] =
@@ -71,6 +71,7 @@ struct reading {
     struct ml_slice org, name;
     uint8_t id[ML_DOCUMENT_ID_BYTES];
     uint32_t head_checksum;
+    uint64_t compacted_seq;
 };
 
 /* ---- Asking --------------------------------------------------------------------------------- */
@@ -149,6 +150,7 @@ static enum ml_err find(struct reading *r, struct ml_load *load)
         load->epoch = (uint64_t)ml_pg_number(result, 0, 1);
         load->head = (uint64_t)ml_pg_number(result, 0, 2);
         r->head_checksum = (uint32_t)ml_pg_number(result, 0, 3);
+        r->compacted_seq = (uint64_t)ml_pg_number(result, 0, 5);
         err = take_id(r, result);
         if (!err && ml_pg_number(result, 0, 4))
             err = ml_diag_set(r->diag, ML_ENOTFOUND, 0, "the document is deleted");
@@ -281,6 +283,11 @@ static enum ml_err read_records(struct reading *r, struct ml_load *load)
 
     if (chain.seq > last || (load->until_seq && chain.seq == last))
         return ML_OK; /* asked for what comes after the head, or everything is in the snapshot */
+    if (chain.seq < r->compacted_seq && (load->until_seq || load->after_seq)) {
+        load->is_compacted = true;
+        return ml_diag_set(&load->diag, ML_ENOTFOUND, 0, "record %llu is not kept any more",
+                           (unsigned long long)chain.seq + 1);
+    }
     err = start_chain(r, &chain);
     if (!err)
         err = ml_chain_reserve(&chain, load);
@@ -313,6 +320,10 @@ enum ml_err ml_pg_read_load(struct ml_pg *pg, struct ml_load *load)
         err = find(&r, load);
     if (!err && load->exists && load->until_ms)
         err = find_moment(&r, load, &is_too_early);
+    if (!err && is_too_early && r.compacted_seq) {
+        load->is_compacted = true;
+        err = ml_diag_set(&load->diag, ML_ENOTFOUND, 0, "that time is not kept any more");
+    }
     if (!err && load->exists && !is_too_early && !load->after_seq)
         err = find_snapshot(&r, load);
     if (!err && load->exists && !is_too_early)

@@ -39,11 +39,6 @@ enum {
     SQL_DOCUMENTS,
     SQL_RECORDS,
     SQL_HEADS,
-    SQL_KEPT_SNAPSHOTS,
-    SQL_PUT_SNAPSHOT,
-    SQL_DROP_SNAPSHOTS,
-    SQL_MOVE_SNAPSHOT,
-    SQL_SET_DELETED,
 };
 
 const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
@@ -51,7 +46,7 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_FIND] =
-        "SELECT k.at, d.document, d.epoch, d.head, d.head_checksum, d.snapshot_seq,"
+        "SELECT k.at, d.document, d.epoch, d.head, d.head_checksum,"
         " d.deleted_ms IS NOT NULL"
         " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (org, name, at)"
         " JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\""
@@ -85,28 +80,6 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
         "$6::bigint[],"
         " $7::bigint[]) AS k (org, document, old_head, head, checksum, bytes, at)"
         " WHERE d.org = k.org COLLATE \"C\" AND d.document = k.document AND d.head = k.old_head",
-    [SQL_KEPT_SNAPSHOTS] =
-        "SELECT seq, epoch, codec, state_bytes, checksum, state_vector, state FROM snapshots"
-        " WHERE org = $1::text AND document = $2::bytea AND seq <= $3::bigint AND pinned = 0"
-        " AND name IS NULL ORDER BY seq DESC LIMIT $4::bigint",
-    [SQL_PUT_SNAPSHOT] =
-        "INSERT INTO snapshots (org, document, seq, epoch, at_ms, codec, state_bytes, checksum,"
-        " state_vector, state) VALUES ($1::text, $2::bytea, $3::bigint, $4::bigint, $5::bigint,"
-        " $6::bigint, $7::bigint, $8::bigint, $9::bytea, $10::bytea)"
-        " ON CONFLICT (org, document, seq) DO UPDATE SET epoch = excluded.epoch,"
-        " at_ms = excluded.at_ms, codec = excluded.codec, state_bytes = excluded.state_bytes,"
-        " checksum = excluded.checksum, state_vector = excluded.state_vector, state = "
-        "excluded.state",
-    [SQL_DROP_SNAPSHOTS] = "DELETE FROM snapshots WHERE org = $1::text AND document = $2::bytea"
-                           " AND seq < $3::bigint AND pinned = 0 AND name IS NULL",
-    [SQL_MOVE_SNAPSHOT] =
-        "UPDATE documents SET snapshot_seq = $3::bigint, snapshot_bytes ="
-        " (SELECT coalesce(sum(length(state) + length(state_vector)), 0) FROM snapshots"
-        "  WHERE org = $1::text AND document = $2::bytea)"
-        " WHERE org = $1::text AND document = $2::bytea AND snapshot_seq <= $3::bigint"
-        " AND epoch = $4::bigint",
-    [SQL_SET_DELETED] = "UPDATE documents SET deleted_ms = $3::bigint"
-                        " WHERE org = $1::text AND document = $2::bytea",
 };
 
 /* A document of the batch, as it stands after what the batch has decided so far. */
@@ -114,7 +87,7 @@ struct document {
     struct ml_slice org, name;
     bool exists, deleted, is_new;
     uint8_t id[ML_DOCUMENT_ID_BYTES];
-    uint64_t epoch, old_head, head, snapshot_seq;
+    uint64_t epoch, old_head, head;
     uint32_t checksum; /* of the head */
     uint64_t rows, bytes;
     int64_t created_ms, updated_ms;
@@ -253,8 +226,7 @@ static void take_documents(struct batch *b, const PGresult *result)
         d->epoch = (uint64_t)ml_pg_number(result, i, 2);
         d->head = d->old_head = (uint64_t)ml_pg_number(result, i, 3);
         d->checksum = (uint32_t)ml_pg_number(result, i, 4);
-        d->snapshot_seq = (uint64_t)ml_pg_number(result, i, 5);
-        d->deleted = ml_pg_number(result, i, 6) != 0;
+        d->deleted = ml_pg_number(result, i, 5) != 0;
     }
 }
 
@@ -276,7 +248,7 @@ static bool next_is_done(struct batch *b, struct ml_diag *diag)
     return result != NULL;
 }
 
-static enum ml_err look(struct batch *b, bool with_rows, struct ml_diag *diag)
+static enum ml_err look(struct batch *b, struct ml_diag *diag)
 {
     enum ml_err err = ml_pg_send(b->pg, SQL_BEGIN, NULL, diag);
     PGresult *result;
@@ -284,7 +256,7 @@ static enum ml_err look(struct batch *b, bool with_rows, struct ml_diag *diag)
     forget_documents(b);
     if (!err)
         err = send_find(b, diag);
-    if (!err && with_rows)
+    if (!err)
         err = send_repeats(b, diag);
     if (!err)
         err = ml_pg_sync(b->pg, diag);
@@ -296,7 +268,7 @@ static enum ml_err look(struct batch *b, bool with_rows, struct ml_diag *diag)
     if (result)
         take_documents(b, result);
     PQclear(result);
-    result = with_rows ? next(b, diag) : NULL;
+    result = next(b, diag);
     for (int i = 0; i < PQntuples(result); i++)
         b->rows[ml_pg_number(result, i, 0) - 1].stored = (uint64_t)ml_pg_number(result, i, 1);
     PQclear(result);
@@ -616,7 +588,7 @@ static enum ml_err write_all(struct batch *b, struct ml_diag *diag)
 
 static enum ml_err try_once(struct batch *b, struct ml_diag *diag)
 {
-    enum ml_err err = look(b, true, diag);
+    enum ml_err err = look(b, diag);
     size_t at = 0;
 
     for (size_t i = 0; i < b->count && !err; i++) {
@@ -689,237 +661,4 @@ enum ml_err ml_pg_commit_appends(struct ml_pg *pg, struct ml_append **appends, s
 {
     ML_ASSERT(pg->conn);
     return count ? commit(pg, appends, count, stats, diag) : ML_OK;
-}
-
-/* ---- One document, alone: snapshots and tombstones ------------------------------------------ */
-
-static void keyed(struct batch *b, const struct document *d)
-{
-    ml_pg_args_reset(&b->args);
-    ml_pg_text(&b->args, d->org);
-    ml_pg_bytea(&b->args, ml_slice_make(d->id, sizeof d->id));
-}
-
-/* The `nth` snapshot at or below put->seq that can be read, newest first; 0: there are fewer. */
-static enum ml_err nth_good_snapshot(struct batch *b, const struct ml_snapshot_put *put,
-                                     uint32_t nth, uint64_t *seq_out, struct ml_diag *diag)
-{
-    const struct document *d = &b->documents[0];
-    PGresult *result;
-    uint32_t good = 0;
-    enum ml_err err;
-
-    *seq_out = 0;
-    keyed(b, d);
-    ml_pg_int8(&b->args, (int64_t)put->seq);
-    ml_pg_int8(&b->args, (int64_t)nth + 8); /* a few damaged ones among them */
-    err = ml_pg_send(b->pg, SQL_KEPT_SNAPSHOTS, &b->args, diag);
-    if (!err)
-        err = ml_pg_sync(b->pg, diag);
-    if (err)
-        return err;
-    b->state[0] = '\0';
-    result = next(b, diag);
-    for (int i = 0; i < PQntuples(result) && good < nth; i++) {
-        struct ml_snapshot_sum sum = {
-            .document = d->id,
-            .seq = (uint64_t)ml_pg_number(result, i, 0),
-            .epoch = (uint64_t)ml_pg_number(result, i, 1),
-            .codec = (uint8_t)ml_pg_number(result, i, 2),
-            .state_bytes = (uint64_t)ml_pg_number(result, i, 3),
-            .state_vector = ml_pg_bytes(result, i, 5),
-            .state = ml_pg_bytes(result, i, 6),
-        };
-
-        if (ml_snapshot_checksum(&sum) == (uint32_t)ml_pg_number(result, i, 4) && ++good == nth)
-            *seq_out = sum.seq;
-    }
-    PQclear(result);
-    err = ml_pg_drain(b->pg, b->state[0] ? NULL : diag);
-    return b->state[0] ? ML_EIO : err;
-}
-
-static enum ml_err send_snapshot(struct batch *b, const struct ml_snapshot_put *put,
-                                 struct ml_diag *diag)
-{
-    const struct document *d = &b->documents[0];
-    struct ml_snapshot_sum sum = {
-        .document = d->id,
-        .seq = put->seq,
-        .epoch = put->epoch,
-        .codec = put->node.codec,
-        .state_bytes = put->state->len,
-        .state_vector = ml_blob_slice(put->state_vector),
-        .state = ml_blob_slice(put->node.packed),
-    };
-
-    keyed(b, d);
-    ml_pg_int8(&b->args, (int64_t)sum.seq);
-    ml_pg_int8(&b->args, (int64_t)sum.epoch);
-    ml_pg_int8(&b->args, put->at_ms);
-    ml_pg_int8(&b->args, sum.codec);
-    ml_pg_int8(&b->args, (int64_t)sum.state_bytes);
-    ml_pg_int8(&b->args, ml_snapshot_checksum(&sum));
-    ml_pg_bytea(&b->args, sum.state_vector);
-    ml_pg_bytea(&b->args, sum.state);
-    return ml_pg_send(b->pg, SQL_PUT_SNAPSHOT, &b->args, diag);
-}
-
-static enum ml_err send_move(struct batch *b, const struct ml_snapshot_put *put,
-                             uint64_t drop_below, struct ml_diag *diag)
-{
-    enum ml_err err = ML_OK;
-
-    if (drop_below) {
-        keyed(b, &b->documents[0]);
-        ml_pg_int8(&b->args, (int64_t)drop_below);
-        err = ml_pg_send(b->pg, SQL_DROP_SNAPSHOTS, &b->args, diag);
-    }
-    if (!err) {
-        keyed(b, &b->documents[0]);
-        ml_pg_int8(&b->args, (int64_t)put->seq);
-        ml_pg_int8(&b->args, (int64_t)put->epoch);
-        err = ml_pg_send(b->pg, SQL_MOVE_SNAPSHOT, &b->args, diag);
-    }
-    return err;
-}
-
-/* Send COMMIT after `before` statements, the last of which must change one row. */
-static enum ml_err finish(struct batch *b, unsigned before, struct ml_diag *diag)
-{
-    enum ml_err err = ml_pg_send(b->pg, SQL_COMMIT, NULL, diag);
-    bool committed;
-
-    if (!err)
-        err = ml_pg_sync(b->pg, diag);
-    if (err)
-        return err;
-    b->state[0] = '\0';
-    for (unsigned i = 1; i < before; i++)
-        (void)next_is_done(b, diag);
-    if (before && !next_changes(b, 1, diag) && !b->state[0])
-        memcpy(b->state, "23000", 6);
-    committed = next_commits(b, diag);
-    err = ml_pg_drain(b->pg, b->state[0] ? NULL : diag);
-    return !err && committed && !b->state[0] ? ML_OK : ML_EIO;
-}
-
-/* The newest may be put again only if the stored one is damaged: never over a good copy. */
-static enum ml_err check_conflict(struct batch *b, const struct ml_snapshot_put *put,
-                                  bool *conflict_out, struct ml_diag *diag)
-{
-    const struct document *d = &b->documents[0];
-    uint64_t good_seq = 0;
-    enum ml_err err = ML_OK;
-
-    *conflict_out = put->epoch != d->epoch || put->seq > d->head || put->seq < d->snapshot_seq;
-    if (!*conflict_out) {
-        err = nth_good_snapshot(b, put, 1, &good_seq, diag);
-        *conflict_out = good_seq == put->seq;
-    }
-    return err;
-}
-
-static enum ml_err write_snapshot(struct batch *b, struct ml_snapshot_put *put,
-                                  struct ml_diag *diag)
-{
-    uint32_t keep = put->keep < ML_KEEP_MIN ? ML_KEEP_MIN : put->keep;
-    const struct document *d = &b->documents[0];
-    uint64_t oldest = 0;
-    bool conflict = false;
-    enum ml_err err = look(b, false, diag);
-
-    put->err = ML_OK;
-    if (!err && (!d->exists || d->deleted))
-        ml_request_fail(&put->node, ML_ENOTFOUND, NULL);
-    else if (!err)
-        err = check_conflict(b, put, &conflict, diag);
-    if (err)
-        return err;
-    if (conflict)
-        ml_request_fail(&put->node, ML_ECONFLICT,
-                        "another epoch, beyond the head, or a newer snapshot is there");
-    if (put->err)
-        return finish(b, 0, diag);
-    /* With the new one, `keep` good ones stay: the old ones that can be read up to keep - 1. */
-    err = nth_good_snapshot(b, put, keep - 1, &oldest, diag);
-    if (!err)
-        err = send_snapshot(b, put, diag);
-    if (!err)
-        err = send_move(b, put, oldest, diag);
-    return err ? err : finish(b, oldest ? 3 : 2, diag);
-}
-
-/* One request by itself, in `b`. A fault of the document ends as ML_EFORMAT of the request. */
-static enum ml_err alone_init(struct batch *b, struct ml_pg *pg, struct ml_slice org,
-                              struct ml_slice name)
-{
-    *b = (struct batch){.pg = pg, .document_count = 1};
-    ml_pg_args_init(&b->args);
-    b->documents = calloc(1, sizeof *b->documents);
-    if (!b->documents)
-        return ML_ELIMIT;
-    b->documents[0].org = org;
-    b->documents[0].name = name;
-    return ML_OK;
-}
-
-static enum ml_err alone_end(struct batch *b, enum ml_err err, struct ml_journal_node *node,
-                             struct ml_diag *diag)
-{
-    struct ml_pg *pg = b->pg;
-    bool is_documents = err && ml_pg_is_fault_of_document(b->state);
-
-    batch_release(b);
-    if (err && (PQstatus(pg->conn) != CONNECTION_OK || ml_pg_run(pg, SQL_ROLLBACK, NULL)))
-        return ML_EIO;
-    if (!is_documents)
-        return err;
-    ml_request_fail(node, ML_EFORMAT, diag ? diag->text : NULL);
-    return ML_OK;
-}
-
-enum ml_err ml_pg_commit_snapshot(struct ml_pg *pg, struct ml_snapshot_put *put,
-                                  struct ml_diag *diag)
-{
-    struct batch b;
-
-    ML_ASSERT(pg->conn && put->node.packed);
-    if (alone_init(&b, pg, put->org, put->name))
-        return ml_diag_set(diag, ML_EIO, 0, "out of memory");
-    return alone_end(&b, write_snapshot(&b, put, diag), &put->node, diag);
-}
-
-static enum ml_err write_deleted(struct batch *b, struct ml_set_deleted *request,
-                                 struct ml_diag *diag)
-{
-    const struct document *d = &b->documents[0];
-    enum ml_err err = look(b, false, diag);
-
-    request->err = ML_OK;
-    if (err)
-        return err;
-    if (!d->exists)
-        ml_request_fail(&request->node, ML_ENOTFOUND, NULL);
-    request->changed = d->exists && request->deleted != d->deleted;
-    if (!request->changed)
-        return finish(b, 0, diag);
-    keyed(b, d);
-    if (request->deleted)
-        ml_pg_int8(&b->args, request->at_ms);
-    else
-        ml_pg_null(&b->args);
-    err = ml_pg_send(b->pg, SQL_SET_DELETED, &b->args, diag);
-    return err ? err : finish(b, 1, diag);
-}
-
-enum ml_err ml_pg_commit_deleted(struct ml_pg *pg, struct ml_set_deleted *request,
-                                 struct ml_diag *diag)
-{
-    struct batch b;
-
-    ML_ASSERT(pg->conn);
-    if (alone_init(&b, pg, request->org, request->name))
-        return ml_diag_set(diag, ML_EIO, 0, "out of memory");
-    return alone_end(&b, write_deleted(&b, request, diag), &request->node, diag);
 }
