@@ -5,6 +5,8 @@
 --
 -- A deeper layer overrides field by field, records inside too; lists and maps are taken whole. The
 -- built-in defaults stand in the schema and are filled in by the check of the result.
+local hook_defs = require "moonloom.defs.hooks"
+local manifest_check = require "moonloom.manifest"
 local nearest = require "moonloom.nearest"
 local schema = require "moonloom.schema"
 local units = require "moonloom.units"
@@ -320,6 +322,70 @@ function layers.org(name, settings, server, known)
     cpu = percent and percent / 100 or nil, memory = budget.memory and (units.size(budget.memory)) or nil }
 end
 
+--- Names of the plugins that the server file, its plans or some org mean.
+function layers.mentions(server, orgs)
+  local seen = {}
+  local function look(entries)
+    if type(entries) ~= "table" then return end
+    for name, entry in pairs(entries) do
+      local plugin = type(entry) == "table" and type(entry.plugin) == "string" and layers.parse_name(entry.plugin)
+        or layers.parse_name(name)
+      if plugin then seen[plugin] = true end
+    end
+  end
+  look(server.plugins)
+  for _, plan in pairs(type(server.plans) == "table" and server.plans or {}) do
+    look(type(plan) == "table" and plan.plugins)
+  end
+  for _, settings in ipairs(orgs) do look(settings.plugins) end
+  return sorted_names(seen)
+end
+
+--- What layers.org wants to know of a plugin: how its config is migrated and checked.
+function layers.known(manifest, plugin, options)
+  local known = { manifest = manifest }
+  function known.migrate(n, config)
+    local step = type(plugin.migrate) == "table" and plugin.migrate[n]
+    if type(step) ~= "function" then return false, ("there is no Plugin.migrate[%d]"):format(n) end
+    local ok, result = pcall(step, config)
+    if ok and type(result) ~= "table" then return false, ("Plugin.migrate[%d] must return a table"):format(n) end
+    return ok, result
+  end
+  function known.check(config)
+    local out, errors = schema.check(manifest.config, config, options)
+    if not out then return errors end
+    if plugin.validate == nil then return {} end
+    local ok, list = pcall(plugin.validate, out)
+    if not ok then return { { field = "validate", rule = "raised: " .. tostring(list) } } end
+    local found = {}
+    for i, e in ipairs(type(list) == "table" and list or {}) do
+      if type(e) ~= "table" or type(e[1]) ~= "string" or type(e[2]) ~= "string" then
+        return { { field = "validate", rule = "must return a list of { field, message }" } }
+      end
+      found[i] = { field = e[1], rule = e[2] }
+    end
+    return found
+  end
+  return known
+end
+
+--- Do the instances of an org get along: requires, conflicts, order?
+---@return string[] errors
+function layers.together(instances, manifests, server, org)
+  local report = new_report(org)
+  local wrong = manifest_check.clash(manifests)
+  if wrong then report[1] = org and ("org %s: %s"):format(org, wrong) or wrong end
+  for _, def in ipairs(hook_defs) do
+    local pins = (server.order or {})[def.name]
+    local chain, cycle = manifest_check.chain(instances, def.name, type(pins) == "table" and pins or nil)
+    if not chain then
+      report[#report + 1] = org and ("org %s: %s: %s"):format(org, def.name, cycle) or ("%s: %s"):format(def.name, cycle)
+      break
+    end
+  end
+  return report
+end
+
 --- What is wrong with the server file's own tables, whatever the orgs say.
 function layers.server(server)
   local report = new_report(nil)
@@ -368,7 +434,12 @@ function layers.server(server)
       end
     end
   end
-  for _, hook in ipairs(sorted_names(server.order)) do list_of_text(report, "order." .. hook, server.order[hook], 1000) end
+  for _, hook in ipairs(sorted_names(server.order)) do
+    local known = {}
+    for i, def in ipairs(hook_defs) do known[i] = def.name end
+    if not contains(known, hook) then report:unknown("order", hook, known) end
+    list_of_text(report, "order." .. hook, server.order[hook], 1000)
+  end
   return report
 end
 

@@ -91,6 +91,7 @@ struct ml_room {
     struct ml_rooms *rooms;
     enum ml_room_state state;
     struct ml_slice key, org, name; /* key = org NUL name, in memory of the room */
+    struct ml_cell_place place;     /* where its hooks run */
     struct ml_list members;
     uint32_t member_count;
     uint32_t sync_waiting; /* members with wants_sync */
@@ -271,11 +272,11 @@ void ml_remote_dismiss(struct ml_rooms *rooms, unsigned home, struct ml_slice or
 
 /** Where the hooks of this document run; NULL: nobody has anything to say. Ask each time: it is
  * good until control is back in the loop. */
-static inline struct ml_script *ml_room_script(const struct ml_room *room)
+static inline struct ml_script *ml_room_script(struct ml_room *room)
 {
     const struct ml_room_env *env = &room->rooms->env;
 
-    return env->cells ? ml_cells_script(env->cells, room->org, room->name) : env->script;
+    return env->cells ? ml_cells_at(env->cells, &room->place, room->org, room->name) : env->script;
 }
 
 /* snapshot.c */

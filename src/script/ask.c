@@ -129,6 +129,8 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     uint64_t began_us;
     enum ml_err err;
 
+    if (!ml_plan_has(script->plan, handler->plugin))
+        return OUTCOME_NIL;
     if (!L || breaker_is_open(script, &handler->breaker))
         return OUTCOME_FAILED;
     script->stats.calls++;

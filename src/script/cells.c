@@ -9,7 +9,7 @@
  *
  *  [C1] A state belongs to one org, and nothing of it is seen by another.
  *  [C2] States go in the tick only, so a script is good until control is back in the loop.
- *  [C3] An org that no plugin is on for has no state and no entry here.
+ *  [C3] An org that no plugin is on for has an entry without a state.
  *  [C4] A failing script has its chains (or a stand-in that fails for every decision that guards
  *       something) and no Lua: its hooks answer by their failure mode.
  */
@@ -27,8 +27,9 @@
 #define RETRY_MAX_MS   60000
 
 struct ml_cell {
-    struct ml_list node; /* in cells->all, the longest unused first */
-    struct ml_script *script;
+    struct ml_list node;      /* in cells->all, the longest unused first */
+    struct ml_script *script; /* NULL: no plugin is on here */
+    struct ml_deploy *deploy; /* counted: what the script runs */
     uint64_t used_ms;
     uint64_t retry_at_ms; /* failing: when to try again */
     uint32_t retry_ms;
@@ -40,7 +41,7 @@ struct ml_cells {
     struct ml_hashmap by_org;
     struct ml_list all;
     uint64_t now_ms;             /* of the last tick */
-    struct ml_script *operator;  /* where no org is known */
+    uint64_t epoch;              /* grows when a cell goes or changes: places are looked up again */
     struct ml_script *failing;   /* stands in where there is no memory even for a cell [C4] */
     struct ml_script_stats gone; /* of the states that are gone */
 };
@@ -69,9 +70,30 @@ static void report(struct ml_cell *cell, const struct ml_diag *diag)
            ML_LOG_TEXT(ml_slice_str(diag->text)));
 }
 
-static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, struct ml_diag *diag)
+/* *script_out NULL: nothing is on for this org. */
+static enum ml_err make_script(const struct ml_cells *cells, const struct ml_deploy *deploy,
+                               struct ml_slice org, bool keep_failing, struct ml_diag *diag,
+                               struct ml_script **script_out)
 {
     struct ml_script_options options = cells->options.script;
+    const struct ml_org_deploy *has = ml_deploy_org(deploy, org);
+
+    *script_out = NULL;
+    if (!has->plugin_count)
+        return ML_OK;
+    options.org = org;
+    options.org_json = has->facts_json;
+    options.order_json = ml_deploy_order(deploy);
+    options.plugins = has->plugins;
+    options.plugin_count = has->plugin_count;
+    if (has->memory_bytes)
+        options.limits.memory_bytes = has->memory_bytes;
+    options.keep_failing = keep_failing;
+    return ml_script_new(&options, diag, script_out);
+}
+
+static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, struct ml_diag *diag)
+{
     struct ml_cell *cell = calloc(1, sizeof *cell + org.len + 1);
     char *copy = cell ? (char *)(cell + 1) : NULL;
 
@@ -79,15 +101,14 @@ static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, st
         return NULL;
     memcpy(copy, org.ptr, org.len);
     cell->org = ml_slice_make(copy, org.len);
-    options.org = cell->org;
-    options.keep_failing = true;
-    if (ml_script_new(&options, diag, &cell->script) ||
+    if (make_script(cells, cells->options.deploy, cell->org, true, diag, &cell->script) ||
         !ml_hashmap_put(&cells->by_org, cell->org, cell)) {
         ml_script_free(cell->script);
         free(cell);
         return NULL;
     }
-    if (!cell->script->L) {
+    cell->deploy = ml_deploy_ref(cells->options.deploy);
+    if (cell->script && !cell->script->L) {
         report(cell, diag);
         cell->retry_ms = RETRY_FIRST_MS;
         cell->retry_at_ms = now_ms(cells) + RETRY_FIRST_MS;
@@ -100,12 +121,16 @@ static void drop_cell(struct ml_cells *cells, struct ml_cell *cell)
 {
     struct ml_script_stats stats;
 
-    ml_script_stats(cell->script, &stats);
-    stats.memory_bytes = 0;
-    add_stats(&cells->gone, &stats);
+    if (cell->script) {
+        ml_script_stats(cell->script, &stats);
+        stats.memory_bytes = 0;
+        add_stats(&cells->gone, &stats);
+    }
+    cells->epoch++;
     (void)ml_hashmap_remove(&cells->by_org, cell->org);
     ml_list_remove(&cell->node);
     ml_script_free(cell->script);
+    ml_deploy_unref(cell->deploy);
     free(cell);
 }
 
@@ -133,15 +158,31 @@ static void try_again(struct ml_cells *cells, struct ml_cell *cell)
 
 /* ---- Public --------------------------------------------------------------------------------- */
 
+/* Fails for every decision that guards something. */
+static enum ml_err make_stand_in(const struct ml_cells *cells, struct ml_diag *diag,
+                                 struct ml_script **script_out)
+{
+    const struct ml_script_plugin nobody = {.name = ML_SLICE("moonloom")};
+    struct ml_script_options options = cells->options.script;
+
+    options.plugins = &nobody;
+    options.plugin_count = 1;
+    options.keep_failing = true; /* there is no such plugin */
+    return ml_script_new(&options, diag, script_out);
+}
+
 enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag *diag,
                          struct ml_cells **cells_out)
 {
     struct ml_cells *cells = calloc(1, sizeof *cells);
+    struct ml_script *probe = NULL;
+    struct ml_diag ignored = {0};
     enum ml_err err;
 
     if (!cells)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
     cells->options = *options;
+    ml_deploy_ref(cells->options.deploy);
     if (!cells->options.idle_ms)
         cells->options.idle_ms = IDLE_MS;
     if (!cells->options.states)
@@ -149,15 +190,16 @@ enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag 
     ml_hashmap_init(&cells->by_org);
     ml_list_init(&cells->all);
     cells->now_ms = now_ms(cells);
+    cells->epoch = 1;
     /* What cannot run for anybody is said now, and not when the first person comes. */
-    err = ml_script_new(&options->script, diag, &cells->operator);
+    err = make_script(cells, cells->options.deploy, ML_SLICE("default"), false, diag, &probe);
+    ml_script_free(err ? NULL : probe);
     if (!err)
-        err = ml_script_new(&options->script, diag, &cells->failing);
+        err = make_stand_in(cells, &ignored, &cells->failing);
     if (err) {
         ml_cells_free(cells);
         return err;
     }
-    ml_state_close(cells->failing);
     *cells_out = cells;
     return ML_OK;
 }
@@ -171,38 +213,56 @@ void ml_cells_free(struct ml_cells *cells)
         drop_cell(cells, ML_CONTAINER(node, struct ml_cell, node));
     }
     ml_hashmap_release(&cells->by_org);
-    ml_script_free(cells->operator);
     ml_script_free(cells->failing);
+    ml_deploy_unref(cells->options.deploy);
     free(cells);
+}
+
+static void touch(struct ml_cells *cells, struct ml_cell *cell)
+{
+    if (cell->used_ms == cells->now_ms)
+        return;
+    cell->used_ms = cells->now_ms;
+    ml_list_remove(&cell->node);
+    ml_list_append(&cells->all, &cell->node);
+}
+
+struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
+                              struct ml_slice org, struct ml_slice document)
+{
+    struct ml_cell *cell = place->cell;
+    struct ml_diag diag = {0};
+
+    if (place->epoch != cells->epoch) {
+        cell = ml_hashmap_get(&cells->by_org, org);
+        if (!cell)
+            cell = make_cell(cells, org, &diag);
+        if (!cell)
+            return cells->failing;
+        *place = (struct ml_cell_place){cells->epoch, cell, NULL};
+        if (cell->script)
+            place->plan = ml_plan_for(cell->script, document);
+    }
+    touch(cells, cell);
+    if (cell->script) {
+        if (place->plan == &cell->script->spare_plan) /* shared by many documents */
+            place->plan = ml_plan_for(cell->script, document);
+        ml_plan_use(cell->script, place->plan);
+    }
+    return cell->script;
 }
 
 struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
                                   struct ml_slice document)
 {
-    struct ml_cell *cell;
-    struct ml_diag diag = {0};
+    struct ml_cell_place place = {0};
 
-    (void)document;
-    if (!cells->options.script.plugin_count)
-        return NULL;
-    if (!org.len)
-        return cells->operator;
-    cell = ml_hashmap_get(&cells->by_org, org);
-    if (!cell)
-        cell = make_cell(cells, org, &diag);
-    if (!cell)
-        return cells->failing;
-    if (cell->used_ms != cells->now_ms) {
-        cell->used_ms = cells->now_ms;
-        ml_list_remove(&cell->node);
-        ml_list_append(&cells->all, &cell->node);
-    }
-    return cell->script;
+    return ml_cells_at(cells, &place, org, document);
 }
 
 unsigned ml_cells_hooks(const struct ml_cells *cells)
 {
-    return ml_script_hooks(cells->operator);
+    return ml_deploy_hooks(cells->options.deploy);
 }
 
 void ml_cells_tick(struct ml_cells *cells)
@@ -218,28 +278,28 @@ void ml_cells_tick(struct ml_cells *cells)
         struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
         bool is_idle = cells->now_ms - cell->used_ms >= cells->options.idle_ms;
 
-        if ((is_idle || above) && !cell->script->held) {
+        if ((is_idle || above) && !(cell->script && cell->script->held)) {
             above -= above > 0;
             drop_cell(cells, cell);
-        } else if (!cell->script->L) {
+        } else if (cell->script && !cell->script->L) {
             try_again(cells, cell);
-        } else {
+        } else if (cell->script) {
             ml_script_tick(cell->script);
         }
     }
-    ml_script_tick(cells->operator);
 }
 
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
 {
     *out = cells->gone;
-    add_stats(out, &cells->operator->stats);
-    out->memory_bytes += cells->operator->memory_bytes;
     ML_LIST_EACH(node, &cells->all)
     {
+        const struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
         struct ml_script_stats one;
 
-        ml_script_stats(ML_CONTAINER(node, struct ml_cell, node)->script, &one);
+        if (!cell->script)
+            continue;
+        ml_script_stats(cell->script, &one);
         add_stats(out, &one);
     }
 }

@@ -13,7 +13,8 @@
 struct ml_cells;
 
 struct ml_cells_options {
-    struct ml_script_options script; /* of every state; borrowed as long as the cells live */
+    struct ml_deploy *deploy;        /* what runs; takes a reference */
+    struct ml_script_options script; /* log, clocks, port, limits of every state; borrowed */
     uint32_t idle_ms;                /* 0: 10 min; then a state that nobody holds goes */
     uint32_t states;                 /* 0: 1 024; above, those that were not used lately go */
 };
@@ -31,6 +32,16 @@ void ml_cells_free(struct ml_cells *cells);
  */
 struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
                                   struct ml_slice document);
+/** Remembers where a document's hooks run, so that nothing is looked up. Begins as zeroes; may be
+ * forgotten at any time. */
+struct ml_cell_place {
+    uint64_t epoch; /* private */
+    void *cell;
+    void *plan;
+};
+/** The same for one document, again and again. */
+struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
+                              struct ml_slice org, struct ml_slice document);
 /** Hooks that somebody registered for some org, enum ml_hook bits. */
 unsigned ml_cells_hooks(const struct ml_cells *cells);
 /** About every 50 ms: idle states go, failing ones are tried again. */

@@ -202,7 +202,6 @@ static void arrange(lua_State *L, void *arg)
     lua_call(L, 1, 1);
     if (!lua_isnil(L, -1))
         lua_error(L);
-    script->hooks = 0;
     for (int hook = 0; hook < HOOK_COUNT; hook++) {
         lua_settop(L, 1);
         lua_getfield(L, 1, "chain");
@@ -213,9 +212,8 @@ static void arrange(lua_State *L, void *arg)
         if (lua_isnil(L, -2))
             luaL_error(L, "%s", lua_tostring(L, -1));
         fill_chain(L, script, ml_hook_names[hook], &script->chains[hook]);
-        if (script->chains[hook].count)
-            script->hooks |= 1u << hook;
     }
+    ml_plan_renew(script);
 }
 
 void ml_plugin_run(lua_State *L, struct ml_plugin *plugin)
@@ -395,13 +393,21 @@ enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag)
     if (!err)
         err = for_each_plugin(script, load_code, ML_LOAD_US, diag);
     script->loading = false;
-    if (!err)
+    if (!err && !script->has_late_setup)
         err = for_each_plugin(script, run_setup, ML_SETUP_US, diag);
     if (!err)
         err = run_step(script, NULL, take_functions, ML_LOAD_US, diag);
     if (err)
         ml_state_close(script);
     return err;
+}
+
+enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag)
+{
+    if (!script->has_late_setup || !script->L)
+        return ML_OK;
+    script->has_late_setup = false;
+    return for_each_plugin(script, run_setup, ML_SETUP_US, diag);
 }
 
 /* ---- Public
@@ -501,6 +507,8 @@ static enum ml_err take_plugins(struct ml_script *script, const struct ml_script
         calloc(options->plugin_count ? options->plugin_count : 1, sizeof(*script->plugins));
     if (!script->plugins)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    if (options->plugin_count > ML_INSTANCES_MAX)
+        return ml_diag_set(diag, ML_ELIMIT, 0, "more than %d instances", ML_INSTANCES_MAX);
     for (size_t i = 0; i < options->plugin_count && !err; i++) {
         struct ml_plugin *plugin = &script->plugins[i];
 
@@ -526,6 +534,14 @@ static void release_chains(struct ml_script *script)
     }
 }
 
+static bool has_chains(const struct ml_script *script)
+{
+    for (int hook = 0; hook < HOOK_COUNT; hook++)
+        if (script->chains[hook].count)
+            return true;
+    return false;
+}
+
 /* Nobody knows what the plugins would have said: what guards something fails. */
 static bool stand_in(struct ml_script *script)
 {
@@ -546,8 +562,8 @@ static bool stand_in(struct ml_script *script)
         chain->handlers->plugin = script->plugins;
         chain->handlers->fails = guards[i].fails;
         chain->handlers->filter.any = true;
-        script->hooks |= 1u << guards[i].hook;
     }
+    ml_plan_renew(script);
     return true;
 }
 
@@ -565,6 +581,8 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->memory_max = limits->memory_bytes ? limits->memory_bytes : MEMORY_DEFAULT;
     if (script->memory_max < MEMORY_MIN)
         script->memory_max = MEMORY_MIN;
+    script->has_late_setup = options->has_late_setup;
+    ml_plan_renew(script);
     script->hook_us = (limits->hook_ms ? limits->hook_ms : HOOK_MS) * 1000;
     script->log = options->log;
     script->log_arg = options->log_arg;
@@ -584,7 +602,8 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
                  : take_plugins(script, options, diag);
     if (!err)
         err = ml_state_load(script, diag);
-    if (err && options->keep_failing && script->plugin_count && (script->hooks || stand_in(script)))
+    if (err && options->keep_failing && script->plugin_count &&
+        (has_chains(script) || stand_in(script)))
         err = ML_OK;
     if (err) {
         ml_script_free(script);
@@ -609,6 +628,7 @@ void ml_script_free(struct ml_script *script)
         return;
     ml_state_close(script);
     release_chains(script);
+    ml_plan_free_all(script);
     for (size_t i = 0; i < script->plugin_count; i++)
         free_plugin(&script->plugins[i]);
     free(script->plugins);

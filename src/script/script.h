@@ -61,6 +61,7 @@ struct ml_script_options {
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */
     struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
+    bool has_late_setup;        /* setup runs in ml_script_setup, and not yet */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
     struct ml_slice seal_key; /* of the org, for ml.crypto.seal: 32 bytes; empty: none */
 };
@@ -72,6 +73,8 @@ struct ml_script_options {
 enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_diag *diag,
                           struct ml_script **script_out) ML_MUST_CHECK;
 void ml_script_free(struct ml_script *script);
+/** Of a script with has_late_setup, on the loop that it belongs to. */
+enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
 
 /* A bit per hook that somebody registered: zero costs one test. */
 enum ml_hook {
@@ -211,6 +214,8 @@ enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, stru
 
 /** '*' is one segment, '**' any number of them. */
 bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
+
+#include "script/deploy.h"
 
 #include "script/cells.h"
 #include "script/publish.h"

@@ -14,6 +14,7 @@
 
 #define ML_PLUGIN_NAME_MAX   40
 #define ML_INSTANCE_NAME_MAX (ML_PLUGIN_NAME_MAX + 1 + ML_PLUGIN_NAME_MAX)
+#define ML_INSTANCES_MAX     256 /* of one org */
 #define ML_PLUGIN_SOURCE_MAX (512u * 1024)
 #define ML_MANIFEST_MAX      (64u * 1024)
 #define ML_MANIFEST_STEPS    10000
@@ -52,6 +53,13 @@ enum {
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */
 extern const char *const ml_hook_names[HOOK_COUNT];
 
+/* Who is asked about the documents of one kind. */
+struct ml_plan {
+    struct ml_plan *next;
+    unsigned hooks;                     /* enum ml_hook bits */
+    uint64_t on[ML_INSTANCES_MAX / 64]; /* a bit per instance, by its index */
+};
+
 struct ml_chain {
     struct ml_handler *handlers; /* in the order they are asked */
     size_t count;
@@ -80,8 +88,13 @@ struct ml_script {
     struct ml_plugin *plugins;
     size_t plugin_count;
     struct ml_chain chains[HOOK_COUNT];
-    unsigned hooks; /* enum ml_hook bits */
-    bool loading;   /* plugin code is being loaded: require may look for files */
+    unsigned hooks;       /* of `plan`, enum ml_hook bits */
+    struct ml_plan *plan; /* of the document that is asked about */
+    struct ml_plan *plans, spare_plan;
+    size_t plan_count;
+    bool has_docs;       /* some instance is for some documents only */
+    bool has_late_setup; /* setup is ml_script_setup's business */
+    bool loading;        /* plugin code is being loaded: require may look for files */
 
     struct ml_waiting *waiting; /* calls that may wait: wait.c */
     struct ml_script_port port;
@@ -190,6 +203,23 @@ struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_pl
 /** A module that ships with the binary ("moonloom.schema"), or its newer self in lua_dir. Pushes
  * it. */
 void ml_shipped_require(lua_State *L, const char *name);
+
+/* ---- plan.c ------------------------------------------------------------------------------------
+ */
+
+static inline bool ml_plan_has(const struct ml_plan *plan, const struct ml_plugin *plugin)
+{
+    return plan->on[plugin->index / 64] >> (plugin->index % 64) & 1;
+}
+/** Is this instance for that document? Of an empty name: yes. */
+bool ml_plugin_applies(const struct ml_plugin *plugin, struct ml_slice document);
+/** Lives as long as the script. */
+struct ml_plan *ml_plan_for(struct ml_script *script, struct ml_slice document);
+/** From now on the hooks of `script` are those of `plan`. */
+void ml_plan_use(struct ml_script *script, struct ml_plan *plan);
+/** The chains have changed. */
+void ml_plan_renew(struct ml_script *script);
+void ml_plan_free_all(struct ml_script *script);
 
 /* ---- sandbox.c ---------------------------------------------------------------------------------
  */

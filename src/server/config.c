@@ -11,13 +11,14 @@
 
 #include <arpa/inet.h>
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONFIG_BYTES (4u << 20)
+#define CONFIG_BYTES (64u << 20) /* with the files of all orgs */
 #define LOOPS_MAX    64
 
 struct loading {
@@ -26,6 +27,7 @@ struct loading {
     const cJSON *lines;
     ml_config_report report;
     void *arg;
+    cJSON *kept; /* plugins, plans, order */
     unsigned complaints;
     bool has_file, auth_is_set;
 };
@@ -364,43 +366,20 @@ static void set_limits(struct loading *l, const char *key, const cJSON *value)
         complain(l, key, "limits: ping_ms is not below dead_ms");
 }
 
-static void set_plugins(struct loading *l, const char *key, const cJSON *value)
+/* Kept as they are: which plugins and orgs they fit is looked at with the plugins (ml_deploy_new).
+ */
+static void keep_json(struct loading *l, const char *key, const cJSON *value)
 {
-    struct ml_config *config = l->config;
-    const cJSON *item;
-    size_t n = 0;
-
-    if (!cJSON_IsObject(value)) {
-        complain(l, key, "plugins: not a table of name = { config = {…} }");
+    if (!cJSON_IsObject(value) && cJSON_GetArraySize(value)) {
+        complain(l, key, "%s: not a table of names", key);
         return;
     }
-    config->plugins =
-        ml_arena_array(&config->arena, (size_t)cJSON_GetArraySize(value), sizeof *config->plugins);
-    cJSON_ArrayForEach(item, value)
-    {
-        const cJSON *given = cJSON_GetObjectItemCaseSensitive(item, "config"), *field;
-        char *json = NULL;
-
-        cJSON_ArrayForEach(field, item)
-        {
-            if (strcmp(field->string, "config") != 0)
-                complain(l, key, "plugins[\"%s\"]: unknown key \"%s\"; did you mean \"config\"?",
-                         item->string, field->string);
-        }
-        if (given)
-            json = cJSON_PrintUnformatted(given);
-        if (!config->plugins || (given && !json)) {
-            complain(l, key, "plugins: out of memory");
-            return;
-        }
-        config->plugins[n++] = (struct ml_script_plugin){
-            .name = ml_slice_str(copy_text(config, item->string)),
-            .config_json =
-                json ? ml_arena_copy(&config->arena, ml_slice_str(json)) : ml_slice_make(NULL, 0),
-        };
-        cJSON_free(json);
-    }
-    config->plugin_count = n;
+    if (!l->kept)
+        l->kept = cJSON_CreateObject();
+    if (!cJSON_AddItemToObject(l->kept, key, cJSON_Duplicate(value, true)))
+        complain(l, key, "%s: out of memory", key);
+    if (strcmp(key, "plugins") == 0)
+        l->config->plugin_count = (size_t)cJSON_GetArraySize(value);
 }
 
 /* ---- The table --------------------------------------------------------------------------------
@@ -421,7 +400,9 @@ static const struct key {
     {"origins", NULL, NULL, NULL, set_origins},
     {"outgoing", NULL, NULL, NULL, set_outgoing},
     {"auth", NULL, NULL, NULL, set_auth},
-    {"plugins", NULL, NULL, NULL, set_plugins},
+    {"plugins", NULL, NULL, NULL, keep_json},
+    {"plans", NULL, NULL, NULL, keep_json},
+    {"order", NULL, NULL, NULL, keep_json},
     {"loops", NULL, NULL, NULL, set_loops},
     {"limits", NULL, NULL, NULL, set_limits},
 };
@@ -494,6 +475,73 @@ static void apply_file(struct loading *l, const char *path)
     ml_writer_release(&lines);
 }
 
+/* ---- Files of orgs: orgs/NAME.lua beside the file ---------------------------------------------
+ */
+
+static int is_lua_file(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".lua") == 0;
+}
+
+static bool is_org_name(const char *name, size_t len)
+{
+    return len >= 1 && len <= 63 && name[0] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") >= len;
+}
+
+static void read_org(struct loading *l, const char *folder, const char *name)
+{
+    struct ml_config *config = l->config;
+    struct ml_deploy_org *org = &config->orgs[config->org_count];
+    struct ml_writer json, lines;
+    struct ml_diag diag = {0};
+    char path[4096 + 260];
+    enum ml_err err;
+
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    l->path = copy_text(config, path);
+    if (!is_org_name(name, strlen(name) - 4)) {
+        complain(l, NULL, "the name of the file is not that of an org (a-z, 0-9 and '-')");
+        return;
+    }
+    ml_writer_init(&json, CONFIG_BYTES);
+    ml_writer_init(&lines, CONFIG_BYTES);
+    err = ml_settings_read(path, &json, &lines, &diag);
+    if (err) {
+        l->complaints++;
+        l->report(l->arg, l->path, err == ML_EFORMAT ? (unsigned)diag.offset : 0, diag.text);
+    } else {
+        org->name = ml_arena_copy(&config->arena, ml_slice_make(name, strlen(name) - 4));
+        org->json = ml_arena_copy(&config->arena, ml_writer_slice(&json));
+        config->org_count += org->name.ptr && org->json.ptr;
+    }
+    ml_writer_release(&json);
+    ml_writer_release(&lines);
+}
+
+static void read_orgs(struct loading *l, const char *config_path)
+{
+    const char *slash = config_path ? strrchr(config_path, '/') : NULL;
+    struct dirent **entries;
+    char folder[4096];
+    int n;
+
+    (void)snprintf(folder, sizeof folder, "%.*sorgs", slash ? (int)(slash - config_path) + 1 : 0,
+                   config_path ? config_path : "");
+    n = scandir(folder, &entries, is_lua_file, alphasort);
+    if (n < 0)
+        return;
+    l->config->orgs = ml_arena_array(&l->config->arena, n ? (size_t)n : 1, sizeof *l->config->orgs);
+    for (int i = 0; i < n; i++) {
+        if (l->config->orgs)
+            read_org(l, folder, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
 static void apply_environment(struct loading *l)
 {
     l->path = "environment";
@@ -561,8 +609,11 @@ static const char *find_config_flag(int argc, char **argv)
 static void finish(struct loading *l)
 {
     struct ml_config *config = l->config;
-    char store[4096];
+    char store[4096], *json = l->kept ? cJSON_PrintUnformatted(l->kept) : NULL;
 
+    config->plugins_json = copy_text(config, json ? json : "");
+    cJSON_free(json);
+    cJSON_Delete(l->kept);
     if (!config->store) {
         (void)snprintf(store, sizeof store, "sqlite:%s/moonloom.db", config->data_dir);
         config->store = copy_text(config, store);
@@ -596,12 +647,25 @@ enum ml_err ml_config_load(struct ml_config *config, int argc, char **argv, ml_c
         set_plugins_dir(&l, NULL, "plugins");
     if (!path && !access("moonloom.lua", R_OK))
         path = "moonloom.lua";
-    if (path)
+    if (path) {
         apply_file(&l, path);
+        read_orgs(&l, path);
+    }
     apply_environment(&l);
     apply_flags(&l, argc, argv);
     finish(&l);
     return l.complaints ? ML_EFORMAT : ML_OK;
+}
+
+struct ml_deploy_options ml_config_deploy(const struct ml_config *config)
+{
+    return (struct ml_deploy_options){
+        .plugins_dir =
+            config->plugins_dir ? ml_slice_str(config->plugins_dir) : ml_slice_make(NULL, 0),
+        .server_json = ml_slice_str(config->plugins_json),
+        .orgs = config->orgs,
+        .org_count = config->org_count,
+    };
 }
 
 void ml_config_release(struct ml_config *config)

@@ -36,8 +36,10 @@ struct ml_config {
     enum ml_auth_mode auth;
     bool is_dev;
     bool is_loopback;
-    struct ml_script_plugin *plugins;
+    char *plugins_json; /* { plugins, plans, order } of the file; "" if there is none */
     size_t plugin_count;
+    struct ml_deploy_org *orgs; /* files orgs/NAME.lua beside it */
+    size_t org_count;
     enum ml_log_level log_level;
     unsigned loops;          /* 0: one per core */
     struct ml_limits limits; /* zero fields: the defaults of their folders */
@@ -53,6 +55,8 @@ typedef void (*ml_config_report)(void *arg, const char *path, unsigned line, con
  */
 enum ml_err ml_config_load(struct ml_config *config, int argc, char **argv, ml_config_report report,
                            void *arg) ML_MUST_CHECK;
+/** What of it plugins and orgs are made of, for ml_deploy_new. Borrows from config. */
+struct ml_deploy_options ml_config_deploy(const struct ml_config *config);
 void ml_config_release(struct ml_config *config);
 
 #endif

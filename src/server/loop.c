@@ -199,22 +199,13 @@ static void on_tick(uv_timer_t *timer)
     ml_loop_tick(timer->data);
 }
 
-static enum ml_err open_cells(const struct ml_config *config, struct ml_loop *loop,
-                              struct ml_diag *diag)
+static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
 {
-    struct ml_cells_options options = {.script = {
-                                           .plugins_dir = config->plugins_dir
-                                                              ? ml_slice_str(config->plugins_dir)
-                                                              : ml_slice_make(NULL, 0),
-                                           .plugins = config->plugins,
-                                           .plugin_count = config->plugin_count,
-                                           .log = on_script_log,
-                                       }};
+    struct ml_cells_options options = {.deploy = loop->process->deploy,
+                                       .script = {.log = on_script_log}};
     enum ml_err err;
 
-    if (!config->plugin_count)
-        return ML_OK;
-    loop->outside = ml_outside_new(&loop->uv, loop->journal, config);
+    loop->outside = ml_outside_new(&loop->uv, loop->journal, loop->process->config);
     if (!loop->outside)
         return ML_ELIMIT;
     options.script.port = ml_outside_port(loop->outside);
@@ -297,7 +288,7 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
     if (number)
         err = ml_journal_attach(journal, &loop->uv, &loop->journal);
     if (!err)
-        err = open_cells(config, loop, diag);
+        err = open_cells(loop, diag);
     if (!err)
         err = open_rooms(config, loop);
     if (!err)

@@ -29,6 +29,7 @@ struct ml_process {
     unsigned count;
     struct ml_hub *hub;
     struct ml_rooms_shared rooms;
+    struct ml_deploy *deploy; /* the plugins we started with */
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */
     _Atomic unsigned generation;   /* of `config`: the loops look at it */

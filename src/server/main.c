@@ -35,6 +35,26 @@ static int cmd_serve(int argc, char **argv)
     return status;
 }
 
+/* Every org has to be able to run. */
+static enum ml_err check_plugins(const struct ml_config *config)
+{
+    const struct ml_deploy_options options = ml_config_deploy(config);
+    struct ml_deploy *deploy = NULL;
+    struct ml_diag diag = {0};
+    struct ml_writer report;
+    enum ml_err err;
+
+    ml_writer_init(&report, 1u << 20);
+    err = ml_deploy_new(&options, &report, &diag, &deploy);
+    if (report.len)
+        (void)fprintf(stderr, "%.*s", ML_PRINT(ml_writer_slice(&report)));
+    else if (err)
+        (void)fprintf(stderr, "%s\n", diag.text);
+    ml_writer_release(&report);
+    ml_deploy_unref(deploy);
+    return err;
+}
+
 static int cmd_check_config(int argc, char **argv)
 {
     struct ml_config config;
@@ -46,6 +66,8 @@ static int cmd_check_config(int argc, char **argv)
         return 2;
     }
     err = ml_config_load(&config, 2, flags, print_complaint, NULL);
+    if (!err)
+        err = check_plugins(&config);
     ml_config_release(&config);
     if (!err)
         (void)printf("%s: fine\n", argv[0]);

@@ -28,6 +28,7 @@
 #define WATCH_MS     50
 #define NOT_READY_MS 10000
 #define LOOPS_MAX    64
+#define REPORT_BYTES (1u << 20)
 
 /* A configuration that was read later than the first; loops may still look at an older one. */
 struct reload {
@@ -193,6 +194,20 @@ static enum ml_err open_journal(const struct ml_config *config, struct server *s
     return ml_journal_open(config->store, uv, diag, &s->journal);
 }
 
+static enum ml_err open_deploy(struct server *s, struct ml_diag *diag)
+{
+    const struct ml_deploy_options options = ml_config_deploy(s->config);
+    struct ml_writer report;
+    enum ml_err err;
+
+    ml_writer_init(&report, REPORT_BYTES);
+    err = ml_deploy_new(&options, &report, diag, &s->process.deploy);
+    if (err && report.len > 0) /* all of it, and the first line once more below */
+        (void)fprintf(stderr, "%.*s", ML_PRINT(ml_writer_slice(&report)));
+    ml_writer_release(&report);
+    return err;
+}
+
 static void start_watch_and_signals(struct server *s)
 {
     static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -245,6 +260,7 @@ static void release(struct server *s)
         ml_config_release(&reload->config);
         free(reload);
     }
+    ml_deploy_unref(s->process.deploy);
     ml_hub_free(s->process.hub);
     (void)pthread_mutex_destroy(&s->process.mutex);
     free(s->loops);
@@ -281,7 +297,9 @@ int ml_serve(const struct ml_config *config)
         (void)fail(config->store, err, &diag);
         goto out;
     }
-    err = ml_loop_open(&s.loops[0], &s.process, 0, s.journal, &diag, &port);
+    err = open_deploy(&s, &diag);
+    if (!err)
+        err = ml_loop_open(&s.loops[0], &s.process, 0, s.journal, &diag, &port);
     if (err) {
         (void)fail("start", err, &diag);
         ml_journal_close(s.journal, on_early_journal_closed, NULL);

@@ -21,12 +21,21 @@ struct life {
     struct ml_cells *cells;
 };
 
-static void start(struct life *life, uint32_t states)
+static void start_with(struct life *life, uint32_t states, const char *server)
 {
+    struct ml_deploy_options deploy = {.plugins_dir = life->world.options.plugins_dir,
+                                       .server_json = ml_slice_str(server)};
     struct ml_cells_options options = {.script = life->world.options, .states = states};
 
-    options.script.plugin_count = life->world.plugin_count;
-    life->world.err = ml_cells_new(&options, &life->world.diag, &life->cells);
+    life->world.err = ml_deploy_new(&deploy, NULL, &life->world.diag, &options.deploy);
+    if (!life->world.err)
+        life->world.err = ml_cells_new(&options, &life->world.diag, &life->cells);
+    ml_deploy_unref(options.deploy);
+}
+
+static void start(struct life *life, uint32_t states)
+{
+    start_with(life, states, life->world.plugin_count ? "{\"plugins\":{\"count\":{}}}" : "");
 }
 
 static void begin(struct life *life, const char *init)
