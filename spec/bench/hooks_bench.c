@@ -101,10 +101,23 @@ static void put_update(struct ml_writer *out)
     ml_write_varuint(out, 0);
 }
 
+static enum ml_err ask(struct ml_script *script, const struct ml_scope *scope,
+                       const struct ml_update *update, struct ml_arena *scratch)
+{
+    static struct ml_doc *doc;
+    struct ml_script_update decision;
+    struct ml_denial denial;
+
+    if (!doc)
+        doc = ml_doc_new(&(struct ml_doc_options){0});
+    ml_arena_reset(scratch);
+    ml_script_update_init(&decision, update, doc, scratch);
+    return ml_script_before_update(script, scope, &decision, &denial);
+}
+
 static double best_ns(struct ml_script *script, const struct ml_update *update,
                       const struct ml_scope *scope, struct ml_arena *scratch, uint64_t calls)
 {
-    struct ml_denial denial;
     double best = 1e18;
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -112,7 +125,7 @@ static double best_ns(struct ml_script *script, const struct ml_update *update,
         double ns;
 
         for (uint64_t i = 0; i < calls; i++)
-            if (ml_script_before_update(script, scope, update, scratch, &denial))
+            if (ask(script, scope, update, scratch))
                 fail("before_update", "failed");
         ns = (double)(clock_ns(CLOCK_MONOTONIC) - start_ns) / (double)calls;
         best = ns < best ? ns : best;
@@ -142,12 +155,11 @@ static void measure_runaway(struct ml_script *script, const struct ml_update *up
                             const struct ml_scope *scope, struct ml_arena *scratch)
 {
     static uint64_t over_ns[RUNAWAY], wall_ns[RUNAWAY];
-    struct ml_denial denial;
 
     for (int i = 0; i < RUNAWAY; i++) {
         uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall = clock_ns(CLOCK_MONOTONIC);
 
-        if (ml_script_before_update(script, scope, update, scratch, &denial) != ML_ESCRIPT)
+        if (ask(script, scope, update, scratch) != ML_ESCRIPT)
             fail("runaway", "was not stopped");
         cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
         over_ns[i] = cpu > 10000000 ? cpu - 10000000 : 0;

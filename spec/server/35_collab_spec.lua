@@ -589,7 +589,7 @@ describe("Hocuspocus", function()
       local notice = Collab.unhex(anna:next "notes")
       assert.equal("\5", notice:sub(1, 1))
       local said = require("cjson").decode(lib0.reader(notice:sub(2)):bytes())
-      assert.same({ kind = "refused", code = "no-secrets.long", reason = 'Less "please".', mode = "undo" }, said)
+      assert.same({ kind = "refused", update = 1, code = "no-secrets.long", reason = 'Less "please".', mode = "undo", paths = {} }, said)
       local seen = {}
       for _ = 1, 2 do seen[anna:next("notes"):sub(1, 4)] = true end
       assert.same({ ["0002"] = true, ["0801"] = true }, seen)

@@ -682,13 +682,33 @@ uint64_t ml_member_seq(const struct ml_member *member)
 }
 
 enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_scope *scope,
-                                    const struct ml_update *update, struct ml_arena *scratch,
-                                    struct ml_denial *denial_out)
+                                    struct ml_script_update *update, struct ml_denial *denial_out)
 {
     (void)script;
     (void)scope;
     (void)update;
-    (void)scratch;
     (void)denial_out;
     return ML_OK;
+}
+
+enum ml_err ml_script_authorize_edit(struct ml_script *script, const struct ml_scope *scope,
+                                     struct ml_script_update *update, struct ml_denial *denial_out)
+{
+    (void)script;
+    (void)scope;
+    (void)update;
+    (void)denial_out;
+    return ML_OK;
+}
+
+void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,
+                           struct ml_doc *doc, struct ml_arena *scratch)
+{
+    *u = (struct ml_script_update){.update = update, .doc = doc, .scratch = scratch};
+}
+
+bool ml_script_update_is_judged(const struct ml_script_update *u)
+{
+    (void)u;
+    return false;
 }

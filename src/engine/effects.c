@@ -709,6 +709,20 @@ const struct ml_effect *ml_effects_at(const struct ml_effects *effects, size_t n
     return &effects->at[number];
 }
 
+void ml_effect_write_path(const struct ml_effect *effect, bool by_id, struct ml_writer *out)
+{
+    ml_write_bytes(out, by_id && effect->path_by_id.ptr ? effect->path_by_id : effect->path);
+    if (!effect->key.ptr)
+        return;
+    ml_write_u8(out, '/');
+    write_escaped(out, effect->key);
+}
+
+bool ml_doc_is_waiting(const struct ml_doc *doc)
+{
+    return doc->pending.count > 0;
+}
+
 bool ml_effects_wait(const struct ml_effects *effects)
 {
     return effects->waits;

@@ -233,6 +233,10 @@ enum ml_err ml_update_effects(struct ml_doc *doc, const struct ml_update *update
                               struct ml_arena *arena, struct ml_effects **out) ML_MUST_CHECK;
 size_t ml_effects_count(const struct ml_effects *effects);
 const struct ml_effect *ml_effects_at(const struct ml_effects *effects, size_t number);
+/** Does anything that came earlier wait for what has not come yet? */
+bool ml_doc_is_waiting(const struct ml_doc *doc);
+/** The path with the key in it, as the path of a type there would be. */
+void ml_effect_write_path(const struct ml_effect *effect, bool by_id, struct ml_writer *out);
 /** Is there something in the update that would have to wait? It is no edit yet. */
 bool ml_effects_wait(const struct ml_effects *effects);
 

@@ -129,13 +129,46 @@ static void append(struct creation *creation)
 
 /* ---- what a policy says ---------------------------------------------------------------------- */
 
-/* The hook that would be asked if a member wrote this. */
+static ml_client_id fresh_client(void)
+{
+    ml_client_id client;
+
+    if (getrandom(&client, sizeof client, 0) != sizeof client)
+        return 0;
+    return (client & UINT32_MAX) | 1;
+}
+
+static enum ml_err ask(struct ml_script *script, const struct ml_scope *scope,
+                       struct ml_script_update *decision, struct ml_denial *denial)
+{
+    enum ml_err err = ml_script_authorize_edit(script, scope, decision, denial);
+
+    return err ? err : ml_script_before_update(script, scope, decision, denial);
+}
+
+/* Some of it was refused or rewritten: what is left of it is the content. */
+static enum ml_err rewrite(struct creation *creation, const struct ml_script_update *decision)
+{
+    const struct ml_verdict verdict = {.effects = decision->effects};
+    const struct ml_change *change;
+    enum ml_err err =
+        ml_doc_apply(decision->doc, decision->update, &verdict, decision->scratch, &change);
+
+    if (err)
+        return err;
+    ml_writer_reset(&creation->bytes);
+    ml_write_bytes(&creation->bytes, change->bytes);
+    return creation->bytes.err;
+}
+
+/* The hooks that would be asked if a member wrote this. */
 static void ask_and_append(struct creation *creation)
 {
     struct ml_call *call = creation->call;
     struct ml_script *script = ml_net_script(call->net, call->org, creation->name);
     const struct ml_identity *identity = &call->visitor.identity;
-    const struct ml_doc_options options = {0};
+    const struct ml_doc_options options = {.client = fresh_client()};
+    struct ml_script_update decision;
     const struct ml_update *update;
     struct ml_denial denial = {0};
     struct ml_scope scope = {
@@ -156,11 +189,13 @@ static void ask_and_append(struct creation *creation)
         fail(creation, 400, "bad_update", "The content is not a Yjs update.");
         return;
     }
-    if (script && (ml_script_hooks(script) & ML_HOOK_BEFORE_UPDATE)) {
+    if (script && (ml_script_hooks(script) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE))) {
         doc = ml_doc_new(&options);
         scope.doc = doc;
-        err = doc ? ml_script_before_update(script, &scope, update, &call->arena, &denial)
-                  : ML_ELIMIT;
+        ml_script_update_init(&decision, update, doc, &call->arena);
+        err = doc ? ask(script, &scope, &decision, &denial) : ML_ELIMIT;
+        if (!err && ml_script_update_is_judged(&decision))
+            err = rewrite(creation, &decision);
         ml_doc_free(doc);
     }
     if (err == ML_EDENIED) {

@@ -63,8 +63,9 @@ static struct ml_slice keep(struct ml_writing *writing, struct ml_slice text)
     return ml_arena_copy(&writing->arena, text);
 }
 
-static void on_refused(struct ml_port *port, const struct ml_denial *denial)
+static void on_refused(struct ml_port *port, const struct ml_notice *notice)
 {
+    const struct ml_denial *denial = notice->denial;
     struct ml_writing *writing = writing_of(port);
 
     writing->refused = true;

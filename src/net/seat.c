@@ -94,12 +94,12 @@ static void port_pause(struct ml_port *port, bool paused)
     ml_session_mark_dirty(seat->session);
 }
 
-static void port_refused(struct ml_port *port, const struct ml_denial *denial)
+static void port_refused(struct ml_port *port, const struct ml_notice *notice)
 {
     struct ml_seat *seat = seat_of(port);
 
     if (!seat->session->is_closing && !is_over(seat))
-        seat->session->dialect->refused(seat, denial);
+        seat->session->dialect->refused(seat, notice);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

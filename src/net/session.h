@@ -115,7 +115,7 @@ struct ml_session_dialect {
     /** As port->ack. Do not call the room. */
     void (*acknowledged)(struct ml_seat *seat, uint64_t message_no);
     /** As port->refused; NULL: nobody can be told. */
-    void (*refused)(struct ml_seat *seat, const struct ml_denial *denial);
+    void (*refused)(struct ml_seat *seat, const struct ml_notice *notice);
     /** As port->failed: that update was not taken after all. Do not call the room. */
     void (*failed)(struct ml_seat *seat, uint64_t message_no, enum ml_err err);
     /** The room wants the seat to end. Do not call the room. */

@@ -279,6 +279,27 @@ static inline struct ml_script *ml_room_script(struct ml_room *room)
     return env->cells ? ml_cells_at(env->cells, &room->place, room->org, room->name) : env->script;
 }
 
+/* submit.c */
+/** Not now: the member's client is paused and asked again. Answers ML_EBUSY. */
+enum ml_err ml_member_wait(struct ml_member *member);
+
+/* policy.c */
+/** What was decided about one update. Lives in the scratch arena of the message. */
+struct ml_ruling {
+    struct ml_script_update update;
+    struct ml_verdict verdict; /* for ml_doc_apply, unless the ruling is plain */
+};
+/**
+ * Ask everybody who may decide about an update, and tell its writer what was refused.
+ * @retval ML_EBUSY    a plugin cannot answer: the member waits
+ * @retval ML_EDENIED  fenced: nothing of it is taken, now or later
+ */
+enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *update,
+                           uint64_t message_no, bool is_reply, struct ml_arena *scratch,
+                           struct ml_ruling *ruling) ML_MUST_CHECK;
+/** Nothing was refused and nothing is rewritten. */
+bool ml_ruling_is_plain(const struct ml_ruling *ruling);
+
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);
 void ml_room_take_snapshot(struct ml_room *room);

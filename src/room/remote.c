@@ -31,6 +31,8 @@
 
 #define WINDOW_BYTES   (512u << 10)
 #define WINDOW_LETTERS 256
+#define NOTICE_PATHS   32 /* told of one notice */
+#define NOTICE_MAX     (256u << 10)
 
 /* Who a seat is: the loop of the session, and a number of that loop. */
 struct seat_id {
@@ -435,6 +437,24 @@ static void deliver_frame(struct ml_rooms *rooms, const struct letter *letter)
     }
 }
 
+/* code, reason, paths: each as varbytes. */
+static void open_notice(struct ml_port *port, uint64_t message_no, bool is_fenced,
+                        struct ml_slice bytes)
+{
+    struct ml_reader in = ml_reader_make(bytes);
+    struct ml_denial denial = {.fence = is_fenced};
+    struct ml_slice paths[NOTICE_PATHS];
+    struct ml_notice notice = {
+        .denial = &denial, .message_no = message_no, .is_fenced = is_fenced, .paths = paths};
+
+    if (ml_read_varbytes(&in, &denial.code) || ml_read_varbytes(&in, &denial.reason))
+        return;
+    while (ml_reader_left(&in) && notice.path_count < NOTICE_PATHS &&
+           !ml_read_varbytes(&in, &paths[notice.path_count]))
+        notice.path_count++;
+    port->refused(port, &notice);
+}
+
 static void session_receives(struct ml_rooms *rooms, struct letter *letter)
 {
     struct remote *remote;
@@ -465,18 +485,10 @@ static void session_receives(struct ml_rooms *rooms, struct letter *letter)
         if (port->recorded)
             port->recorded(port, letter->number, letter->other);
         break;
-    case REFUSED: {
-        size_t code_len = (size_t)letter->other;
-        const struct ml_denial denial = {
-            .code = ml_slice_make(bytes.ptr, code_len),
-            .reason = ml_slice_make(bytes.ptr + code_len, bytes.len - code_len),
-            .fence = letter->flag,
-        };
-
+    case REFUSED:
         if (port->refused)
-            port->refused(port, &denial);
+            open_notice(port, letter->number, letter->flag, bytes);
         break;
-    }
     case FAILED:
         if (port->failed)
             port->failed(port, letter->number, letter->err);
@@ -593,21 +605,23 @@ static void agent_recorded(struct ml_port *port, uint64_t message_no, uint64_t s
     say_number(agent_of(port), RECORDED, message_no, seq);
 }
 
-static void agent_refused(struct ml_port *port, const struct ml_denial *denial)
+static void agent_refused(struct ml_port *port, const struct ml_notice *notice)
 {
     struct agent *agent = agent_of(port);
-    struct ml_writer both;
+    struct ml_writer text;
     struct letter *letter;
 
-    ml_writer_init(&both, 64u << 10);
-    ml_write_bytes(&both, denial->code);
-    ml_write_bytes(&both, denial->reason);
-    letter = both.err ? NULL : letter_new(REFUSED, &agent->id, ml_writer_slice(&both));
-    ml_writer_release(&both);
+    ml_writer_init(&text, NOTICE_MAX);
+    ml_write_varbytes(&text, notice->denial->code);
+    ml_write_varbytes(&text, notice->denial->reason);
+    for (size_t i = 0; i < notice->path_count; i++)
+        ml_write_varbytes(&text, notice->paths[i]);
+    letter = text.err ? NULL : letter_new(REFUSED, &agent->id, ml_writer_slice(&text));
+    ml_writer_release(&text);
     if (!letter)
         return;
-    letter->other = denial->code.len;
-    letter->flag = denial->fence;
+    letter->number = notice->message_no;
+    letter->flag = notice->is_fenced;
     answer(agent, letter);
 }
 

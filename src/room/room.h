@@ -33,6 +33,15 @@ enum ml_send {
                          time; counts against a pool of the whole node, not against the outbox */
 };
 
+/** What a policy refused of a message. Borrowed for the call. */
+struct ml_notice {
+    const struct ml_denial *denial;
+    uint64_t message_no;
+    bool is_fenced;               /* nothing of it was taken, and nothing will be; else: undone */
+    const struct ml_slice *paths; /* where it was; none: all of it */
+    size_t path_count;
+};
+
 /** How a room reaches the client behind a member. Implemented by net, and by spec/support. */
 struct ml_port {
     enum ml_dialect dialect;
@@ -60,9 +69,8 @@ struct ml_port {
     /* The rest may be NULL, or false. */
     /** Just before `ack`: that message is record `seq`. Never calls back. */
     void (*recorded)(struct ml_port *port, uint64_t message_no, uint64_t seq);
-    /** A policy has just refused a message: it becomes deleted content. Borrowed; never calls back.
-     */
-    void (*refused)(struct ml_port *port, const struct ml_denial *denial);
+    /** A policy has just refused a message, or some of its edits. Never calls back. */
+    void (*refused)(struct ml_port *port, const struct ml_notice *notice);
     /**
      * A message that ml_room_submit took was refused after all, all before it are durable or
      * refused. Only by rooms of other loops, which answer late. Never calls back.

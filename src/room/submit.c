@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keystroke, steps 5 to 9: grant, decode, policy, integrate, stage. What happens after the
- * commit is commit.c.
+ * The keystroke, steps 5 to 9: grant, decode, policy (policy.c), integrate, stage. What happens
+ * after the commit is commit.c.
  *
  * A member whose message meets ML_EBUSY keeps it and is paused; it is asked for again (port->pause)
  * when the room has room. There are three reasons: too much is staged; somebody's Step1 or a due
@@ -9,13 +9,7 @@
  */
 #include "room/live.h"
 
-#define HOLD_FIRST_MS   100
-#define HOLD_MAX_MS     5000
-#define HOLD_GIVE_UP_MS 30000
-#define UNDOS_A_MINUTE  50
-#define UNDO_WINDOW_MS  60000
-
-static enum ml_err wait_for_room(struct ml_member *member)
+enum ml_err ml_member_wait(struct ml_member *member)
 {
     if (!member->is_paused)
         member->port->pause(member->port, true);
@@ -27,82 +21,6 @@ static enum ml_err wait_for_room(struct ml_member *member)
 static bool has_barrier(const struct ml_room *room)
 {
     return ml_room_is_staging(room) && (room->sync_waiting || room->snapshot_due);
-}
-
-/* A plugin cannot answer: the message waits with a growing pause, then the client is sent away with
- * it. */
-static enum ml_err hold(struct ml_member *member)
-{
-    uint64_t now = ml_room_now(member->room);
-
-    if (!member->held_since_ms) {
-        member->held_since_ms = now;
-        member->retry_ms = HOLD_FIRST_MS;
-    } else if (now - member->held_since_ms > HOLD_GIVE_UP_MS) {
-        ml_member_close(member, ML_CLOSE_TRY_LATER, "policy_unavailable");
-    } else if (member->retry_ms < HOLD_MAX_MS) {
-        member->retry_ms *= 2;
-    }
-    member->retry_at_ms = now + member->retry_ms;
-    ml_room_hurry(member->room);
-    return wait_for_room(member);
-}
-
-/* A refusal costs bytes for ever: after too many the member is fenced instead. */
-static bool may_undo(struct ml_member *member)
-{
-    uint64_t now = ml_room_now(member->room);
-
-    if (now - member->undo_window_ms > UNDO_WINDOW_MS) {
-        member->undo_window_ms = now;
-        member->undos = 0;
-    }
-    return ++member->undos <= UNDOS_A_MINUTE;
-}
-
-static struct ml_scope scope_of(const struct ml_room *room, const struct ml_member *from,
-                                bool is_reply)
-{
-    return (struct ml_scope){
-        .org = room->org,
-        .document = room->name,
-        .user = ml_slice_str(from->identity.user),
-        .user_name = ml_slice_str(from->identity.name),
-        .session = ml_slice_str(from->identity.session),
-        .doc = room->doc,
-        .origin = is_reply ? "sync" : "client",
-    };
-}
-
-/* Step 7. *undo_out: integrate it as deleted. */
-static enum ml_err ask_policy(struct ml_member *from, const struct ml_update *update, bool is_reply,
-                              struct ml_arena *scratch, bool *undo_out)
-{
-    struct ml_room *room = from->room;
-    struct ml_script *script = ml_room_script(room);
-    struct ml_scope scope = scope_of(room, from, is_reply);
-    struct ml_denial denial = {0};
-    enum ml_err err;
-
-    *undo_out = false;
-    if (!script || !(ml_script_hooks(script) & ML_HOOK_BEFORE_UPDATE) ||
-        ml_doc_contains(room->doc, update))
-        return ML_OK;
-    err = ml_script_before_update(script, &scope, update, scratch, &denial);
-    if (err == ML_ESCRIPT)
-        return hold(from);
-    from->held_since_ms = from->retry_at_ms = 0;
-    if (err != ML_EDENIED)
-        return err;
-    room->rooms->stats.refused++;
-    if (from->port->refused)
-        from->port->refused(from->port, &denial);
-    if (denial.fence || !may_undo(from)) {
-        from->grant.may &= ~(unsigned)ML_MAY_WRITE;
-        return ML_EDENIED;
-    }
-    *undo_out = true;
-    return ML_OK;
 }
 
 /* Half of a large message may stand out; one that finds nothing staged goes in at any size. */
@@ -117,11 +35,11 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 {
     const struct ml_room_env *env;
     struct ml_room *room;
-    struct ml_verdict verdict = {0};
+    struct ml_ruling ruling;
     const struct ml_update *update;
     const struct ml_change *change;
     struct ml_blob *record;
-    bool waits;
+    bool waits, plain;
     enum ml_err err;
 
     if (ml_member_is_remote(from))
@@ -129,7 +47,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     room = from->room;
     env = &room->rooms->env;
     if (has_barrier(room) || is_full_of_staged(room, bytes.len))
-        return wait_for_room(from);
+        return ml_member_wait(from);
 
     ml_room_trace(from->identity.session, message_no, "room");
     err = ml_update_decode(scratch, bytes, env->limits.engine, NULL, &update);
@@ -156,12 +74,13 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         !ml_doc_contains(room->doc, update))
         return ML_ELIMIT;
 
-    err = ask_policy(from, update, is_reply, scratch, &verdict.undo_all);
+    err = ml_room_decide(from, update, message_no, is_reply, scratch, &ruling);
     if (err)
         return err;
+    plain = ml_ruling_is_plain(&ruling);
 
-    ml_room_trace(from->identity.session, message_no, verdict.undo_all ? "policy: undo" : "policy");
-    err = ml_doc_apply(room->doc, update, verdict.undo_all ? &verdict : NULL, scratch, &change);
+    ml_room_trace(from->identity.session, message_no, plain ? "policy" : "policy: undo");
+    err = ml_doc_apply(room->doc, update, plain ? NULL : &ruling.verdict, scratch, &change);
     if (err) {
         /* Refused whole, unless the heap gave out in the middle: then the journal has the truth. */
         if (ml_doc_is_broken(room->doc))
@@ -181,9 +100,10 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     if (!change->bytes.len && !waits)
         return ml_room_stage(room, from, message_no, NULL, false);
 
-    /* What waits for others is not in the change, but must survive with it: record what came. */
-    record = ml_blob_new(waits ? bytes : change->bytes);
-    err = record ? ml_room_stage(room, from, message_no, record, verdict.undo_all) : ML_ELIMIT;
+    /* What waits for others is not in the change, but must survive with it: record what came, but
+     * never what was refused. */
+    record = ml_blob_new(waits && plain ? bytes : change->bytes);
+    err = record ? ml_room_stage(room, from, message_no, record, !plain) : ML_ELIMIT;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);

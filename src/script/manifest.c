@@ -101,23 +101,24 @@ static uint32_t take_bits(lua_State *L, uint32_t (*bits)(struct ml_slice word))
     return all;
 }
 
-static void take_paths(lua_State *L, struct ml_edit_filter *filter)
+/* The list of patterns at the top, which is popped. */
+static void take_patterns(lua_State *L, char ***patterns, size_t *count)
 {
     int n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
 
     if (n > PATHS_MAX)
-        luaL_error(L, "more than %d path patterns", PATHS_MAX);
+        luaL_error(L, "more than %d patterns", PATHS_MAX);
     if (n) {
-        filter->paths = calloc((size_t)n, sizeof(*filter->paths));
-        if (!filter->paths)
+        *patterns = calloc((size_t)n, sizeof(**patterns));
+        if (!*patterns)
             luaL_error(L, "out of memory");
     }
     for (int i = 1; i <= n; i++) {
         lua_rawgeti(L, -1, i);
-        filter->paths[i - 1] = strdup(lua_tostring(L, -1));
-        if (!filter->paths[i - 1])
+        (*patterns)[i - 1] = strdup(lua_tostring(L, -1));
+        if (!(*patterns)[i - 1])
             luaL_error(L, "out of memory");
-        filter->path_count++;
+        ++*count;
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -144,8 +145,11 @@ void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *f
     filter->min_bytes = (uint64_t)lua_tonumber(L, -1);
     lua_pop(L, 1);
     lua_getfield(L, -1, "paths");
-    take_paths(L, filter);
-    filter->any = !filter->kinds && !filter->origins && !filter->min_bytes && !filter->path_count;
+    take_patterns(L, &filter->paths, &filter->path_count);
+    lua_getfield(L, -1, "keys");
+    take_patterns(L, &filter->keys, &filter->key_count);
+    filter->any = !filter->kinds && !filter->origins && !filter->min_bytes && !filter->path_count &&
+                  !filter->key_count;
     lua_pop(L, 2);
 }
 
@@ -154,5 +158,8 @@ void ml_filter_release(struct ml_edit_filter *filter)
     for (size_t i = 0; i < filter->path_count; i++)
         free(filter->paths[i]);
     free(filter->paths);
+    for (size_t i = 0; i < filter->key_count; i++)
+        free(filter->keys[i]);
+    free(filter->keys);
     *filter = (struct ml_edit_filter){0};
 }

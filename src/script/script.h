@@ -20,6 +20,7 @@
 #include "base/histogram.h"
 #include "base/slice.h"
 #include "engine/engine.h"
+#include "script/decision.h"
 #include "script/document.h"
 #include "script/port.h"
 
@@ -80,24 +81,17 @@ enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag) ML_M
 enum ml_hook {
     ML_HOOK_AUTHENTICATE = 1 << 0,
     ML_HOOK_AUTHORIZE = 1 << 1,
-    ML_HOOK_BEFORE_UPDATE = 1 << 2,
-    ML_HOOK_AFTER_UPDATE = 1 << 3,
-    ML_HOOK_SNAPSHOT_POLICY = 1 << 4,
-    ML_HOOK_CACHE_CONTROL = 1 << 5,
-    ML_HOOK_ASSET_URL = 1 << 6,
-    ML_HOOK_PURGE = 1 << 7,
+    ML_HOOK_AUTHORIZE_EDIT = 1 << 2,
+    ML_HOOK_BEFORE_UPDATE = 1 << 3,
+    ML_HOOK_AFTER_UPDATE = 1 << 4,
+    ML_HOOK_SNAPSHOT_POLICY = 1 << 5,
+    ML_HOOK_CACHE_CONTROL = 1 << 6,
+    ML_HOOK_ASSET_URL = 1 << 7,
+    ML_HOOK_PURGE = 1 << 8,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
 /* ---- Hooks ----------------------------------------------------------------------------------- */
-
-/** A denial, as ml.deny(code, reason, extra) made it. Text for people. */
-struct ml_denial {
-    struct ml_slice code; /* "<plugin>.<code>" */
-    struct ml_slice reason;
-    bool fence;      /* mode = "fence" */
-    uint32_t status; /* HTTP status wished for, 0: default */
-};
 
 struct ml_script_pair {
     struct ml_slice name, value;
@@ -157,13 +151,23 @@ struct ml_scope {
 };
 
 /**
- * before_update(u): see and deny.
- * @retval ML_OK       nobody objects
- * @retval ML_EDENIED  *denial_out; the room undoes (or fences)
+ * authorize_edit(e) for every edit that a filter lets through: a denial refuses that edit only.
+ * @retval ML_OK       asked; `update` knows what was refused
+ * @retval ML_EDENIED  *denial_out: a denial that fences, so all of it
  * @retval ML_ESCRIPT  hold: neither applied nor acknowledged, ask again
+ * @retval ML_ELIMIT   too large to be looked at
+ */
+enum ml_err ml_script_authorize_edit(struct ml_script *script, const struct ml_scope *scope,
+                                     struct ml_script_update *update,
+                                     struct ml_denial *denial_out) ML_MUST_CHECK;
+/**
+ * before_update(u): see, refuse, rewrite; each plugin sees the edits as those before it left them.
+ * @retval ML_OK       nobody objects to all of it
+ * @retval ML_EDENIED  *denial_out, of all of it; the room undoes (or fences)
+ * @retval ML_ESCRIPT, ML_ELIMIT  as above
  */
 enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_scope *scope,
-                                    const struct ml_update *update, struct ml_arena *scratch,
+                                    struct ml_script_update *update,
                                     struct ml_denial *denial_out) ML_MUST_CHECK;
 
 /** after_update(batch): may react, cannot refuse; failures are logged and counted. */

@@ -8,6 +8,7 @@
 #include <lualib.h>
 
 #include "base/codec.h"
+#include "base/glob.h"
 #include "script/budget.h"
 #include "script/script.h"
 #include "script/source.h"
@@ -42,6 +43,7 @@ struct ml_waiting;
 enum {
     HOOK_AUTHENTICATE,
     HOOK_AUTHORIZE,
+    HOOK_AUTHORIZE_EDIT,
     HOOK_BEFORE_UPDATE,
     HOOK_AFTER_UPDATE,
     HOOK_SNAPSHOT_POLICY,
@@ -177,6 +179,8 @@ struct ml_edit_filter {
     uint64_t min_bytes;
     char **paths; /* patterns */
     size_t path_count;
+    char **keys; /* of map and attribute writes, patterns */
+    size_t key_count;
 };
 
 struct ml_breaker {
@@ -269,12 +273,6 @@ bool ml_json_is_list(lua_State *L, int index);
 void ml_json_mark_list(lua_State *L);
 void ml_json_open(lua_State *L);
 
-/* ---- glob.c ------------------------------------------------------------------------------------
- */
-
-/** '*' within one segment, '**' across segments, '/' between them. Cost: pattern x text. */
-bool ml_glob_match(struct ml_slice pattern, struct ml_slice text);
-
 /* ---- api.c -------------------------------------------------------------------------------------
  */
 
@@ -317,6 +315,7 @@ enum ml_view_kind {
     VIEW_UPDATE,
     VIEW_BATCH,
     VIEW_REF,
+    VIEW_EDIT,
     VIEW_COUNT,
 };
 
@@ -331,31 +330,25 @@ void ml_views_push(struct ml_script *script, enum ml_view_kind kind, const void 
                    const void *scope);
 void ml_views_expire(struct ml_script *script);
 
-/* Words of 9.3 as bits; the order is that of ml_edit_words. */
-enum ml_edit_word {
-    WORD_TEXT_INSERT,
-    WORD_TEXT_DELETE,
-    WORD_TEXT_FORMAT,
-    WORD_MAP_SET,
-    WORD_MAP_DELETE,
-    WORD_ARRAY_INSERT,
-    WORD_ARRAY_DELETE,
-    WORD_XML_INSERT,
-    WORD_XML_DELETE,
-    WORD_XML_ATTR,
-    WORD_SUBDOC,
-    WORD_COUNT,
-};
-extern const char *const ml_edit_words[WORD_COUNT];
+/* ---- filter.c ----------------------------------------------------------------------------------
+ */
+
+/** Words of 9.3, by enum ml_effect_kind. */
+extern const char *const ml_edit_words[ML_EFFECT_KINDS];
 /** Bits of a word ("map.set") or of its first part ("text"); 0: no such word. */
 uint32_t ml_edit_word_bits(struct ml_slice word);
 /** Bits of "client", "sync" or "import"; 0: no such word. */
 uint32_t ml_origin_bits(struct ml_slice word);
-/** What this struct may be; 0 for content that is deleted already. */
-uint32_t ml_edit_may_be(const struct ml_edit *edit);
-/** Must Lua see this update? Errs on the side of yes where a struct does not say what it is. */
-bool ml_filter_matches(const struct ml_edit_filter *filter, const struct ml_update *update,
-                       const char *origin);
+/** Does the edit stand at such a path? */
+bool ml_effect_is_at(const struct ml_effect *effect, struct ml_slice pattern);
+/** Is this edit one that the filter lets through? Not one that was refused already. */
+bool ml_filter_takes(const struct ml_edit_filter *filter, const struct ml_effect *effect);
+/**
+ * Must Lua see this update? Edits are looked at only if the bytes alone do not tell.
+ * @retval ML_ELIMIT  too large to be looked at
+ */
+enum ml_err ml_filter_matches(const struct ml_edit_filter *filter, struct ml_script_update *update,
+                              const char *origin, bool *matches_out) ML_MUST_CHECK;
 
 /* ---- manifest.c, config.c: each raises with a message for a person
  * ------------------------------- */

@@ -12,6 +12,7 @@ enum ml_lent_kind {
     KIND_UPDATE = VIEW_UPDATE,
     KIND_BATCH = VIEW_BATCH,
     KIND_REF = VIEW_REF,
+    KIND_EDIT = VIEW_EDIT,
     /* reached from the others */
     KIND_PAIRS,
     KIND_IDENTITY,
@@ -19,7 +20,6 @@ enum ml_lent_kind {
     KIND_MEMBER,
     KIND_DOC,
     KIND_TEXT,
-    KIND_EDIT,
     KIND_MAP,
     KIND_ARRAY,
     KIND_XML,
@@ -82,7 +82,17 @@ struct ml_views {
 /* view_request.c */
 extern const struct ml_lent_def ml_lent_request, ml_lent_ask, ml_lent_pairs, ml_lent_identity;
 /* view_update.c */
-extern const struct ml_lent_def ml_lent_update, ml_lent_edit;
+extern const struct ml_lent_def ml_lent_update;
+/** The argument at 1, whose edits are there from now on. Raises. */
+const struct ml_lent *ml_update_looked_at(lua_State *L);
+/* view_edit.c */
+extern const struct ml_lent_def ml_lent_edit;
+/** Number of the edit at `index`, of this update. Raises. */
+size_t ml_edit_check(lua_State *L, int index, const struct ml_script_update *update);
+/** Push an edit as a plain table; `of` is a view of its update. */
+void ml_edit_push_table(lua_State *L, const struct ml_lent *of, size_t number);
+/** u:edits([kind [, pattern]]) -> iterator   [may raise] */
+int ml_update_edits(lua_State *L);
 /* view_batch.c */
 extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member;
 /* view_doc.c */

@@ -1,312 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Views of an update and its edits, and the filters that keep Lua out.
- *
- * What a struct of an update is cannot always be told from its bytes: one that has an origin on the
- * wire names neither root nor key, so a value may be a map write or a list insert. Such an edit has
- * kind "value" and exact = false, and every filter that it could belong to lets it through.
+ * The view of an update on its way in (plugin-api 9.2): what it is, and what a plugin makes of its
+ * edits. Decisions are noted in struct ml_script_update; nothing is changed here.
  */
 #include "script/view.h"
 
-struct edit_view {
-    struct ml_lent view; /* subject: struct ml_update */
-    struct ml_edit_cursor cursor;
-    struct ml_edit edit;
-    uint32_t may_be; /* of `edit` */
-    uint32_t wanted; /* kinds of this loop */
-    struct ml_slice
-        pattern; /* of this loop; .ptr NULL: none. Stands in the environment of the userdata */
-    bool busy;
-};
+#include <stdio.h>
 
-/* ---- What a struct of an update is
- * ------------------------------------------------------------------------ */
+#include "base/utf8.h"
 
-const char *const ml_edit_words[WORD_COUNT] = {
-    [WORD_TEXT_INSERT] = "text.insert",
-    [WORD_TEXT_DELETE] = "text.delete",
-    [WORD_TEXT_FORMAT] = "text.format",
-    [WORD_MAP_SET] = "map.set",
-    [WORD_MAP_DELETE] = "map.delete",
-    [WORD_ARRAY_INSERT] = "array.insert",
-    [WORD_ARRAY_DELETE] = "array.delete",
-    [WORD_XML_INSERT] = "xml.insert",
-    [WORD_XML_DELETE] = "xml.delete",
-    [WORD_XML_ATTR] = "xml.attr",
-    [WORD_SUBDOC] = "subdoc",
-};
-
-#define BIT(word) (1u << (word))
-#define DELETE_BITS                                                                                \
-    (BIT(WORD_TEXT_DELETE) | BIT(WORD_MAP_DELETE) | BIT(WORD_ARRAY_DELETE) | BIT(WORD_XML_DELETE))
-#define KEYED_BITS   (BIT(WORD_MAP_SET) | BIT(WORD_XML_ATTR))
-#define TYPE_XML_MIN 3 /* type references from here on are XML (element, fragment, hook, text) */
-
-uint32_t ml_edit_word_bits(struct ml_slice word)
-{
-    uint32_t bits = 0;
-
-    for (int i = 0; i < WORD_COUNT; i++) {
-        struct ml_slice known = ml_slice_str(ml_edit_words[i]);
-
-        if (ml_slice_equal(known, word) || (known.len > word.len && known.ptr[word.len] == '.' &&
-                                            memcmp(known.ptr, word.ptr, word.len) == 0))
-            bits |= BIT(i);
-    }
-    return bits;
-}
-
-uint32_t ml_origin_bits(struct ml_slice word)
-{
-    static const char *const origins[] = {"client", "sync", "import"};
-
-    for (unsigned i = 0; i < sizeof(origins) / sizeof(*origins); i++)
-        if (ml_slice_equal(ml_slice_str(origins[i]), word))
-            return 1u << i;
-    return 0;
-}
-
-static uint32_t value_may_be(const struct ml_edit *edit)
-{
-    if (edit->key.ptr)
-        return edit->root.ptr ? BIT(WORD_MAP_SET) | BIT(WORD_XML_ATTR) : KEYED_BITS;
-    if (edit->root.ptr)
-        return BIT(WORD_ARRAY_INSERT);
-    return KEYED_BITS | BIT(WORD_ARRAY_INSERT);
-}
-
-uint32_t ml_edit_may_be(const struct ml_edit *edit)
-{
-    switch (edit->kind) {
-    case ML_EDIT_STRING:
-        /* Attributes of XML elements are strings of the Any kind in current Yjs, plain ones in old.
-         */
-        return edit->key.ptr ? KEYED_BITS : BIT(WORD_TEXT_INSERT);
-    case ML_EDIT_FORMAT:
-        return BIT(WORD_TEXT_FORMAT);
-    case ML_EDIT_EMBED:
-        return BIT(WORD_TEXT_INSERT);
-    case ML_EDIT_JSON:
-    case ML_EDIT_ANY:
-    case ML_EDIT_BINARY:
-        return value_may_be(edit);
-    case ML_EDIT_TYPE: {
-        bool xml = edit->content.len > 0 && edit->content.ptr[0] >= TYPE_XML_MIN;
-        uint32_t inside = BIT(xml ? WORD_XML_INSERT : WORD_ARRAY_INSERT);
-
-        if (edit->key.ptr)
-            return BIT(WORD_MAP_SET);
-        return edit->root.ptr ? inside : inside | BIT(WORD_MAP_SET);
-    }
-    case ML_EDIT_DOC:
-        return BIT(WORD_SUBDOC);
-    case ML_EDIT_GC:
-    case ML_EDIT_DELETED:
-        break;
-    }
-    return 0;
-}
-
-/* A map write to a root is exact although an attribute could in theory stand there too. */
-static const char *kind_of(const struct edit_view *e, bool *exact_out)
-{
-    uint32_t bits = e->may_be;
-
-    *exact_out = (bits & (bits - 1)) == 0;
-    if (bits == KEYED_BITS && e->edit.root.ptr)
-        return ml_edit_words[WORD_MAP_SET];
-    for (int i = 0; *exact_out && i < WORD_COUNT; i++)
-        if (bits == BIT(i))
-            return ml_edit_words[i];
-    return bits == KEYED_BITS ? ml_edit_words[WORD_MAP_SET] : "value";
-}
-
-/* A struct that does not name its root may be anywhere. */
-static bool may_be_at(const struct ml_edit *edit, struct ml_slice pattern)
-{
-    return !edit->root.ptr || ml_glob_match(pattern, edit->root);
-}
-
-static bool at_any_path(const struct ml_edit_filter *filter, const struct ml_edit *edit)
-{
-    if (filter->path_count == 0)
-        return true;
-    for (size_t i = 0; i < filter->path_count; i++)
-        if (may_be_at(edit, ml_slice_str(filter->paths[i])))
-            return true;
-    return false;
-}
-
-bool ml_filter_matches(const struct ml_edit_filter *filter, const struct ml_update *update,
-                       const char *origin)
-{
-    const struct ml_update_facts *facts = ml_update_facts(update);
-    struct ml_edit_cursor cursor = {0};
-    struct ml_edit edit;
-
-    if (facts->bytes < filter->min_bytes)
-        return false;
-    if (filter->origins &&
-        !(filter->origins & ml_origin_bits(ml_slice_str(origin ? origin : "client"))))
-        return false;
-    if (!filter->kinds && !filter->path_count)
-        return true;
-    /* The delete set says neither what nor where. */
-    if (facts->deleted_units && (!filter->kinds || (filter->kinds & DELETE_BITS)))
-        return true;
-    while (ml_update_next_edit(update, &cursor, &edit)) {
-        uint32_t may_be = ml_edit_may_be(&edit);
-
-        if (may_be && (!filter->kinds || (filter->kinds & may_be)) && at_any_path(filter, &edit))
-            return true;
-    }
-    return false;
-}
-
-/* ---- e
- * ---------------------------------------------------------------------------------------------------
- */
-
-enum {
-    EDIT_KIND,
-    EDIT_EXACT,
-    EDIT_KEY,
-    EDIT_ROOT,
-    EDIT_PATH,
-    EDIT_TEXT,
-    EDIT_LEN,
-    EDIT_CLIENT,
-    EDIT_CLOCK
-};
-
-static const struct ml_lent_field edit_fields[] = {
-    {"kind", EDIT_KIND, NULL},      {"exact", EDIT_EXACT, NULL},
-    {"key", EDIT_KEY, NULL},        {"root", EDIT_ROOT, NULL},
-    {"path", EDIT_PATH, NULL},      {"text", EDIT_TEXT, NULL},
-    {"len", EDIT_LEN, NULL},        {"client", EDIT_CLIENT, NULL},
-    {"clock", EDIT_CLOCK, NULL},    {"block_text", 0, ml_view_not_yet},
-    {"anchor", 0, ml_view_not_yet}, {NULL, 0, NULL},
-};
-
-static void get_edit(lua_State *L, const struct ml_lent *view, int id)
-{
-    const struct edit_view *e = (const struct edit_view *)(const void *)view;
-    bool exact;
-    const char *kind;
-
-    switch (id) {
-    case EDIT_KIND:
-        lua_pushstring(L, kind_of(e, &exact));
-        break;
-    case EDIT_EXACT:
-        kind = kind_of(e, &exact);
-        lua_pushboolean(L, exact || (kind == ml_edit_words[WORD_MAP_SET] && e->edit.root.ptr));
-        break;
-    case EDIT_KEY:
-        ml_push_slice_or_nil(L, e->edit.key);
-        break;
-    case EDIT_ROOT:
-    case EDIT_PATH: /* a struct that names its root stands in it: the path of the container */
-        ml_push_slice_or_nil(L, e->edit.root);
-        break;
-    case EDIT_TEXT:
-        ml_push_slice_or_nil(L, e->edit.kind == ML_EDIT_STRING ? e->edit.content
-                                                               : (struct ml_slice){0});
-        break;
-    case EDIT_LEN:
-        lua_pushnumber(L, (double)e->edit.len);
-        break;
-    case EDIT_CLIENT:
-        lua_pushnumber(L, (double)e->edit.client);
-        break;
-    default:
-        lua_pushnumber(L, (double)e->edit.clock);
-    }
-}
-
-/* Step of u:edits(): the edit again, or nothing. */
-static int next_edit(lua_State *L)
-{
-    struct edit_view *e = ml_view_check(L, 1, KIND_EDIT);
-
-    while (ml_update_next_edit(e->view.subject, &e->cursor, &e->edit)) {
-        e->may_be = ml_edit_may_be(&e->edit);
-        if (!(e->may_be & e->wanted) || (e->pattern.ptr && !may_be_at(&e->edit, e->pattern)))
-            continue;
-        lua_settop(L, 1);
-        return 1;
-    }
-    e->busy = false;
-    return 0;
-}
-
-const struct ml_lent_def ml_lent_edit = {"edit", edit_fields, get_edit, sizeof(struct edit_view)};
-
-/* ---- u
- * ---------------------------------------------------------------------------------------------------
- */
-
-static struct edit_view *push_edit_view(lua_State *L)
-{
-    struct ml_views *views = ml_views_of(L);
-    struct edit_view *e;
-
-    lua_rawgeti(L, LUA_REGISTRYINDEX, views->views[KIND_EDIT]);
-    e = lua_touserdata(L, -1);
-    if (e->busy && e->view.generation == views->generation) { /* a loop inside a loop */
-        lua_pop(L, 1);
-        e = lua_newuserdata(L, sizeof(*e));
-        lua_rawgeti(L, LUA_REGISTRYINDEX, views->metatables[KIND_EDIT]);
-        lua_setmetatable(L, -2);
-    }
-    return e;
-}
-
-/* u:edits([kind [, pattern]]) -> iterator   [may raise] */
-static int update_edits(lua_State *L)
-{
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_UPDATE);
-    size_t len = 0, pattern_len = 0;
-    const char *kind = luaL_optlstring(L, 2, NULL, &len);
-    const char *pattern = luaL_optlstring(L, 3, NULL, &pattern_len);
-    uint32_t wanted = UINT32_MAX;
-    struct edit_view *e;
-
-    if (kind) {
-        wanted = ml_edit_word_bits(ml_slice_make(kind, len));
-        if (!wanted)
-            luaL_error(L, "unknown edit kind '%s'", kind);
-    }
-    lua_pushcfunction(L, next_edit);
-    e = push_edit_view(L);
-    *e = (struct edit_view){
-        .view = {view->generation, KIND_EDIT, view->subject, NULL}, .wanted = wanted, .busy = true};
-    if (pattern) {
-        /* The pattern lives as long as the loop. */
-        e->pattern = ml_slice_make(pattern, pattern_len);
-        lua_createtable(L, 1, 0);
-        lua_pushvalue(L, 3);
-        lua_rawseti(L, -2, 1);
-        lua_setfenv(L, -2);
-    }
-    return 2;
-}
-
-/* u:touches(pattern) -> boolean; true also where it cannot be told   [may raise] */
-static int update_touches(lua_State *L)
-{
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_UPDATE);
-    size_t len;
-    const char *pattern = luaL_checklstring(L, 2, &len);
-    struct ml_edit_cursor cursor = {0};
-    struct ml_edit edit;
-    bool touches = ml_update_facts(view->subject)->deleted_units > 0;
-
-    while (!touches && ml_update_next_edit(view->subject, &cursor, &edit))
-        touches = ml_edit_may_be(&edit) && may_be_at(&edit, ml_slice_make(pattern, len));
-    lua_pushboolean(L, touches);
-    return 1;
-}
+#define DENIAL_CODE_MAX   64 /* as in ml.deny */
+#define DENIAL_REASON_MAX 500
 
 enum {
     UPDATE_AUTHOR,
@@ -320,11 +24,161 @@ enum {
     UPDATE_INSERTED_BYTES,
     UPDATE_DELETED,
     UPDATE_KEYS,
+    UPDATE_LABELS,
 };
+
+/* The update of the view at 1, to decide about. The view is lent to be read; the update is ours. */
+static struct ml_script_update *update_of(const struct ml_lent *view)
+{
+    return (struct ml_script_update *)(uintptr_t)view->subject;
+}
+
+const struct ml_lent *ml_update_looked_at(lua_State *L)
+{
+    const struct ml_lent *view = ml_view_check(L, 1, KIND_UPDATE);
+
+    if (ml_script_update_look(update_of(view)))
+        luaL_error(L, "this update is too large to be looked at");
+    return view;
+}
+
+/* u:touches(pattern) -> boolean   [may raise] */
+static int update_touches(lua_State *L)
+{
+    const struct ml_lent *view = ml_update_looked_at(L);
+    const struct ml_script_update *update = update_of(view);
+    const struct ml_edit_filter all = {.any = true};
+    size_t len;
+    const char *pattern = luaL_checklstring(L, 2, &len);
+    bool touches = false;
+
+    for (size_t n = 0; !touches && n < ml_effects_count(update->effects); n++) {
+        const struct ml_effect *effect = ml_effects_at(update->effects, n);
+
+        touches =
+            ml_filter_takes(&all, effect) && ml_effect_is_at(effect, ml_slice_make(pattern, len));
+    }
+    lua_pushboolean(L, touches);
+    return 1;
+}
+
+/* ---- Decisions
+ * ------------------------------------------------------------------------------------------- */
+
+static void check(lua_State *L, enum ml_err err, const char *denied)
+{
+    if (!err)
+        return;
+    luaL_error(L, "%s",
+               err == ML_EDENIED   ? denied
+               : err == ML_EFORMAT ? "text must be UTF-8"
+                                   : "too much is decided about one update");
+}
+
+/* Argument `arg` as ml.deny takes it. */
+static struct ml_slice check_text(lua_State *L, int arg, size_t max, const char *what)
+{
+    size_t len;
+    struct ml_slice text = {0};
+    const char *bytes = luaL_checklstring(L, arg, &len);
+
+    text = ml_slice_make(bytes, len);
+    if (!len || len > max || !ml_utf8_check(text, NULL))
+        luaL_error(L, "undo: %s must be UTF-8 text of 1 to %d bytes", what, (int)max);
+    return text;
+}
+
+/* u:undo(e, code, reason)   [may raise] */
+static int update_undo(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_update_looked_at(L));
+    size_t number = ml_edit_check(L, 2, update);
+    struct ml_slice code = check_text(L, 3, DENIAL_CODE_MAX, "the code");
+    struct ml_denial denial = {.reason = check_text(L, 4, DENIAL_REASON_MAX, "the reason")};
+    char text[ML_PLUGIN_NAME_MAX + 1 + DENIAL_CODE_MAX + 1];
+
+    if (strspn((const char *)code.ptr, "abcdefghijklmnopqrstuvwxyz0123456789_-.") != code.len)
+        luaL_error(L, "undo: a code is made of a-z, 0-9, '_', '-' and '.'");
+    (void)snprintf(text, sizeof(text), "%s.%s", update->plugin, (const char *)code.ptr);
+    denial.code = ml_slice_str(text);
+    check(L, ml_script_update_refuse(update, number, &denial), "");
+    return 0;
+}
+
+/* u:replace(e, text)   [may raise] */
+static int update_replace(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_update_looked_at(L));
+    size_t number = ml_edit_check(L, 2, update), len;
+    const char *text = luaL_checklstring(L, 3, &len);
+
+    check(L, ml_effect_replace(update->effects, number, ml_slice_make(text, len)),
+          "replace: only inserted text and values of keys can be replaced");
+    return 0;
+}
+
+/* u:remove(e)   [may raise] */
+static int update_remove(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_update_looked_at(L));
+
+    check(L, ml_effect_remove(update->effects, ml_edit_check(L, 2, update)),
+          "remove: this edit inserts nothing; use undo");
+    return 0;
+}
+
+static struct ml_slice keep(lua_State *L, struct ml_arena *scratch, struct ml_slice bytes)
+{
+    struct ml_slice copy = ml_arena_copy(scratch, bytes);
+
+    if (!copy.ptr)
+        luaL_error(L, "no room for a label");
+    return copy;
+}
+
+/* u:label(key, value)   [may raise] */
+static int update_label(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_view_check(L, 1, KIND_UPDATE));
+    size_t len, json_len, n = 0;
+    const char *name = luaL_checklstring(L, 2, &len), *json;
+    struct ml_slice key = ml_slice_make(name, len);
+
+    luaL_checkany(L, 3);
+    if (!len || len > ML_LABEL_NAME_MAX)
+        luaL_error(L, "label: a key has 1 to %d bytes", ML_LABEL_NAME_MAX);
+    ml_json_text(L, 3);
+    json = lua_tolstring(L, -1, &json_len);
+    if (json_len > ML_LABEL_BYTES_MAX)
+        luaL_error(L, "label: a value has at most %d bytes as JSON", ML_LABEL_BYTES_MAX);
+    while (n < update->label_count && !ml_slice_equal(update->labels[n].name, key))
+        n++;
+    if (n == ML_LABELS_MAX)
+        luaL_error(L, "label: an update has at most %d labels", ML_LABELS_MAX);
+    if (n == update->label_count)
+        update->labels[n].name = keep(L, update->scratch, key);
+    update->labels[n].json = keep(L, update->scratch, ml_slice_make(json, json_len));
+    update->label_count += n == update->label_count;
+    return 0;
+}
+
+static void push_labels(lua_State *L, const struct ml_script_update *update)
+{
+    lua_createtable(L, 0, (int)update->label_count);
+    for (size_t n = 0; n < update->label_count; n++) {
+        ml_push_slice(L, update->labels[n].name);
+        ml_json_push(L, update->labels[n].json);
+        lua_rawset(L, -3);
+    }
+}
+
+/* ---- u
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void get_update(lua_State *L, const struct ml_lent *view, int id);
 
-/* u:snapshot() -> plain table that outlives the hook */
+/* u:snapshot() -> plain table that outlives the hook   [may raise] */
 static int update_snapshot(lua_State *L)
 {
     static const struct {
@@ -338,10 +192,12 @@ static int update_snapshot(lua_State *L)
         {"inserted_bytes", UPDATE_INSERTED_BYTES},
         {"deleted", UPDATE_DELETED},
         {"keys", UPDATE_KEYS},
+        {"labels", UPDATE_LABELS},
     };
-    const struct ml_lent *view = ml_view_check(L, 1, KIND_UPDATE);
+    const struct ml_lent *view = ml_update_looked_at(L);
+    const struct ml_script_update *update = update_of(view);
+    const struct ml_edit_filter all = {.any = true};
     const struct ml_scope *scope = view->scope;
-    struct edit_view e = {.view = {.subject = view->subject}};
     int n = 0;
 
     lua_settop(L, 1);
@@ -359,18 +215,11 @@ static int update_snapshot(lua_State *L)
     lua_setfield(L, -2, "name");
     lua_setfield(L, 2, "author");
     lua_newtable(L);
-    while (ml_update_next_edit(view->subject, &e.cursor, &e.edit)) {
-        e.may_be = ml_edit_may_be(&e.edit);
-        if (!e.may_be)
+    for (size_t i = 0; i < ml_effects_count(update->effects); i++) {
+        if (!ml_filter_takes(&all, ml_effects_at(update->effects, i)))
             continue;
         ml_budget_check(&ml_script_of(L)->budget, L);
-        lua_createtable(L, 0, 4);
-        for (const struct ml_lent_field *field = edit_fields; field->name; field++) {
-            if (field->method)
-                continue;
-            get_edit(L, &e.view, field->id);
-            lua_setfield(L, -2, field->name);
-        }
+        ml_edit_push_table(L, view, i);
         lua_rawseti(L, -2, ++n);
     }
     lua_setfield(L, 2, "edits");
@@ -389,21 +238,23 @@ static const struct ml_lent_field update_fields[] = {
     {"inserted_bytes", UPDATE_INSERTED_BYTES, NULL},
     {"deleted", UPDATE_DELETED, NULL},
     {"keys", UPDATE_KEYS, NULL},
-    {"edits", 0, update_edits},
+    {"labels", UPDATE_LABELS, NULL},
+    {"edits", 0, ml_update_edits},
     {"touches", 0, update_touches},
     {"snapshot", 0, update_snapshot},
-    {"undo", 0, ml_view_not_yet},
-    {"replace", 0, ml_view_not_yet},
-    {"remove", 0, ml_view_not_yet},
+    {"undo", 0, update_undo},
+    {"replace", 0, update_replace},
+    {"remove", 0, update_remove},
     {"amend", 0, ml_view_not_yet},
-    {"label", 0, ml_view_not_yet},
+    {"label", 0, update_label},
     {NULL, 0, NULL},
 };
 
 static void get_update(lua_State *L, const struct ml_lent *view, int id)
 {
     const struct ml_scope *scope = view->scope;
-    const struct ml_update_facts *facts = ml_update_facts(view->subject);
+    const struct ml_script_update *update = update_of(view);
+    const struct ml_update_facts *facts = ml_update_facts(update->update);
     struct ml_views *views = ml_views_of(L);
 
     switch (id) {
@@ -437,6 +288,9 @@ static void get_update(lua_State *L, const struct ml_lent *view, int id)
         break;
     case UPDATE_DELETED:
         lua_pushnumber(L, (double)facts->deleted_units);
+        break;
+    case UPDATE_LABELS:
+        push_labels(L, update);
         break;
     default:
         lua_pushnumber(L, (double)facts->keys);

@@ -32,6 +32,8 @@ void world_init(struct world *world)
     *world = (struct world){.dir = "/tmp/moonloom-script-XXXXXX"};
     assert_non_null(mkdtemp(world->dir));
     ml_arena_init(&world->scratch, 1 << 24);
+    world->doc = ml_doc_new(&(struct ml_doc_options){.client = 99});
+    assert_non_null(world->doc);
     world_mono_ms = 1000000;
     world_wall_ms = 1700000000000;
     world->options = (struct ml_script_options){
@@ -62,6 +64,7 @@ void world_release(struct world *world)
 {
     world_stop(world);
     ml_arena_release(&world->scratch);
+    ml_doc_free(world->doc);
     assert_int_equal(rmdir(world->dir), 0);
 }
 
@@ -174,10 +177,14 @@ enum ml_err world_update(struct world *world, struct ml_slice bytes)
         .role_count = 1,
     };
     const struct ml_update *update;
+    enum ml_err err;
 
     ml_arena_reset(&world->scratch);
     assert_int_equal(ml_update_decode(&world->scratch, bytes, NULL, NULL, &update), ML_OK);
-    return ml_script_before_update(world->script, &scope, update, &world->scratch, &world->denial);
+    ml_script_update_init(&world->decision, update, world->doc, &world->scratch);
+    err = ml_script_authorize_edit(world->script, &scope, &world->decision, &world->denial);
+    return err ? err
+               : ml_script_before_update(world->script, &scope, &world->decision, &world->denial);
 }
 
 enum ml_err world_insert(struct world *world, const char *root, const char *text)

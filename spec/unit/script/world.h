@@ -30,6 +30,8 @@ struct world {
     char log[8192];
     struct ml_arena scratch;
     struct ml_denial denial;
+    struct ml_doc *doc;               /* what updates meet; empty */
+    struct ml_script_update decision; /* of the last update; in `scratch` */
 };
 
 /* The clocks of the scripts that run on this thread. */

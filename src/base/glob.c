@@ -8,7 +8,7 @@
  * older star could still take, a newer one of the same kind can take as well. What falls back too
  * often is matched by all ways at once, so that the cost is never more than pattern x text.
  */
-#include "script/state.h"
+#include "base/glob.h"
 
 #define PATTERN_MAX    4096 /* bytes; a longer one matches nothing */
 #define STEPS_PER_BYTE 16

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Step 7 of the keystroke: what may become of an update.
+ *
+ *   grant by path (C) -> authorize_edit -> before_update        each sees the edits as left by
+ * those |                    |                 |               before it
+ *        +--------- edits refused, removed, rewritten ---> verdict (ml_doc_apply), notices
+ *                             |                 |
+ *                       a plugin fails: held    all of it denied: undone, or the member is fenced
+ *
+ * Nobody is told anything before all have answered: what is held is decided anew, from the start.
+ */
+#include "room/live.h"
+
+#define HOLD_FIRST_MS   100
+#define HOLD_MAX_MS     5000
+#define HOLD_GIVE_UP_MS 30000
+#define UNDOS_A_MINUTE  50
+#define UNDO_WINDOW_MS  60000
+#define NOTICES_MAX     16 /* of one update: what has other reasons is told with the last */
+#define NOTICE_PATHS    32
+#define PATH_MAX_BYTES  (16u << 10)
+
+/* A plugin cannot answer: the message waits with a growing pause, then the client is sent away with
+ * it. */
+static enum ml_err hold(struct ml_member *member)
+{
+    uint64_t now = ml_room_now(member->room);
+
+    if (!member->held_since_ms) {
+        member->held_since_ms = now;
+        member->retry_ms = HOLD_FIRST_MS;
+    } else if (now - member->held_since_ms > HOLD_GIVE_UP_MS) {
+        ml_member_close(member, ML_CLOSE_TRY_LATER, "policy_unavailable");
+    } else if (member->retry_ms < HOLD_MAX_MS) {
+        member->retry_ms *= 2;
+    }
+    member->retry_at_ms = now + member->retry_ms;
+    ml_room_hurry(member->room);
+    return ml_member_wait(member);
+}
+
+/* A refusal costs bytes for ever: after too many the member is fenced instead. */
+static bool may_undo(struct ml_member *member)
+{
+    uint64_t now = ml_room_now(member->room);
+
+    if (now - member->undo_window_ms > UNDO_WINDOW_MS) {
+        member->undo_window_ms = now;
+        member->undos = 0;
+    }
+    return ++member->undos <= UNDOS_A_MINUTE;
+}
+
+static struct ml_scope scope_of(const struct ml_room *room, const struct ml_member *from,
+                                bool is_reply)
+{
+    return (struct ml_scope){
+        .org = room->org,
+        .document = room->name,
+        .user = ml_slice_str(from->identity.user),
+        .user_name = ml_slice_str(from->identity.name),
+        .session = ml_slice_str(from->identity.session),
+        .doc = room->doc,
+        .origin = is_reply ? "sync" : "client",
+    };
+}
+
+/* ---- Telling the writer ------------------------------------------------------------------------
+ */
+
+static bool is_same(const struct ml_denial *a, const struct ml_denial *b)
+{
+    return ml_slice_equal(a->code, b->code) && ml_slice_equal(a->reason, b->reason);
+}
+
+/* Where an edit is, its key included. Empty: no memory. */
+static struct ml_slice place_of(const struct ml_effect *effect, struct ml_arena *scratch)
+{
+    struct ml_writer path;
+    struct ml_slice copy;
+
+    if (!effect->key.ptr)
+        return effect->path;
+    ml_writer_init(&path, PATH_MAX_BYTES);
+    ml_effect_write_path(effect, false, &path);
+    copy = path.err ? ml_slice_make("", 0) : ml_arena_copy(scratch, ml_writer_slice(&path));
+    ml_writer_release(&path);
+    return copy;
+}
+
+static void add_place(struct ml_slice *places, size_t *count, struct ml_slice place)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (ml_slice_equal(places[i], place))
+            return;
+    if (place.len && *count < NOTICE_PATHS)
+        places[(*count)++] = place;
+}
+
+static void tell(struct ml_member *member, const struct ml_notice *notice)
+{
+    if (member->port->refused)
+        member->port->refused(member->port, notice);
+}
+
+/* One notice for each reason. */
+static void tell_refusals(struct ml_member *member, const struct ml_ruling *ruling,
+                          uint64_t message_no)
+{
+    const struct ml_script_update *u = &ruling->update;
+    size_t told = 0;
+
+    for (size_t i = 0; i < u->refusal_count && told < NOTICES_MAX; i++) {
+        const struct ml_denial *denial = &u->refusals[i].denial;
+        struct ml_slice places[NOTICE_PATHS];
+        struct ml_notice notice = {.denial = denial, .message_no = message_no, .paths = places};
+        bool is_first = true;
+
+        for (size_t k = 0; k < i && is_first; k++)
+            is_first = !is_same(&u->refusals[k].denial, denial);
+        if (!is_first)
+            continue;
+        for (size_t k = i; k < u->refusal_count && notice.path_count < NOTICE_PATHS; k++)
+            if (is_same(&u->refusals[k].denial, denial) || told == NOTICES_MAX - 1)
+                add_place(places, &notice.path_count,
+                          place_of(ml_effects_at(u->effects, u->refusals[k].edit), u->scratch));
+        tell(member, &notice);
+        told++;
+    }
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------
+ */
+
+static enum ml_err ask(struct ml_script *script, const struct ml_scope *scope,
+                       struct ml_script_update *update, struct ml_denial *denial)
+{
+    unsigned hooks = ml_script_hooks(script);
+    enum ml_err err = ML_OK;
+
+    if (hooks & ML_HOOK_AUTHORIZE_EDIT)
+        err = ml_script_authorize_edit(script, scope, update, denial);
+    if (!err && (hooks & ML_HOOK_BEFORE_UPDATE))
+        err = ml_script_before_update(script, scope, update, denial);
+    return err;
+}
+
+/* All of it is refused, or too much was. */
+static enum ml_err fence(struct ml_member *from, const struct ml_denial *denial,
+                         uint64_t message_no)
+{
+    struct ml_notice notice = {.denial = denial, .message_no = message_no, .is_fenced = true};
+
+    tell(from, &notice);
+    from->grant.may &= ~(unsigned)ML_MAY_WRITE;
+    return ML_EDENIED;
+}
+
+/* What the answers mean together. */
+static enum ml_err settle(struct ml_member *from, struct ml_ruling *ruling, uint64_t message_no,
+                          const struct ml_denial *denial)
+{
+    const struct ml_script_update *u = &ruling->update;
+
+    ruling->verdict.effects = u->effects;
+    if (!denial && !u->refusal_count)
+        return ML_OK;
+    from->room->rooms->stats.refused++;
+    if ((denial && denial->fence) || !may_undo(from))
+        return fence(from, denial ? denial : &u->refusals[0].denial, message_no);
+    ruling->verdict.undo_all = denial != NULL;
+    if (denial) {
+        struct ml_notice notice = {.denial = denial, .message_no = message_no};
+
+        tell(from, &notice);
+    } else {
+        tell_refusals(from, ruling, message_no);
+    }
+    return ML_OK;
+}
+
+bool ml_ruling_is_plain(const struct ml_ruling *ruling)
+{
+    return !ruling->verdict.undo_all && !ruling->verdict.undo_waiting &&
+           !ml_script_update_is_judged(&ruling->update);
+}
+
+enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *update,
+                           uint64_t message_no, bool is_reply, struct ml_arena *scratch,
+                           struct ml_ruling *ruling)
+{
+    struct ml_room *room = from->room;
+    struct ml_script *script = ml_room_script(room);
+    struct ml_scope scope = scope_of(room, from, is_reply);
+    struct ml_denial denial = {0};
+    enum ml_err err;
+
+    ruling->verdict = (struct ml_verdict){0};
+    ml_script_update_init(&ruling->update, update, room->doc, scratch);
+    if (!script || !(ml_script_hooks(script) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE)) ||
+        ml_doc_contains(room->doc, update))
+        return ML_OK;
+    err = ask(script, &scope, &ruling->update, &denial);
+    if (err == ML_ESCRIPT)
+        return hold(from);
+    from->held_since_ms = from->retry_at_ms = 0;
+    if (err && err != ML_EDENIED)
+        return err;
+    return settle(from, ruling, message_no, err ? &denial : NULL);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* An update on its way in, and what is decided about it. No Lua here. */
+#include "script/script.h"
+
+void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,
+                           struct ml_doc *doc, struct ml_arena *scratch)
+{
+    *u = (struct ml_script_update){.update = update, .doc = doc, .scratch = scratch};
+}
+
+enum ml_err ml_script_update_look(struct ml_script_update *u)
+{
+    return u->effects ? ML_OK : ml_update_effects(u->doc, u->update, u->scratch, &u->effects);
+}
+
+static bool copy_denial(struct ml_arena *scratch, const struct ml_denial *from,
+                        struct ml_denial *to)
+{
+    *to = *from;
+    to->code = ml_arena_copy(scratch, from->code);
+    to->reason = ml_arena_copy(scratch, from->reason);
+    return to->code.ptr && to->reason.ptr;
+}
+
+enum ml_err ml_script_update_refuse(struct ml_script_update *u, size_t edit,
+                                    const struct ml_denial *denial)
+{
+    struct ml_script_refusal *refusal;
+
+    if (ml_effects_at(u->effects, edit)->fate == ML_FATE_UNDONE)
+        return ML_OK;
+    if (u->refusal_count == u->refusal_cap) {
+        size_t cap = u->refusal_cap ? u->refusal_cap * 2 : 8;
+        struct ml_script_refusal *grown = ml_arena_array(u->scratch, cap, sizeof(*grown));
+
+        if (!grown)
+            return ML_ELIMIT;
+        if (u->refusal_count)
+            memcpy(grown, u->refusals, u->refusal_count * sizeof(*grown));
+        u->refusals = grown;
+        u->refusal_cap = cap;
+    }
+    refusal = &u->refusals[u->refusal_count];
+    /* Many edits are refused for one reason: it is kept once. */
+    if (u->refusal_count &&
+        ml_slice_equal(u->refusals[u->refusal_count - 1].denial.code, denial->code) &&
+        ml_slice_equal(u->refusals[u->refusal_count - 1].denial.reason, denial->reason))
+        refusal->denial = u->refusals[u->refusal_count - 1].denial;
+    else if (!copy_denial(u->scratch, denial, &refusal->denial))
+        return ML_ELIMIT;
+    refusal->edit = edit;
+    u->refusal_count++;
+    ml_effect_undo(u->effects, edit);
+    return ML_OK;
+}
+
+bool ml_script_update_is_judged(const struct ml_script_update *u)
+{
+    return u->effects && ml_effects_are_judged(u->effects);
+}
