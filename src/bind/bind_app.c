@@ -197,14 +197,15 @@ static void port_pause(struct ml_port *port, bool paused)
     ml_app_post(seat->app);
 }
 
-static void port_refused(struct ml_port *port, const struct ml_denial *denial)
+static void port_refused(struct ml_port *port, const struct ml_notice *notice)
 {
     struct seat *seat = seat_of(port);
 
     seat_event(seat, "refused");
-    ml_app_put(seat->app, "code", denial->code);
-    ml_app_put(seat->app, "reason", denial->reason);
-    ml_app_put(seat->app, "mode", ml_slice_str(denial->fence ? "fence" : "undo"));
+    ml_app_put_number(seat->app, "update", (double)notice->message_no);
+    ml_app_put(seat->app, "code", notice->denial->code);
+    ml_app_put(seat->app, "reason", notice->denial->reason);
+    ml_app_put(seat->app, "mode", ml_slice_str(notice->is_fenced ? "fence" : "undo"));
     ml_app_post(seat->app);
 }
 
