@@ -435,6 +435,7 @@ local function move_deprecated(value, spec, ctx, path)
         moved[old.use] = moved[field[1]]
         moved[field[1]] = nil
       end
+      if not field.type then moved[field[1]] = nil end -- the new name was given too
     end
   end
   return moved
@@ -505,6 +506,9 @@ local function wrong_type(spec, path, errors, depth, is_field)
   local function wrong(where, rule, hint) errors[#errors + 1] = { field = where, rule = rule, suggestion = hint } end
   if type(spec) ~= "table" then return wrong(path, "must be a table such as { type = \"string\" }") end
   if depth > DEPTH_MAX then return wrong(path, "nested too deeply") end
+  if is_field and spec.type == nil and type(spec.deprecated) == "table" and type(spec.deprecated.use) == "string" then
+    return -- only another name of the field it moved to
+  end
   local row = type(spec.type) == "string" and types[spec.type]
   if not row then
     return wrong(join(path, "type"), spec.type == nil and "must be given" or ("unknown type %s"):format(show(spec.type)),
@@ -588,6 +592,13 @@ function wrong_fields(spec, path, errors, depth)
     else
       seen[name] = true
       wrong_type(field, join(path, name), errors, depth, true)
+    end
+  end
+  for _, field in ipairs(spec.fields) do
+    local old = type(field) == "table" and type(field.deprecated) == "table" and field.deprecated
+    if old and old.use ~= nil and not seen[old.use] then
+      errors[#errors + 1] = { field = join(path, tostring(field[1])), rule = "moves to an unknown field " .. show(old.use),
+                              suggestion = type(old.use) == "string" and suggestion(old.use, names_in(spec.fields)) or nil }
     end
   end
   for i, rule in ipairs(spec.rules or {}) do wrong_rule(rule, spec, join(join(path, "rules"), i), errors) end

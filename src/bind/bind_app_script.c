@@ -244,5 +244,32 @@ static int app_probe(lua_State *L)
     return 1;
 }
 
-const luaL_Reg ml_app_script_methods[] = {
-    {"resume", app_resume}, {"authorize", app_authorize}, {"probe", app_probe}, {NULL, NULL}};
+/* app:fault(plugin, hook, text | nil)   [may raise] */
+static int app_fault(lua_State *L)
+{
+    const struct ml_app *app = ml_app_check(L);
+    struct ml_slice parts[3] = {0};
+    enum ml_err err = ML_ENOTFOUND;
+
+    for (int i = 0; i < 3; i++) {
+        size_t len;
+        const char *text = i < 2 ? luaL_checklstring(L, i + 2, &len) : NULL;
+
+        if (i == 2 && !lua_isnoneornil(L, 4))
+            text = luaL_checklstring(L, 4, &len);
+        if (text)
+            parts[i] = ml_slice_make(text, len);
+    }
+    if (app->script)
+        err = ml_script_break(app->script, parts[0], parts[1], parts[2]);
+    if (err)
+        return luaL_error(L, "app:fault: %s has no hook %s here", lua_tostring(L, 2),
+                          lua_tostring(L, 3));
+    return 0;
+}
+
+const luaL_Reg ml_app_script_methods[] = {{"resume", app_resume},
+                                          {"authorize", app_authorize},
+                                          {"probe", app_probe},
+                                          {"fault", app_fault},
+                                          {NULL, NULL}};

@@ -216,6 +216,13 @@ struct lua_State;
 enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, struct lua_State *outer,
                             uint32_t deadline_us) ML_MUST_CHECK;
 
+/**
+ * For t.app: this hook of this instance raises `text` from now on, or is whole again (.ptr NULL).
+ * Until the state is made anew. faults.c
+ */
+enum ml_err ml_script_break(struct ml_script *script, struct ml_slice plugin, struct ml_slice hook,
+                            struct ml_slice text) ML_MUST_CHECK;
+
 /** '*' is one segment, '**' any number of them. */
 bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 

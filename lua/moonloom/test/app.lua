@@ -545,9 +545,13 @@ end
 App.__tostring = function(app) return ("app (%d clients, seed %s)"):format(#app.clients, tostring(app.seed)) end
 Client.__tostring = function(client) return ("client %s of %s, has seen %s"):format(client.user, client.doc, client.last_seen or "nothing") end
 
+local RAISED = { timeout = "stopped: over its time limit", memory = "out of memory" }
+
 --- Breaks a hook on purpose: a text it raises, "timeout", "memory"; nil: whole again.
 function App:fault(plugin, hook, what)
-  self.core:fault(plugin, hook, what)
+  local ok, wrong = pcall(self.core.fault, self.core, plugin, hook, RAISED[what] or what)
+  if not ok then error(wrong, 2) end
+  self:pump()
 end
 
 --- A route, as a user asks for it.

@@ -88,6 +88,34 @@ describe("t.app", function()
     assert.is_nil(app:client { user = "ana", doc = "n" }.closed)
   end)
 
+  it("holds edits while a validator is broken and loses none", function()
+    local dir, plugins_dir = os.tmpname(), t.plugins_dir
+    os.remove(dir)
+    os.execute("mkdir -p " .. dir .. "/strict")
+    for name, text in pairs { plugin = 'return { name = "strict", version = "1.0.0", api = 1, phase = "validate", hooks = { before_update = true } }',
+                              init = "return { before_update = function() end }" } do
+      local f = assert(io.open(("%s/strict/%s.lua"):format(dir, name), "wb"))
+      f:write(text)
+      f:close()
+    end
+    t.plugins_dir = dir
+    local app = t.app { plugins = { "strict" } }
+    t.plugins_dir = plugins_dir
+    os.execute("rm -r " .. dir)
+    local ana, ben = app:client { user = "ana", doc = "n" }, app:client { user = "ben", doc = "n" }
+    app:fault("strict", "before_update", "boom")
+    ana:text("body"):insert(0, "hi")
+    app:settle()
+    assert.equal("", ben:text("body"):tostring())
+    local held = ana.held
+    app:fault("strict", "before_update", nil)
+    app:advance "5s"
+    assert.equal("hi", ben:text("body"):tostring())
+    assert.is_false(ana.held)
+    assert.is_true(held)
+    assert.error_matches(function() app:fault("strict", "conflict", "boom") end, "strict has no hook conflict here", 1, true)
+  end)
+
   it("is the same for the same seed, and converges whatever they write", function()
     local states = {}
     for run = 1, 2 do
