@@ -440,9 +440,9 @@ static int app_close(lua_State *L)
     }
     ml_rooms_free(app->rooms);
     app->rooms = NULL;
+    ml_script_free(app->script); /* cancels what it waits for */
     ml_journal_close(app->journal, on_journal_closed, NULL);
     (void)ml_journal_memory_step(app->journal);
-    ml_script_free(app->script);
     ml_arena_release(&app->scratch);
     luaL_unref(L, LUA_REGISTRYINDEX, app->events_ref);
     return 0;
@@ -491,6 +491,7 @@ int ml_app_new(lua_State *L)
     app = lua_newuserdata(L, sizeof *app);
     *app = (struct ml_app){.L = L, .events_ref = LUA_NOREF};
     ml_list_init(&app->seats);
+    ml_list_init(&app->asking);
     luaL_getmetatable(L, APP);
     lua_setmetatable(L, -2);
     lua_newtable(L);
@@ -535,16 +536,15 @@ int ml_app_new(lua_State *L)
 
 void ml_app_open(lua_State *L)
 {
+    const luaL_Reg *const lists[] = {methods, ml_app_store_methods, ml_app_script_methods};
+
     luaL_newmetatable(L, APP);
     lua_newtable(L);
-    for (const luaL_Reg *m = methods; m->name; m++) {
-        lua_pushcfunction(L, m->func);
-        lua_setfield(L, -2, m->name);
-    }
-    for (const luaL_Reg *m = ml_app_script_methods; m->name; m++) {
-        lua_pushcfunction(L, m->func);
-        lua_setfield(L, -2, m->name);
-    }
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (const luaL_Reg *m = lists[i]; m->name; m++) {
+            lua_pushcfunction(L, m->func);
+            lua_setfield(L, -2, m->name);
+        }
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, app_close);
     lua_setfield(L, -2, "__gc");

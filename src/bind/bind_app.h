@@ -20,6 +20,7 @@ struct ml_app {
     struct ml_journal *journal;
     struct ml_arena scratch;
     struct ml_list seats;
+    struct ml_list asking; /* bind_app_store.c: what plugins wait for */
     unsigned next_seat;
     uint64_t rng;
 };
@@ -35,9 +36,12 @@ void ml_app_put(struct ml_app *app, const char *name, struct ml_slice text);
 void ml_app_put_number(struct ml_app *app, const char *name, double value);
 void ml_app_post(struct ml_app *app);
 
-/* bind_app_script.c: what plugins ask of the outside, and what the outside asks of plugins. */
-extern const luaL_Reg ml_app_script_methods[];
+/* bind_app_store.c: what plugins ask of the outside. */
+extern const luaL_Reg ml_app_store_methods[];
 struct ml_script_port ml_app_port(struct ml_app *app);
+
+/* bind_app_script.c: what the outside asks of plugins. */
+extern const luaL_Reg ml_app_script_methods[];
 /** The identity in the table at `index`. */
 void ml_app_identity(lua_State *L, int index, struct ml_identity *out);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Plugins of a t.app: their questions to the outside become events that the spec answers
- * (app:resume), and what net asks them in a server is asked here by hand (app:authorize).
+ * Plugins of a t.app: questions that became events are answered by the spec (app:resume), and what
+ * net asks plugins in a server is asked here by hand (app:authorize).
  */
 #include <string.h>
 
@@ -11,81 +11,8 @@
 #define ITEMS_MAX 4096
 #define PROBE_MS  2000
 
-/* ---- The port: operations as events ---------------------------------------------------------- */
-
-static void put_item(struct ml_app *app, const struct ml_script_item *item)
-{
-    static const char *const kinds[ML_ITEM_COUNT] = {
-        [ML_ITEM_CHECK] = "check",   [ML_ITEM_RANGE] = "range", [ML_ITEM_SET] = "set",
-        [ML_ITEM_DELETE] = "delete", [ML_ITEM_INCR] = "incr",   [ML_ITEM_JOB] = "job",
-        [ML_ITEM_FIELD] = "field"};
-
-    lua_newtable(app->L);
-    ml_app_put(app, "kind", ml_slice_str(kinds[item->kind]));
-    ml_app_put(app, "key", item->key);
-    ml_app_put(app, "value", item->value);
-    ml_app_put(app, "upto", item->upto);
-    ml_app_put_number(app, "rev", (double)item->rev);
-    ml_app_put_number(app, "count", (double)item->count);
-    ml_app_put_number(app, "ttl_ms", (double)item->ttl_ms);
-    ml_app_put_number(app, "number", item->number);
-}
-
-static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
-                         const struct ml_script_op *op)
-{
-    static const char *const kinds[ML_OP_COUNT] = {[ML_OP_STORE_READ] = "read",
-                                                   [ML_OP_STORE_COMMIT] = "commit",
-                                                   [ML_OP_HTTP] = "http",
-                                                   [ML_OP_SESSIONS] = "sessions"};
-    struct ml_app *app = arg;
-
-    (void)script;
-    ml_app_event(app, "op");
-    ml_app_put(app, "op", ml_slice_str(kinds[op->kind]));
-    ml_app_put_number(app, "ticket", (double)ticket);
-    ml_app_put(app, "org", op->org);
-    ml_app_put(app, "instance", op->instance);
-    ml_app_put(app, "space", op->space);
-    ml_app_put(app, "name", op->name);
-    ml_app_put(app, "key", op->key);
-    ml_app_put(app, "prefix", op->prefix);
-    ml_app_put(app, "after", op->after);
-    ml_app_put(app, "value", op->value);
-    ml_app_put_number(app, "limit", (double)op->limit);
-    ml_app_put_number(app, "timeout_ms", (double)op->timeout_ms);
-    lua_createtable(app->L, (int)op->item_count, 0);
-    for (size_t i = 0; i < op->item_count; i++) {
-        put_item(app, &op->items[i]);
-        lua_rawseti(app->L, -2, (int)i + 1);
-    }
-    lua_setfield(app->L, -2, "items");
-    ml_app_post(app);
-    return ML_OK;
-}
-
-static void cancel(void *arg, struct ml_script *script, uint64_t ticket)
-{
-    struct ml_app *app = arg;
-
-    (void)script;
-    ml_app_event(app, "cancel");
-    ml_app_put_number(app, "ticket", (double)ticket);
-    ml_app_post(app);
-}
-
-static void wake_at(void *arg, struct ml_script *script, uint64_t at_ms)
-{
-    (void)arg; /* app:advance ticks often enough */
-    (void)script;
-    (void)at_ms;
-}
-
-struct ml_script_port ml_app_port(struct ml_app *app)
-{
-    return (struct ml_script_port){
-        .arg = app, .begin = begin, .cancel = cancel, .wake_at = wake_at};
-}
+/* ---- Answers of the spec ----------------------------------------------------------------------
+ */
 
 static struct ml_slice field_of(lua_State *L, int index, const char *name)
 {

@@ -467,7 +467,12 @@ function App:settle()
     if self:pump() then moved = true end
     give_up_seats(self)
     if self.outside:step() then moved = true end
-    if not moved then return end
+    if not moved then
+      local broken = self.broken
+      self.broken = nil
+      if broken then error(broken, 2) end
+      return
+    end
   end
   error("app:settle: it never comes to rest", 2)
 end
@@ -593,7 +598,7 @@ function app.new(t, given)
   local ok, made = pcall(core.app, { plugins = instances, plugins_dir = t.plugins_dir, org = org, seed = seed })
   if not ok then error(made, 3) end
   local self = setmetatable({ core = made, org = org, seed = seed, clients = {}, users = {}, seats = {}, documents = {}, logs = {},
-                              next_client = 0, given = given }, App)
+                              next_client = 0, given = given, instances = instances }, App)
   self.outside = require("moonloom.test.outside").new(self)
   self.http, self.kv, self.cache, self.jobs, self.metrics = self.outside.http, self.outside.kv, self.outside.cache, self.outside.jobs, self.outside.metrics
   self:settle()

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- `moonloom plugin docs`: the reference page of hooks, library and views (docs/plugins/reference.md; a spec
 -- fails when it is stale), or the page of one plugin.
-local folder = require "moonloom.tool.folder"
 local json = require "moonloom.test.json"
 local read = require "moonloom.defs.read"
 
@@ -133,6 +132,7 @@ function docs.plugin(manifest)
 end
 
 function docs.run(options, words)
+  local folder = require "moonloom.tool.folder"
   local text
   if words[1] then
     local plugin = folder.find(words[1])[1]
