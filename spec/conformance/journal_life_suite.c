@@ -458,6 +458,50 @@ static void a_load_of_the_past_has_nothing_newer(void **state)
     ml_load_release(&load);
 }
 
+static bool heads_answered;
+
+static void on_heads(struct ml_heads *request)
+{
+    (void)request;
+    heads_answered = true;
+}
+
+static void heads_of_many_are_told_at_once(void **state)
+{
+    struct journal_client *client = *state;
+    struct ml_doc_head items[] = {
+        {.org = ML_SLICE("default"), .name = ML_SLICE("a")},
+        {.org = ML_SLICE("default"), .name = ML_SLICE("nobody")},
+        {.org = ML_SLICE("acme"), .name = ML_SLICE("a")},
+        {.org = ML_SLICE("default"), .name = ML_SLICE("b")},
+        {.org = ML_SLICE("default"), .name = ML_SLICE("a")},
+    };
+    struct ml_heads request = {.items = items, .count = 5, .done = on_heads};
+
+    client_append_some(client, "a", 3);
+    client_append_some(client, "b", 7);
+    heads_answered = false;
+    ml_journal_heads(client->journal, &request);
+    client_wait(client, &heads_answered);
+    assert_int_equal(request.err, ML_OK);
+    assert_true(items[0].exists && items[3].exists && items[4].exists);
+    assert_false(items[1].exists || items[2].exists);
+    assert_int_equal(items[0].head, 3);
+    assert_int_equal(items[0].epoch, 1);
+    assert_int_equal(items[3].head, 7);
+    assert_int_equal(items[4].head, 3);
+    assert_false(items[0].is_deleted);
+    {
+        bool changed;
+
+        assert_int_equal(set_deleted(client, "b", true, &changed), ML_OK);
+    }
+    heads_answered = false;
+    ml_journal_heads(client->journal, &request);
+    client_wait(client, &heads_answered);
+    assert_true(items[3].exists && items[3].is_deleted);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +519,7 @@ int main(int argc, char **argv)
         TEST(the_history_comes_in_pages_the_newest_first),
         TEST(the_history_of_nothing_and_of_the_deleted),
         TEST(a_load_of_the_past_has_nothing_newer),
+        TEST(heads_of_many_are_told_at_once),
 #undef TEST
     };
 

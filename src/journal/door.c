@@ -117,6 +117,7 @@ PASS(list_documents, ml_list_documents)
 PASS(set_deleted, ml_set_deleted)
 PASS(describe, ml_describe)
 PASS(history, ml_history)
+PASS(heads, ml_heads)
 PASS(versions, ml_versions)
 PASS(change_version, ml_version_change)
 PASS(compact, ml_compact)
@@ -146,6 +147,7 @@ static const struct ml_journal_ops door_ops = {
     .set_deleted = door_set_deleted,
     .describe = door_describe,
     .history = door_history,
+    .heads = door_heads,
     .versions = door_versions,
     .change_version = door_change_version,
     .compact = door_compact,

@@ -75,6 +75,9 @@ static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_o
     case ML_REQUEST_STORE_WRITE:
         *diag_out = &ml_store_write_of(node)->diag;
         return &ml_store_write_of(node)->err;
+    case ML_REQUEST_HEADS:
+        *diag_out = &ml_heads_of(node)->diag;
+        return &ml_heads_of(node)->err;
     case ML_REQUEST_HISTORY:
         break;
     }
@@ -114,6 +117,9 @@ void ml_request_answer(struct ml_journal_node *node)
         return;
     case ML_REQUEST_HISTORY:
         ml_history_of(node)->done(ml_history_of(node));
+        return;
+    case ML_REQUEST_HEADS:
+        ml_heads_of(node)->done(ml_heads_of(node));
         return;
     case ML_REQUEST_STORE_READ:
         ml_store_read_of(node)->done(ml_store_read_of(node));
@@ -241,6 +247,16 @@ void ml_journal_describe(struct ml_journal *journal, struct ml_describe *request
     request->authors = NULL;
     request->author_count = 0;
     journal->ops->describe(journal, request);
+}
+
+void ml_journal_heads(struct ml_journal *journal, struct ml_heads *request)
+{
+    ML_ASSERT(request->done && request->count >= 1 && request->count <= 1000);
+    prepare(&request->node, ML_REQUEST_HEADS);
+    for (size_t i = 0; i < request->count; i++)
+        request->items[i] =
+            (struct ml_doc_head){request->items[i].org, request->items[i].name, false, false, 0, 0};
+    journal->ops->heads(journal, request);
 }
 
 void ml_journal_history(struct ml_journal *journal, struct ml_history *request)

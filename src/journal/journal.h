@@ -237,6 +237,24 @@ void ml_history_release(struct ml_history *request);
 
 #include "journal/store.h"
 
+/** Where many documents stand, in one question (REL-32). */
+struct ml_doc_head {
+    struct ml_slice org, name; /* borrowed until done */
+    bool exists, is_deleted;   /* results */
+    uint64_t epoch, head;
+};
+struct ml_heads {
+    /* request */
+    struct ml_doc_head *items; /* borrowed until done; filled in */
+    size_t count;              /* 1 … 1000 */
+    void (*done)(struct ml_heads *request);
+    /* result */
+    enum ml_err err; /* ML_OK, also for what is not there; ML_EIO */
+    struct ml_diag diag;
+    /* private */
+    struct ml_journal_node node;
+};
+
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
     uint64_t waiting_bytes;          /* appended, not yet answered */
@@ -252,6 +270,7 @@ struct ml_journal_ops {
     void (*set_deleted)(struct ml_journal *journal, struct ml_set_deleted *request);
     void (*describe)(struct ml_journal *journal, struct ml_describe *request);
     void (*history)(struct ml_journal *journal, struct ml_history *request);
+    void (*heads)(struct ml_journal *journal, struct ml_heads *request);
     void (*versions)(struct ml_journal *journal, struct ml_versions *request);
     void (*change_version)(struct ml_journal *journal, struct ml_version_change *change);
     void (*compact)(struct ml_journal *journal, struct ml_compact *request);
@@ -271,6 +290,7 @@ void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_docume
 void ml_journal_set_deleted(struct ml_journal *journal, struct ml_set_deleted *request);
 void ml_journal_describe(struct ml_journal *journal, struct ml_describe *request);
 void ml_journal_history(struct ml_journal *journal, struct ml_history *request);
+void ml_journal_heads(struct ml_journal *journal, struct ml_heads *request);
 void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
 /**
  * Finishes what was asked, then calls `done` on the loop; the journal is gone after that. Requests

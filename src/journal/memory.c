@@ -513,6 +513,25 @@ static enum ml_err describe_document(struct memory_journal *j, struct ml_describ
     return gather_authors(document, request);
 }
 
+static enum ml_err read_heads(struct memory_journal *j, struct ml_heads *request)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        struct ml_doc_head *item = &request->items[i];
+        struct memory_document *document;
+        enum ml_err err = ml_memory_find(j, item->org, item->name, &document);
+
+        if (err)
+            return err;
+        if (!document)
+            continue;
+        item->exists = true;
+        item->is_deleted = document->deleted_ms != 0;
+        item->epoch = document->epoch;
+        item->head = document->head;
+    }
+    return ML_OK;
+}
+
 static struct ml_slice session_of(const struct memory_record *record)
 {
     return record->key ? ml_slice_make(record->key->bytes, record->key->len - sizeof(uint64_t))
@@ -589,6 +608,9 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
         break;
     case ML_REQUEST_HISTORY:
         err = read_history(j, ml_history_of(node));
+        break;
+    case ML_REQUEST_HEADS:
+        err = read_heads(j, ml_heads_of(node));
         break;
     case ML_REQUEST_STORE_READ:
         err = ml_memory_store_look(j->store, ml_store_read_of(node));
@@ -739,6 +761,11 @@ static void memory_history(struct ml_journal *journal, struct ml_history *reques
     enqueue(memory_of(journal), &request->node);
 }
 
+static void memory_heads(struct ml_journal *journal, struct ml_heads *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
 static void memory_versions(struct ml_journal *journal, struct ml_versions *request)
 {
     enqueue(memory_of(journal), &request->node);
@@ -788,6 +815,7 @@ static const struct ml_journal_ops memory_ops = {
     .set_deleted = memory_set_deleted,
     .describe = memory_describe,
     .history = memory_history,
+    .heads = memory_heads,
     .store_look = memory_store_look,
     .store_commit = memory_store_commit,
     .versions = memory_versions,

@@ -87,6 +87,8 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
         return ml_describe_of(node)->err = ml_pg_read_describe(pg, ml_describe_of(node));
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_pg_read_history(pg, ml_history_of(node));
+    case ML_REQUEST_HEADS:
+        return ml_heads_of(node)->err = ml_pg_read_heads(pg, ml_heads_of(node));
     case ML_REQUEST_STORE_READ:
         return ml_store_read_of(node)->err = ml_pg_read_store(pg, ml_store_read_of(node));
     case ML_REQUEST_VERSIONS:

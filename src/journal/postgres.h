@@ -125,6 +125,7 @@ extern const char *const ml_pg_read_sql[ML_PG_STATEMENTS];
 enum ml_err ml_pg_read_load(struct ml_pg *pg, struct ml_load *load) ML_MUST_CHECK;
 enum ml_err ml_pg_read_list(struct ml_pg *pg, struct ml_list_documents *list) ML_MUST_CHECK;
 enum ml_err ml_pg_read_describe(struct ml_pg *pg, struct ml_describe *request) ML_MUST_CHECK;
+enum ml_err ml_pg_read_heads(struct ml_pg *pg, struct ml_heads *request) ML_MUST_CHECK;
 enum ml_err ml_pg_read_history(struct ml_pg *pg, struct ml_history *request) ML_MUST_CHECK;
 
 #endif

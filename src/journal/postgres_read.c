@@ -28,6 +28,7 @@ enum {
     SQL_DESCRIBE,
     SQL_AUTHORS,
     SQL_HISTORY,
+    SQL_HEADS,
 };
 
 const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
@@ -61,6 +62,10 @@ const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
     [SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
                     " WHERE org = $1::text AND document = $2::bytea AND seq < $3::bigint"
                     " ORDER BY seq DESC LIMIT $4::bigint",
+    [SQL_HEADS] =
+        "SELECT k.at, d.epoch, d.head, d.deleted_ms IS NOT NULL"
+        " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (org, name, at)"
+        " JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\"",
 };
 
 /* One question after the other, in one transaction. */
@@ -554,4 +559,41 @@ enum ml_err ml_pg_read_history(struct ml_pg *pg, struct ml_history *request)
     if (err)
         ml_history_release(request);
     return err;
+}
+
+/* ---- Heads ---------------------------------------------------------------------------------- */
+
+static void take_heads(struct ml_heads *request, const PGresult *result)
+{
+    for (int i = 0; i < PQntuples(result); i++) {
+        struct ml_doc_head *item = &request->items[ml_pg_number(result, i, 0) - 1];
+
+        item->exists = true;
+        item->epoch = (uint64_t)ml_pg_number(result, i, 1);
+        item->head = (uint64_t)ml_pg_number(result, i, 2);
+        item->is_deleted = ml_pg_number(result, i, 3) != 0;
+    }
+}
+
+/* One statement sees one moment by itself. */
+enum ml_err ml_pg_read_heads(struct ml_pg *pg, struct ml_heads *request)
+{
+    struct reading r = {.pg = pg, .diag = &request->diag};
+    PGresult *result;
+
+    ML_ASSERT(pg->conn);
+    ml_pg_args_init(&r.args);
+    ml_pg_array(&r.args, ML_PG_TEXT_ARRAY, request->count);
+    for (size_t i = 0; i < request->count; i++)
+        ml_pg_item(&r.args, request->items[i].org);
+    ml_pg_array(&r.args, ML_PG_TEXT_ARRAY, request->count);
+    for (size_t i = 0; i < request->count; i++)
+        ml_pg_item(&r.args, request->items[i].name);
+    result = ask(&r, SQL_HEADS);
+    ml_pg_args_release(&r.args);
+    if (!result)
+        return ML_EIO;
+    take_heads(request, result);
+    PQclear(result);
+    return ML_OK;
 }

@@ -20,6 +20,7 @@ enum ml_request_kind {
     ML_REQUEST_SET_DELETED,
     ML_REQUEST_DESCRIBE,
     ML_REQUEST_HISTORY,
+    ML_REQUEST_HEADS,
     ML_REQUEST_VERSIONS,
     ML_REQUEST_CHANGE_VERSION,
     ML_REQUEST_COMPACT,
@@ -90,6 +91,11 @@ static inline struct ml_describe *ml_describe_of(struct ml_journal_node *node)
 static inline struct ml_history *ml_history_of(struct ml_journal_node *node)
 {
     return ML_CONTAINER(node, struct ml_history, node);
+}
+
+static inline struct ml_heads *ml_heads_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_heads, node);
 }
 
 static inline struct ml_versions *ml_versions_of(struct ml_journal_node *node)

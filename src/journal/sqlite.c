@@ -117,6 +117,8 @@ static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_nod
         return ml_describe_of(node)->err = ml_sqlite_read_describe(conn, ml_describe_of(node));
     case ML_REQUEST_HISTORY:
         return ml_history_of(node)->err = ml_sqlite_read_history(conn, ml_history_of(node));
+    case ML_REQUEST_HEADS:
+        return ml_heads_of(node)->err = ml_sqlite_read_heads(conn, ml_heads_of(node));
     case ML_REQUEST_VERSIONS:
         return ml_versions_of(node)->err = ml_sqlite_read_versions(conn, ml_versions_of(node));
     case ML_REQUEST_STORE_READ:

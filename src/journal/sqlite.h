@@ -126,6 +126,8 @@ enum ml_err ml_sqlite_read_store(struct ml_sqlite_conn *conn,
 /** Fill in the request's result; ML_EIO: the connection should be opened anew. */
 enum ml_err ml_sqlite_read_describe(struct ml_sqlite_conn *conn,
                                     struct ml_describe *request) ML_MUST_CHECK;
+enum ml_err ml_sqlite_read_heads(struct ml_sqlite_conn *conn,
+                                 struct ml_heads *request) ML_MUST_CHECK;
 enum ml_err ml_sqlite_read_history(struct ml_sqlite_conn *conn,
                                    struct ml_history *request) ML_MUST_CHECK;
 

@@ -269,3 +269,28 @@ enum ml_err ml_sqlite_read_history(struct ml_sqlite_conn *conn, struct ml_histor
         ml_history_release(request);
     return err;
 }
+
+/* --- heads --- */
+
+enum ml_err ml_sqlite_read_heads(struct ml_sqlite_conn *conn, struct ml_heads *request)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        struct ml_doc_head *item = &request->items[i];
+        sqlite3_stmt *stmt = by_name(conn, ML_SQL_FIND_DOCUMENT, item->org, item->name);
+        int rc;
+
+        if (!stmt)
+            return ml_sqlite_fail(conn, ML_EIO, "reading", &request->diag);
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW) {
+            item->exists = true;
+            item->epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
+            item->head = (uint64_t)sqlite3_column_int64(stmt, 2);
+            item->is_deleted = sqlite3_column_int(stmt, 4);
+        }
+        sqlite3_reset(stmt);
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+            return ml_sqlite_reading_failed(conn, rc, &request->diag);
+    }
+    return ML_OK;
+}

@@ -570,6 +570,15 @@ static void threads_history(struct ml_journal *journal, struct ml_history *reque
     unlock(j);
 }
 
+static void threads_heads(struct ml_journal *journal, struct ml_heads *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
 static void threads_versions(struct ml_journal *journal, struct ml_versions *request)
 {
     struct threads *j = threads_of(journal);
@@ -646,6 +655,7 @@ static const struct ml_journal_ops threads_ops = {
     .set_deleted = threads_set_deleted,
     .describe = threads_describe,
     .history = threads_history,
+    .heads = threads_heads,
     .store_look = threads_store_look,
     .store_commit = threads_store_commit,
     .versions = threads_versions,
