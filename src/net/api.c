@@ -411,6 +411,11 @@ static void begin(struct ml_http *http, const struct ml_head *head,
         return;
     }
     http->keeps_alive = keeps_alive && !has_body; /* for refusals: nobody reads the body */
+    if (route->is_local && !ml_visitor_is_this_machine(http, head)) {
+        ml_http_answer_error(http, 403, "denied", "This is for the server's own machine only.");
+        call_free(call);
+        return;
+    }
     if (!read_address(call, head, parts) ||
         !ml_visitor_authenticate(http, head, call->org, false, &call->arena, &call->visitor) ||
         (route->action && !ml_visitor_authorize(http, ml_slice_str(route->action), call->org,

@@ -44,6 +44,7 @@ struct ml_api_route {
     const char *action;    /* what authorize is asked; NULL: the handler asks, or nobody has to */
     unsigned may;          /* ml_may bits that the grant needs */
     size_t body_max;       /* 0: a body is refused */
+    bool is_local;         /* from this machine only; nobody else is asked */
     bool is_body_optional; /* and what it says does not matter */
     const char *body_type; /* that Content-Type has to be; NULL: whatever */
     const char *body_schema;

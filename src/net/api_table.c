@@ -4,6 +4,7 @@
  * same row. A new route is a new row and a handler.
  */
 #include "net/api.h"
+#include "net/api_plugins.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -401,6 +402,33 @@ const struct ml_api_route ml_api_routes[] = {
         .body_schema = "{\"type\":\"object\"}",
         .answers = {LATER},
         .run = ml_api_later,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = "/api/v1/plugins",
+        .id = "listPlugins",
+        .summary = "Which plugins run, and how they do; from the server's own machine",
+        .is_local = true,
+        .parameters = {{"org", TEXT, "only the instances of this org"},
+                       {"doc", TEXT, "only those that are on for this document"}},
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "deployment and instances"},
+                    {409, JSON, REF("Error"), "another such call is under way"}},
+        .run = ml_api_plugins_list,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/api/v1/plugins/reload",
+        .id = "reloadPlugins",
+        .summary = "Run what is on disk now; from the server's own machine",
+        .is_local = true,
+        .parameters = {{"dry_run", TEXT, "1: check only"},
+                       {"shadow", TEXT, "1: what is new runs beside and decides nothing"},
+                       {"rollback", TEXT, "1: the deployment before"},
+                       {"force", TEXT, "1: without what cannot be handed over"}},
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "it runs everywhere"},
+                    {422, JSON, "{\"type\":\"object\"}", "refused; what ran before runs on"},
+                    {409, JSON, REF("Error"), "another such call is under way"}},
+        .run = ml_api_plugins_reload,
     },
 };
 const size_t ml_api_route_count = sizeof ml_api_routes / sizeof *ml_api_routes;

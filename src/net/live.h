@@ -63,6 +63,7 @@ struct ml_net {
 
     struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
     unsigned next_loop;                    /* for who does not say which document it wants */
+    struct ml_list operator_calls;         /* api_plugins.c */
     struct ml_ws_pool message_pool;
     struct ml_frame_pool sync_pool;
     size_t held_bytes;

@@ -11,6 +11,8 @@
  */
 #include "net/metrics.h"
 
+#include "net/visitor.h"
+
 #include "base/assert.h"
 #include "net/session.h"
 
@@ -196,25 +198,12 @@ static void write_metric(struct ml_writer *out, const struct metric *metric, con
     ml_http_print(out, "moonloom_%s%s %" PRIu64 "\n", metric->name, metric->labels, value);
 }
 
-static bool is_this_machine(const struct ml_http *http, const struct ml_head *head)
-{
-    struct in_addr address;
-
-    if (ml_head_field(head, "x-forwarded-for").ptr || ml_head_field(head, "forwarded").ptr ||
-        ml_head_field(head, "x-real-ip").ptr || ml_head_field(head, "via").ptr)
-        return false;
-    return strcmp(http->ip, "::1") == 0 ||
-           (inet_pton(AF_INET, strncmp(http->ip, "::ffff:", 7) == 0 ? http->ip + 7 : http->ip,
-                      &address) == 1 &&
-            ntohl(address.s_addr) >> 24 == 127);
-}
-
 void ml_metrics_answer(struct ml_http *http, const struct ml_head *head)
 {
     struct ml_writer body;
     struct sum sum;
 
-    if (!is_this_machine(http, head)) {
+    if (!ml_visitor_is_this_machine(http, head)) {
         ml_http_answer_error(http, 403, "denied", "Metrics are for this machine only.");
         return;
     }

@@ -11,6 +11,7 @@
  * The flush handle runs before the loop sleeps: whatever a turn has queued leaves in that turn.
  */
 #include "net/api.h"
+#include "net/api_plugins.h"
 #include "net/live.h"
 #include "net/metrics.h"
 #include "net/publish.h"
@@ -162,6 +163,7 @@ static void on_tick(uv_timer_t *handle)
     ml_session_tick(net);
     ml_metrics_tick(net);
     ml_api_tick(net);
+    ml_api_plugins_tick(net);
     if (net->is_closing) {
         go_on_closing(net);
         return;
@@ -254,6 +256,7 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->strangers);
     ml_list_init(&net->readings_waiting);
     ml_list_init(&net->writings);
+    ml_list_init(&net->operator_calls);
     ml_hashmap_init(&net->ops_lanes);
     ml_hashmap_init(&net->rendered_by_key);
     ml_list_init(&net->rendered);

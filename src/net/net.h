@@ -59,6 +59,22 @@ struct ml_net_limits {
         address_sessions; /* 64, 4 096 per address; not loopback, not open */
 };
 
+/* What an operator asks of the running plugins. Empty texts: all. */
+struct ml_operator_ask {
+    bool is_list; /* else: reload */
+    bool is_dry, is_shadow, is_rollback, is_forced;
+    char org[64], document[513];
+};
+
+/** Answers for plugins; server/plugins.c. On loop 0 only. */
+struct ml_net_operator {
+    /** A ticket; 0: busy with another. */
+    uint64_t (*ask)(void *arg, const struct ml_operator_ask *what);
+    /** Is it done? *json_out is borrowed until the next question. */
+    bool (*answered)(void *arg, uint64_t ticket, struct ml_slice *json_out, bool *failed_out);
+    void *arg;
+};
+
 struct ml_net_env {
     uv_loop_t *loop;
     struct ml_rooms *rooms;
@@ -70,9 +86,10 @@ struct ml_net_env {
     size_t asset_count;
     const char *const *origins; /* allowed Origin values beside our own; may be NULL */
     size_t origin_count;
-    struct ml_net_limits limits; /* zero fields: defaults */
-    struct ml_hub *hub;          /* NULL: one loop, alone */
-    unsigned loop_number;        /* which of the hub's; 0 is the one that listens */
+    struct ml_net_limits limits;     /* zero fields: defaults */
+    struct ml_hub *hub;              /* NULL: one loop, alone */
+    struct ml_net_operator operator; /* .ask NULL: nobody answers */
+    unsigned loop_number;            /* which of the hub's; 0 is the one that listens */
 };
 
 /* ---- Several loops: one hub, made before the first thread runs ------------------------------- */

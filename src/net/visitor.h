@@ -8,6 +8,8 @@
 
 /** Is this Host one of ours? Asked in open mode only, where the address is all that protects. */
 bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
+/** Does it come from this machine, and not through a proxy? */
+bool ml_visitor_is_this_machine(const struct ml_http *http, const struct ml_head *head);
 /** SEC-WS-01. No Origin: not a browser. */
 bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head *head);
 /** `org`: whose plugins are asked; empty: none is known. False: answered. */

@@ -97,6 +97,9 @@ void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml
     case ML_FAULT_ERROR:
         script->stats.errors++;
     }
+    plugin->stats.failures++;
+    snprintf(plugin->stats.error, sizeof(plugin->stats.error), "%.30s: %.120s", what,
+             script->fault.text);
     ml_script_log(script, plugin, ML_LOG_ERROR, ml_slice_make(line, (size_t)len));
     if (breaker)
         breaker_failed(breaker, script->mono_ms());
@@ -120,19 +123,33 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
+{
+    if (!script->L || breaker_is_open(script, &handler->breaker))
+        return false;
+    handler->plugin->stats.calls++;
+    return true;
+}
+
+void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index)
+{
+    if (ml_api_answer_kind(script->L, index) == ML_ANSWER_DENY)
+        plugin->stats.denials++;
+}
+
 /* The answer, if there is one, is on top of the stack. */
 enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int hook,
                        enum ml_view_kind kind, const void *subject, const void *scope,
                        uint32_t deadline_us)
 {
     lua_State *L = script->L;
-    uint64_t began_us;
+    uint64_t began_us, took_us;
     enum ml_err err;
 
     if (!ml_plan_has(script->plan, handler->plugin))
         return OUTCOME_NIL;
-    if (!L || breaker_is_open(script, &handler->breaker))
-        return OUTCOME_FAILED;
+    if (!ml_ask_may(script, handler))
+        return handler->plugin->is_shadow ? OUTCOME_NIL : OUTCOME_FAILED;
     script->stats.calls++;
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->self_ref);
@@ -141,13 +158,17 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     script->asking = ml_hook_names[hook];
     err = ml_script_call(script, 2, 1, deadline_us);
     script->asking = NULL;
-    ml_histogram_add(&script->stats.hook_took, now_us() - began_us);
+    took_us = now_us() - began_us;
+    ml_histogram_add(&script->stats.hook_took, took_us);
+    ml_histogram_add(&handler->plugin->stats.took, took_us);
     ml_views_expire(script);
     if (err) {
         failed(script, handler, hook);
-        return OUTCOME_FAILED;
+        return handler->plugin->is_shadow ? OUTCOME_NIL : OUTCOME_FAILED;
     }
-    if (lua_isnil(L, -1)) {
+    if (handler->plugin->is_shadow)
+        ml_ask_shadow(script, handler->plugin, -1);
+    if (lua_isnil(L, -1) || handler->plugin->is_shadow) {
         lua_settop(L, SLOT_COUNT);
         ml_ask_went_well(&handler->breaker);
         return OUTCOME_NIL;
@@ -175,11 +196,6 @@ void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler)
     ml_ask_went_well(&handler->breaker);
 }
 
-bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
-{
-    return script->L && !breaker_is_open(script, &handler->breaker);
-}
-
 /* ---- What decoders share ------------------------------------------------------------------- */
 
 struct ml_slice ml_answer_keep(lua_State *L, struct ml_arena *scratch, int index)
@@ -199,6 +215,7 @@ void ml_answer_denial(lua_State *L, int index, const struct ml_denial_text *to)
     char code[DENIAL_CODE_MAX + 1];
     const char *mode;
 
+    ml_script_of(L)->plugins[to->plugin->index].stats.denials++;
     lua_getfield(L, index, "code");
     lua_getfield(L, index, "reason");
     lua_getfield(L, index, "mode");

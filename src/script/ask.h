@@ -28,6 +28,9 @@ bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler);
 void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml_breaker *breaker,
                    const char *what);
 
+/** An answer of an instance that only shadows: counted. */
+void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index);
+
 /* What decoders share; each raises. */
 
 struct ml_denial_text {

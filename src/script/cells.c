@@ -13,7 +13,7 @@
  *  [C4] A failing script has its chains (or a stand-in that fails for every decision that guards
  *       something) and no Lua: its hooks answer by their failure mode.
  */
-#include "script/state.h"
+#include "script/cell.h"
 
 #include <stdlib.h>
 
@@ -26,32 +26,12 @@
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS   60000
 
-struct ml_cell {
-    struct ml_list node;      /* in cells->all, the longest unused first */
-    struct ml_script *script; /* NULL: no plugin is on here */
-    struct ml_deploy *deploy; /* counted: what the script runs */
-    uint64_t used_ms;
-    uint64_t retry_at_ms; /* failing: when to try again */
-    uint32_t retry_ms;
-    struct ml_slice org; /* own copy; the key */
-};
-
-struct ml_cells {
-    struct ml_cells_options options;
-    struct ml_hashmap by_org;
-    struct ml_list all;
-    uint64_t now_ms;             /* of the last tick */
-    uint64_t epoch;              /* grows when a cell goes or changes: places are looked up again */
-    struct ml_script *failing;   /* stands in where there is no memory even for a cell [C4] */
-    struct ml_script_stats gone; /* of the states that are gone */
-};
-
-static uint64_t now_ms(const struct ml_cells *cells)
+uint64_t ml_cells_now_ms(const struct ml_cells *cells)
 {
     return cells->options.script.mono_ms ? cells->options.script.mono_ms() : ml_clock_mono_ms();
 }
 
-static void add_stats(struct ml_script_stats *to, const struct ml_script_stats *of)
+void ml_cells_add_stats(struct ml_script_stats *to, const struct ml_script_stats *of)
 {
     to->calls += of->calls;
     to->denials += of->denials;
@@ -71,9 +51,9 @@ static void report(struct ml_cell *cell, const struct ml_diag *diag)
 }
 
 /* *script_out NULL: nothing is on for this org. */
-static enum ml_err make_script(const struct ml_cells *cells, const struct ml_deploy *deploy,
-                               struct ml_slice org, bool keep_failing, struct ml_diag *diag,
-                               struct ml_script **script_out)
+enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *deploy,
+                          struct ml_slice org, bool is_first, struct ml_diag *diag,
+                          struct ml_script **script_out)
 {
     struct ml_script_options options = cells->options.script;
     const struct ml_org_deploy *has = ml_deploy_org(deploy, org);
@@ -88,7 +68,8 @@ static enum ml_err make_script(const struct ml_cells *cells, const struct ml_dep
     options.plugin_count = has->plugin_count;
     if (has->memory_bytes)
         options.limits.memory_bytes = has->memory_bytes;
-    options.keep_failing = keep_failing;
+    options.keep_failing = is_first;
+    options.has_late_setup = !is_first;
     return ml_script_new(&options, diag, script_out);
 }
 
@@ -99,9 +80,10 @@ static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, st
 
     if (!cell)
         return NULL;
-    memcpy(copy, org.ptr, org.len);
+    if (org.len)
+        memcpy(copy, org.ptr, org.len);
     cell->org = ml_slice_make(copy, org.len);
-    if (make_script(cells, cells->options.deploy, cell->org, true, diag, &cell->script) ||
+    if (ml_cells_make(cells, cells->options.deploy, cell->org, true, diag, &cell->script) ||
         !ml_hashmap_put(&cells->by_org, cell->org, cell)) {
         ml_script_free(cell->script);
         free(cell);
@@ -111,26 +93,39 @@ static struct ml_cell *make_cell(struct ml_cells *cells, struct ml_slice org, st
     if (cell->script && !cell->script->L) {
         report(cell, diag);
         cell->retry_ms = RETRY_FIRST_MS;
-        cell->retry_at_ms = now_ms(cells) + RETRY_FIRST_MS;
+        cell->retry_at_ms = ml_cells_now_ms(cells) + RETRY_FIRST_MS;
     }
+    pthread_mutex_lock(&cells->lock);
     ml_list_append(&cells->all, &cell->node);
+    pthread_mutex_unlock(&cells->lock);
     return cell;
+}
+
+void ml_cells_retire(struct ml_cells *cells, struct ml_script *script, struct ml_deploy *deploy,
+                     const char *why)
+{
+    struct ml_script_stats stats;
+
+    if (script) {
+        ml_script_teardown(script, why);
+        ml_script_stats(script, &stats);
+        stats.memory_bytes = 0;
+        ml_cells_add_stats(&cells->gone, &stats);
+        ml_script_free(script);
+    }
+    ml_deploy_unref(deploy);
 }
 
 static void drop_cell(struct ml_cells *cells, struct ml_cell *cell)
 {
-    struct ml_script_stats stats;
-
-    if (cell->script) {
-        ml_script_stats(cell->script, &stats);
-        stats.memory_bytes = 0;
-        add_stats(&cells->gone, &stats);
-    }
     cells->epoch++;
+    pthread_mutex_lock(&cells->lock);
     (void)ml_hashmap_remove(&cells->by_org, cell->org);
     ml_list_remove(&cell->node);
-    ml_script_free(cell->script);
-    ml_deploy_unref(cell->deploy);
+    pthread_mutex_unlock(&cells->lock);
+    ml_script_free(cell->next);
+    ml_cells_retire(cells, cell->old, cell->old_deploy, "shutdown");
+    ml_cells_retire(cells, cell->script, cell->deploy, "shutdown");
     free(cell);
 }
 
@@ -189,11 +184,15 @@ enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag 
         cells->options.states = STATES_MAX;
     ml_hashmap_init(&cells->by_org);
     ml_list_init(&cells->all);
-    cells->now_ms = now_ms(cells);
+    ml_list_init(&cells->draining);
+    (void)pthread_mutex_init(&cells->lock, NULL);
+    cells->now_ms = ml_cells_now_ms(cells);
     cells->epoch = 1;
     /* What cannot run for anybody is said now, and not when the first person comes. */
-    err = make_script(cells, cells->options.deploy, ML_SLICE("default"), false, diag, &probe);
-    ml_script_free(err ? NULL : probe);
+    err = ml_cells_make(cells, cells->options.deploy, ML_SLICE("default"), false, diag, &probe);
+    if (!err && probe)
+        err = ml_script_setup(probe, diag);
+    ml_script_free(probe);
     if (!err)
         err = make_stand_in(cells, &ignored, &cells->failing);
     if (err) {
@@ -212,7 +211,9 @@ void ml_cells_free(struct ml_cells *cells)
     {
         drop_cell(cells, ML_CONTAINER(node, struct ml_cell, node));
     }
+    ml_cells_drain(cells, true);
     ml_hashmap_release(&cells->by_org);
+    (void)pthread_mutex_destroy(&cells->lock);
     ml_script_free(cells->failing);
     ml_deploy_unref(cells->options.deploy);
     free(cells);
@@ -223,8 +224,10 @@ static void touch(struct ml_cells *cells, struct ml_cell *cell)
     if (cell->used_ms == cells->now_ms)
         return;
     cell->used_ms = cells->now_ms;
+    pthread_mutex_lock(&cells->lock);
     ml_list_remove(&cell->node);
     ml_list_append(&cells->all, &cell->node);
+    pthread_mutex_unlock(&cells->lock);
 }
 
 struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
@@ -269,7 +272,7 @@ void ml_cells_tick(struct ml_cells *cells)
 {
     size_t above;
 
-    cells->now_ms = now_ms(cells);
+    cells->now_ms = ml_cells_now_ms(cells);
     above = cells->by_org.count > cells->options.states
                 ? cells->by_org.count - cells->options.states
                 : 0;
@@ -278,15 +281,21 @@ void ml_cells_tick(struct ml_cells *cells)
         struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
         bool is_idle = cells->now_ms - cell->used_ms >= cells->options.idle_ms;
 
-        if ((is_idle || above) && !(cell->script && cell->script->held)) {
+        if ((is_idle || above) && !cell->has_next && !cell->is_swapped &&
+            !(cell->script && cell->script->held)) {
             above -= above > 0;
             drop_cell(cells, cell);
-        } else if (cell->script && !cell->script->L) {
+            continue;
+        }
+        if (cell->script && !cell->script->L) {
             try_again(cells, cell);
         } else if (cell->script) {
             ml_script_tick(cell->script);
         }
+        if (cell->old)
+            ml_script_tick(cell->old);
     }
+    ml_cells_drain(cells, false);
 }
 
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
@@ -300,7 +309,7 @@ void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
         if (!cell->script)
             continue;
         ml_script_stats(cell->script, &one);
-        add_stats(out, &one);
+        ml_cells_add_stats(out, &one);
     }
 }
 

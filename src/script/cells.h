@@ -49,6 +49,56 @@ void ml_cells_tick(struct ml_cells *cells);
 /** Sums over all states, those that are gone included. */
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out);
 
+/* ---- Another deployment (plugin-api 14) -----------------------------------------------------
+ *
+ *   any thread:  each_org -> build ...
+ *   on the loop: offer ... -> prepare (setup) -> swap (handoff, adopt, change) -> settle
+ *                                  \ withdraw          \ swap_back
+ */
+
+/** Tell `fn` every org that has a state here, under a lock. From any thread. */
+void ml_cells_each_org(struct ml_cells *cells, void (*fn)(void *arg, struct ml_slice org),
+                       void *arg);
+/** The state of `org` as `deploy` has it, ready but for setup. NULL with ML_OK: nothing is on for
+ * it. From any thread. */
+enum ml_err ml_cells_build(const struct ml_cells *cells, const struct ml_deploy *deploy,
+                           struct ml_slice org, struct ml_diag *diag,
+                           struct ml_script **script_out) ML_MUST_CHECK;
+/** Takes the script; it may be NULL. */
+void ml_cells_offer(struct ml_cells *cells, struct ml_slice org, struct ml_script *script);
+/** Run the setup of all that was offered, and make what was not. On failure: withdraw. */
+enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy,
+                             struct ml_diag *diag) ML_MUST_CHECK;
+void ml_cells_withdraw(struct ml_cells *cells);
+
+struct ml_cells_swap {
+    uint64_t took_us;
+    size_t states, bytes; /* that changed; that were handed over */
+};
+/** Between two events: from here on hooks run in `deploy`. On failure nothing has changed. */
+enum ml_err ml_cells_swap(struct ml_cells *cells, struct ml_deploy *deploy, bool force,
+                          struct ml_diag *diag, struct ml_cells_swap *swap_out) ML_MUST_CHECK;
+/** Another loop could not. */
+void ml_cells_swap_back(struct ml_cells *cells);
+/** It holds: what ran before ends its calls within 30 s, is torn down and goes. */
+void ml_cells_settle(struct ml_cells *cells);
+/** What the instances did since the swap (`now`), and those that they took the place of (`before`):
+ * asked between swap and settle for `before`, later for `now`. */
+struct ml_cells_watch {
+    uint64_t calls, denials, failures;
+};
+void ml_cells_watch(const struct ml_cells *cells, struct ml_cells_watch *now,
+                    struct ml_cells_watch *before);
+/**
+ * A JSON object per instance of every org that has a state here, separated by commas.
+ * @param org  empty: all; else only that one, which is made if it is not there
+ * @param document  empty: all; else only what is on for it
+ */
+void ml_cells_describe(struct ml_cells *cells, struct ml_slice org, struct ml_slice document,
+                       struct ml_writer *out);
+/** Calls of earlier deployments that are not over. */
+size_t ml_cells_draining(const struct ml_cells *cells);
+
 /** Something of this script is not done yet: it may not go until as many ml_script_let_go. */
 void ml_script_hold(struct ml_script *script);
 void ml_script_let_go(struct ml_script *script);

@@ -315,7 +315,9 @@ static void take_instance(lua_State *L, struct building *b, struct ml_script_plu
     lua_pop(L, 1);
     lua_getfield(L, -1, "mode");
     out->is_shadow = strcmp(lua_tostring(L, -1), "shadow") == 0;
-    lua_pop(L, 1);
+    lua_getfield(L, -2, "watch");
+    out->is_unwatched = !lua_toboolean(L, -1);
+    lua_pop(L, 2);
 }
 
 static void take_facts(lua_State *L, struct building *b, struct ml_org_deploy *org)

@@ -487,6 +487,7 @@ static enum ml_err take_plugin(struct ml_script *script, struct ml_plugin *plugi
     memcpy(plugin->folder, folder.ptr, folder.len);
     plugin->generation = given->generation ? given->generation : 1;
     plugin->is_shadow = given->is_shadow;
+    plugin->is_watched = !given->is_unwatched;
     config = copy_slice(given->config_json, &failed);
     plugin->config_json = (char *)(uintptr_t)config.ptr;
     plugin->config_len = config.len;

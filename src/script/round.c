@@ -78,19 +78,28 @@ static void push_call(lua_State *L, void *arg)
     round->push(L, round);
 }
 
+static void decode(lua_State *L, void *arg)
+{
+    struct ml_round *round = arg;
+
+    if (round->handler->plugin->is_shadow)
+        ml_ask_shadow(round->script, round->handler->plugin, 1);
+    else if (!lua_isnil(L, 1))
+        round->decode(L, round);
+}
+
 static void ask_now(lua_State *L, void *arg)
 {
     struct ml_round *round = arg;
 
     push_call(L, round);
     lua_call(L, 2, 1);
-    if (!lua_isnil(L, 1))
-        round->decode(L, round);
+    decode(L, round);
 }
 
 static void fail(struct ml_round *round)
 {
-    if (round->failed)
+    if (round->failed && !round->handler->plugin->is_shadow)
         round->failed(round);
 }
 
@@ -99,8 +108,11 @@ void ml_round_run(struct ml_script *script, struct ml_round *round)
     const struct ml_chain *chain = &script->chains[round->hook];
 
     round->script = script;
+    round->plan = script->plan;
     for (size_t i = 0; !round->is_over && i < chain->count; i++) {
         round->handler = &chain->handlers[i];
+        if (!ml_plan_has(round->plan, round->handler->plugin))
+            continue;
         if (!ml_ask_may(script, round->handler)) {
             fail(round);
             continue;
@@ -116,13 +128,6 @@ void ml_round_run(struct ml_script *script, struct ml_round *round)
 }
 
 static void ask_next(struct ml_round *round);
-
-static void decode(lua_State *L, void *arg)
-{
-    struct ml_round *round = arg;
-
-    round->decode(L, round);
-}
 
 static void on_answer(struct ml_script *script, void *arg, enum ml_outcome outcome)
 {
@@ -155,6 +160,8 @@ static void ask_next(struct ml_round *round)
         struct ml_run one = run;
 
         round->handler = &chain->handlers[round->next++];
+        if (!ml_plan_has(round->plan, round->handler->plugin))
+            continue;
         if (!ml_ask_may(script, round->handler)) {
             fail(round);
             continue;
@@ -172,6 +179,7 @@ void ml_round_start(struct ml_script *script, struct ml_round *round)
 {
     ML_ASSERT(round->done && round->hard_ms);
     round->script = script;
+    round->plan = script->plan;
     round->next = 0;
     ml_script_hold(script);
     ask_next(round);

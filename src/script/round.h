@@ -26,6 +26,7 @@ struct ml_round {
     bool is_over;              /* set by decode or failed: nobody else is asked */
     /* private */
     struct ml_script *script;
+    struct ml_plan *plan; /* of the document that it began with */
     struct ml_handler *handler;
     size_t next;
 };

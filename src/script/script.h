@@ -43,6 +43,7 @@ struct ml_script_plugin {
     const struct ml_slice *docs; /* only for documents that match one of these; NULL: all */
     size_t doc_count;
     bool is_shadow;                 /* its answers are counted and not used */
+    bool is_unwatched;              /* its failures bring no earlier deployment back */
     uint32_t generation;            /* 0: 1 */
     const struct ml_source *source; /* NULL: read from plugins_dir, or what ships */
 };

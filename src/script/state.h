@@ -167,6 +167,13 @@ struct ml_plugin {
     int manifest_ref; /* normalised, by lua/moonloom/manifest.lua */
     int env_ref, library_ref, table_ref, self_ref;
 
+    bool is_watched; /* its failures may bring the deployment before back */
+    struct {
+        uint64_t calls, denials, failures;
+        struct ml_histogram took;
+        char error[160]; /* the last one; empty: none yet */
+    } stats;
+
     uint64_t log_second; /* log lines are limited per second */
     unsigned log_lines, log_dropped;
 };
@@ -207,6 +214,17 @@ struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_pl
 /** A module that ships with the binary ("moonloom.schema"), or its newer self in lua_dir. Pushes
  * it. */
 void ml_shipped_require(lua_State *L, const char *name);
+
+/* ---- lifecycle.c -------------------------------------------------------------------------------
+ */
+
+/** handoff and adopt of every instance that is in both. On failure `from` is as it was. */
+enum ml_err ml_script_hand_over(struct ml_script *from, struct ml_script *to, bool force,
+                                struct ml_diag *diag, size_t *bytes_out) ML_MUST_CHECK;
+/** teardown(why) of every instance; what fails is logged. */
+void ml_script_teardown(struct ml_script *script, const char *why);
+/** Calls that wait. */
+size_t ml_script_parked(const struct ml_script *script);
 
 /* ---- plan.c ------------------------------------------------------------------------------------
  */

@@ -9,8 +9,10 @@
 #include <lua.h>
 #include <lualib.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bind/bind.h"
+#include "server/cmd_plugin_live.h"
 
 static int on_error(lua_State *L)
 {
@@ -45,9 +47,12 @@ static int run(lua_State *L, int argc, char **argv)
 
 int ml_cmd_plugin(int argc, char **argv)
 {
-    lua_State *L = luaL_newstate();
+    lua_State *L;
     int status;
 
+    if (argc && (strcmp(argv[0], "list") == 0 || strcmp(argv[0], "reload") == 0))
+        return ml_cmd_plugin_live(argc, argv);
+    L = luaL_newstate();
     if (!L)
         return 1;
     luaL_openlibs(L);

@@ -147,6 +147,8 @@ void ml_loop_tick(struct ml_loop *loop)
         ml_rooms_tick(loop->rooms);
     if (loop->cells)
         ml_cells_tick(loop->cells);
+    if (loop->phase < ML_LOOP_QUIET)
+        ml_plugins_tick(process->plugins, loop->number, loop->number ? NULL : process->config);
     switch (loop->phase) {
     case ML_LOOP_SERVING:
         if (process->must_drain)
@@ -188,6 +190,7 @@ void ml_loop_tick(struct ml_loop *loop)
 
 void ml_loop_release(struct ml_loop *loop)
 {
+    ml_plugins_detach(loop->process->plugins, loop->number);
     ml_cells_free(loop->cells);
     loop->cells = NULL;
     ml_outside_free(loop->outside);
@@ -210,9 +213,11 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
         return ML_ELIMIT;
     options.script.port = ml_outside_port(loop->outside);
     err = ml_cells_new(&options, diag, &loop->cells);
-    if (!err)
-        ml_outside_serve(loop->outside, loop->cells);
-    return err;
+    if (err)
+        return err;
+    ml_outside_serve(loop->outside, loop->cells);
+    ml_plugins_attach(loop->process->plugins, loop->number, loop->cells);
+    return ML_OK;
 }
 
 static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
@@ -260,6 +265,7 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .limits = config->limits.net,
         .hub = loop->process->hub,
         .loop_number = loop->number,
+        .operator= ml_plugins_operator(loop->process->plugins),
     };
 
     return ml_net_open(&env, config->host, config->port, diag, &loop->net, port);

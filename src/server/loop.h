@@ -11,6 +11,7 @@
 #include "room/room.h"
 #include "server/config.h"
 #include "server/outside.h"
+#include "server/plugins.h"
 
 #include <pthread.h>
 
@@ -30,6 +31,7 @@ struct ml_process {
     struct ml_hub *hub;
     struct ml_rooms_shared rooms;
     struct ml_deploy *deploy; /* the plugins we started with */
+    struct ml_plugins *plugins;
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */
     _Atomic unsigned generation;   /* of `config`: the loops look at it */

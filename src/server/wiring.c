@@ -6,7 +6,8 @@
  *   stop:   SIGTERM → every loop drains and becomes quiet → every loop ends, doors to the journal
  *           close → threads are joined → journal closes → loop 0 ends
  *
- *   SIGHUP  the configuration is read again: limits, origins and the level of the log change
+ *   SIGHUP  the configuration is read again: limits, origins, the level of the log, plugins and
+ * orgs change
  *
  * A second SIGTERM ends the process at once; nothing acknowledged is lost by that (REL-16).
  */
@@ -109,20 +110,22 @@ static bool needs_restart(const struct ml_config *old, const struct ml_config *n
 {
     return strcmp(old->host, new->host) != 0 || old->port != new->port ||
            strcmp(old->store, new->store) != 0 || old->auth != new->auth ||
-           old->loops != new->loops || old->plugin_count != new->plugin_count;
+           old->loops != new->loops;
 }
 
-static void reload(struct server *s)
+/* What a loop may change while it runs changes; NULL: errors, and everything stays. */
+static const struct ml_config *reread(void *arg)
 {
+    struct server *s = arg;
     struct reload *next = calloc(1, sizeof *next);
 
     if (!next)
-        return;
+        return NULL;
     if (ml_config_load(&next->config, s->config->argc, s->config->argv, on_complaint, NULL)) {
         ml_log(ML_LOG_WARN, "config.kept", "reason=errors");
         ml_config_release(&next->config);
         free(next);
-        return;
+        return NULL;
     }
     next->older = s->reloads;
     s->reloads = next;
@@ -133,6 +136,7 @@ static void reload(struct server *s)
     s->process.generation++;
     ml_log(ML_LOG_INFO, "config.reloaded", "restart_needed=%d",
            needs_restart(s->config, &next->config));
+    return &next->config;
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -141,7 +145,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 
     if (signum == SIGHUP) {
         if (!s->process.must_drain)
-            reload(s);
+            ml_plugins_reload(s->process.plugins);
         return;
     }
     if (s->process.must_drain) {
@@ -205,6 +209,11 @@ static enum ml_err open_deploy(struct server *s, struct ml_diag *diag)
     if (err && report.len > 0) /* all of it, and the first line once more below */
         (void)fprintf(stderr, "%.*s", ML_PRINT(ml_writer_slice(&report)));
     ml_writer_release(&report);
+    if (!err) {
+        s->process.plugins =
+            ml_plugins_new(&s->loops[0].uv, s->process.count, s->process.deploy, reread, s);
+        err = s->process.plugins ? ML_OK : ML_ELIMIT;
+    }
     return err;
 }
 
@@ -260,6 +269,7 @@ static void release(struct server *s)
         ml_config_release(&reload->config);
         free(reload);
     }
+    ml_plugins_free(s->process.plugins);
     ml_deploy_unref(s->process.deploy);
     ml_hub_free(s->process.hub);
     (void)pthread_mutex_destroy(&s->process.mutex);

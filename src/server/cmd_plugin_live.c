@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `moonloom plugin list` and `reload`: what a running server says about its plugins, and the order
+ * to take what is on disk now. Rows of several loops are one row here.
+ */
+#include "server/cmd_plugin_live.h"
+
+#include "base/codec.h"
+
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_MAX   (16u << 20)
+#define ASK_S        120L
+#define TRIES        40 /* while another call is under way */
+#define TRY_EACH_US  250000
+#define ROWS_MAX     4096
+#define EXIT_USAGE   2
+#define EXIT_NOWHERE 3
+
+struct wish {
+    const char *url, *org, *document;
+    bool as_json, hooks, faults;
+    bool dry, shadow, rollback, force;
+};
+
+static int complain(int code, const char *what, const char *why)
+{
+    (void)fprintf(stderr, "moonloom plugin: %s%s%s\n", what, *why ? ": " : "", why);
+    return code;
+}
+
+/* ---- What is asked for ---------------------------------------------------------------------- */
+
+static int read_flags(int argc, char **argv, struct wish *wish)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+        const char **text;
+    } flags[] = {
+        {"--json", &wish->as_json, NULL},  {"--hooks", &wish->hooks, NULL},
+        {"--faults", &wish->faults, NULL}, {"--dry-run", &wish->dry, NULL},
+        {"--shadow", &wish->shadow, NULL}, {"--rollback", &wish->rollback, NULL},
+        {"--force", &wish->force, NULL},   {"--org", NULL, &wish->org},
+        {"--doc", NULL, &wish->document},  {"--url", NULL, &wish->url},
+    };
+
+    for (int i = 1; i < argc; i++) {
+        bool known = false;
+
+        for (size_t k = 0; k < sizeof flags / sizeof *flags && !known; k++) {
+            if (strcmp(argv[i], flags[k].name) != 0)
+                continue;
+            known = true;
+            if (flags[k].flag)
+                *flags[k].flag = true;
+            else if (i + 1 < argc)
+                *flags[k].text = argv[++i];
+            else
+                return complain(EXIT_USAGE, argv[i], "its value is missing");
+        }
+        if (!known)
+            return complain(EXIT_USAGE, argv[i], "not known here");
+    }
+    return 0;
+}
+
+/* ---- The conversation ----------------------------------------------------------------------- */
+
+static size_t on_bytes(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct ml_writer *out = arg;
+
+    ml_write_bytes(out, ml_slice_make(bytes, size * count));
+    return out->err ? 0 : size * count;
+}
+
+static void add_parameter(CURL *curl, char *url, size_t size, const char *name, const char *value)
+{
+    char *escaped = curl_easy_escape(curl, value, 0);
+    size_t len = strlen(url);
+
+    (void)snprintf(url + len, size - len, "%c%s=%s", strchr(url, '?') ? '&' : '?', name,
+                   escaped ? escaped : "");
+    curl_free(escaped);
+}
+
+/* 0 and the status, or an exit code. */
+static int ask_once(CURL *curl, const char *url, bool is_post, struct ml_writer *out, long *status)
+{
+    CURLcode rc;
+
+    ml_writer_reset(out);
+    curl_easy_reset(curl);
+    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, ASK_S);
+    (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
+    if (is_post)
+        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "POST");
+    rc = curl_easy_perform(curl);
+    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    return rc == CURLE_OK ? 0 : complain(EXIT_NOWHERE, url, curl_easy_strerror(rc));
+}
+
+static int ask(const struct wish *wish, bool is_reload, struct ml_writer *out, long *status)
+{
+    CURL *curl = curl_easy_init();
+    char url[4096];
+    int code = 1;
+
+    if (!curl)
+        return complain(1, "out of memory", "");
+    (void)snprintf(url, sizeof url, "%s/api/v1/plugins%s", wish->url, is_reload ? "/reload" : "");
+    if (wish->org)
+        add_parameter(curl, url, sizeof url, "org", wish->org);
+    if (wish->document)
+        add_parameter(curl, url, sizeof url, "doc", wish->document);
+    if (wish->dry)
+        add_parameter(curl, url, sizeof url, "dry_run", "1");
+    if (wish->shadow)
+        add_parameter(curl, url, sizeof url, "shadow", "1");
+    if (wish->rollback)
+        add_parameter(curl, url, sizeof url, "rollback", "1");
+    if (wish->force)
+        add_parameter(curl, url, sizeof url, "force", "1");
+    for (int i = 0; i < TRIES; i++) {
+        code = ask_once(curl, url, is_reload, out, status);
+        if (code || *status != 409)
+            break;
+        (void)usleep(TRY_EACH_US);
+    }
+    curl_easy_cleanup(curl);
+    return code;
+}
+
+static const char *text(const cJSON *object, const char *key)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
+
+    return cJSON_IsString(value) ? value->valuestring : "";
+}
+
+static double number(const cJSON *object, const char *key)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
+
+    return cJSON_IsNumber(value) ? value->valuedouble : 0;
+}
+
+static int refused(const cJSON *json, long status)
+{
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(json, "error");
+
+    if (cJSON_IsString(error))
+        return complain(1, "refused", error->valuestring);
+    (void)fprintf(stderr, "moonloom plugin: the server answers %ld: %s\n", status,
+                  text(error, "message"));
+    return 1;
+}
+
+/* ---- list ----------------------------------------------------------------------------------- */
+
+struct row {
+    const cJSON *first; /* of one loop */
+    double calls, denials, failures, memory, p99_us;
+    const char *state, *error;
+};
+
+static const char *version_of(const cJSON *answer, const char *plugin, const char **cell_out)
+{
+    const cJSON *deployment = cJSON_GetObjectItemCaseSensitive(answer, "deployment"), *item;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(deployment, "plugins"))
+    {
+        if (strcmp(text(item, "name"), plugin) == 0) {
+            *cell_out = text(item, "cell");
+            return text(item, "version");
+        }
+    }
+    return "";
+}
+
+static size_t fold_rows(const cJSON *answer, struct row *rows)
+{
+    const cJSON *item;
+    size_t n = 0;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "instances"))
+    {
+        size_t i = 0;
+
+        while (i < n && (strcmp(text(rows[i].first, "org"), text(item, "org")) != 0 ||
+                         strcmp(text(rows[i].first, "instance"), text(item, "instance")) != 0))
+            i++;
+        if (i == ROWS_MAX)
+            continue;
+        if (i == n)
+            rows[n++] = (struct row){.first = item, .state = "ok", .error = ""};
+        rows[i].calls += number(item, "calls");
+        rows[i].denials += number(item, "denials");
+        rows[i].failures += number(item, "failures");
+        rows[i].memory += number(item, "memory_bytes");
+        if (number(item, "p99_us") > rows[i].p99_us)
+            rows[i].p99_us = number(item, "p99_us");
+        if (strcmp(text(item, "state"), "ok") != 0)
+            rows[i].state = text(item, "state");
+        if (*text(item, "error"))
+            rows[i].error = text(item, "error");
+    }
+    return n;
+}
+
+static void print_chain(const struct row *rows, size_t n, const char *hook)
+{
+    const cJSON *item;
+    bool is_first = true;
+
+    for (int place = 1; place <= 64; place++)
+        for (size_t i = 0; i < n; i++) {
+            cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(rows[i].first, "hooks"))
+            {
+                if (strcmp(text(item, "hook"), hook) != 0 || number(item, "place") != place)
+                    continue;
+                (void)printf("%-18s %2d %s (%s)  %s\n", is_first ? hook : "", place,
+                             text(rows[i].first, "instance"), text(item, "why"),
+                             text(rows[i].first, "org"));
+                is_first = false;
+            }
+        }
+}
+
+static void print_hooks(const struct row *rows, size_t n)
+{
+    const char *seen[64];
+    size_t seen_count = 0;
+    const cJSON *item;
+
+    (void)printf("\n");
+    for (size_t i = 0; i < n; i++) {
+        cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(rows[i].first, "hooks"))
+        {
+            size_t k = 0;
+
+            while (k < seen_count && strcmp(seen[k], text(item, "hook")) != 0)
+                k++;
+            if (k < seen_count || seen_count == sizeof seen / sizeof *seen)
+                continue;
+            seen[seen_count++] = text(item, "hook");
+            print_chain(rows, n, text(item, "hook"));
+        }
+    }
+}
+
+static void print_list(const cJSON *answer, const struct wish *wish)
+{
+    struct row *rows = calloc(ROWS_MAX, sizeof *rows);
+    size_t n = rows ? fold_rows(answer, rows) : 0;
+
+    (void)printf("%-16s %-20s %-8s %4s  %-8s %-8s %9s %8s %8s %7s %10s\n", "ORG", "INSTANCE",
+                 "VERSION", "GEN", "CELL", "STATE", "CALLS", "p99", "DENIED", "ERR", "MEMORY");
+    for (size_t i = 0; i < n; i++) {
+        const char *cell = "org";
+        const char *version = version_of(answer, text(rows[i].first, "plugin"), &cell);
+
+        if (wish->faults && !rows[i].failures && strcmp(rows[i].state, "ok") == 0)
+            continue;
+        (void)printf("%-16s %-20s %-8s %4.0f  %-8s %-8s %9.0f %6.1fms %8.0f %7.0f %6.1f MiB  %s\n",
+                     text(rows[i].first, "org"), text(rows[i].first, "instance"), version,
+                     number(rows[i].first, "generation"), cell, rows[i].state, rows[i].calls,
+                     rows[i].p99_us / 1000, rows[i].denials, rows[i].failures,
+                     rows[i].memory / 1048576, rows[i].error);
+    }
+    if (wish->hooks && rows)
+        print_hooks(rows, n);
+    free(rows);
+}
+
+/* ---- reload --------------------------------------------------------------------------------- */
+
+static void print_reload(const cJSON *answer)
+{
+    const cJSON *deployment = cJSON_GetObjectItemCaseSensitive(answer, "deployment"), *item;
+    int loop = 0;
+
+    (void)printf("deployment %.0f\n", number(deployment, "generation"));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(deployment, "plugins"))
+    {
+        (void)printf("  plugin  %s %s  content %s  %.0f files\n", text(item, "name"),
+                     text(item, "version"), text(item, "content"), number(item, "files"));
+    }
+    (void)printf("  check   manifests ok, config ok for %.0f orgs with files\n",
+                 number(deployment, "orgs"));
+    if (strcmp(text(answer, "state"), "fine") == 0) {
+        (void)printf("dry run: nothing was changed\n");
+        return;
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "loops"))
+    {
+        (void)printf("  swap    loop %d  %.1f ms  %.0f states  handed over %.0f bytes\n", loop++,
+                     number(item, "swap_us") / 1000, number(item, "states"), number(item, "bytes"));
+    }
+    (void)printf("done in %.0f ms\n", number(answer, "took_ms"));
+}
+
+/* ---- The command ---------------------------------------------------------------------------- */
+
+int ml_cmd_plugin_live(int argc, char **argv)
+{
+    bool is_reload = strcmp(argv[0], "reload") == 0;
+    struct wish wish = {.url = getenv("MOONLOOM_URL")};
+    struct ml_writer out;
+    cJSON *json = NULL;
+    long status = 0;
+    int code = read_flags(argc, argv, &wish);
+
+    if (!wish.url)
+        wish.url = "http://127.0.0.1:8080";
+    if (code)
+        return code;
+    ml_writer_init(&out, ANSWER_MAX);
+    code = ask(&wish, is_reload, &out, &status);
+    if (!code)
+        json = cJSON_ParseWithLength((const char *)out.ptr, out.len);
+    if (!code && (status / 100 != 2 || !json))
+        code = refused(json, status);
+    else if (!code && wish.as_json)
+        (void)printf("%.*s\n", ML_PRINT(ml_writer_slice(&out)));
+    else if (!code && is_reload)
+        print_reload(json);
+    else if (!code)
+        print_list(json, &wish);
+    cJSON_Delete(json);
+    ml_writer_release(&out);
+    return code;
+}
