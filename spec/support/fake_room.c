@@ -583,6 +583,8 @@ STAND_IN(set_deleted)
 STAND_IN(describe)
 STAND_IN(history)
 STAND_IN(versions)
+STAND_IN(purges)
+STAND_IN_FOR(note_purge, ml_purge_note)
 STAND_IN_FOR(put_snapshot, ml_snapshot_put)
 STAND_IN_FOR(change_version, ml_version_change)
 #undef STAND_IN
@@ -608,6 +610,19 @@ bool ml_script_asset_url(struct ml_script *script, const struct ml_script_asset 
     (void)asset;
     (void)out;
     return false;
+}
+
+const char *const ml_purge_reasons[ML_PURGE_REASONS] = {"", "", "", ""};
+
+void ml_purges_release(struct ml_purges *request)
+{
+    (void)request;
+}
+
+void ml_script_purge_start(struct ml_script *script, struct ml_script_purging *purging)
+{
+    (void)script;
+    purging->done(purging);
 }
 
 void ml_versions_release(struct ml_versions *request)

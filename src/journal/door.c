@@ -121,6 +121,8 @@ PASS(heads, ml_heads)
 PASS(versions, ml_versions)
 PASS(change_version, ml_version_change)
 PASS(compact, ml_compact)
+PASS(purges, ml_purges)
+PASS(note_purge, ml_purge_note)
 PASS(store_look, ml_store_read)
 PASS(store_commit, ml_store_write)
 
@@ -151,6 +153,8 @@ static const struct ml_journal_ops door_ops = {
     .versions = door_versions,
     .change_version = door_change_version,
     .compact = door_compact,
+    .purges = door_purges,
+    .note_purge = door_note_purge,
     .store_look = door_store_look,
     .store_commit = door_store_commit,
     .stats = door_stats,

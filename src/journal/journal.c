@@ -66,6 +66,12 @@ static enum ml_err *err_of(struct ml_journal_node *node, struct ml_diag **diag_o
     case ML_REQUEST_CHANGE_VERSION:
         *diag_out = &ml_version_change_of(node)->diag;
         return &ml_version_change_of(node)->err;
+    case ML_REQUEST_PURGES:
+        *diag_out = &ml_purges_of(node)->diag;
+        return &ml_purges_of(node)->err;
+    case ML_REQUEST_NOTE_PURGE:
+        *diag_out = &ml_purge_note_of(node)->diag;
+        return &ml_purge_note_of(node)->err;
     case ML_REQUEST_COMPACT:
         *diag_out = &ml_compact_of(node)->diag;
         return &ml_compact_of(node)->err;
@@ -132,6 +138,12 @@ void ml_request_answer(struct ml_journal_node *node)
         return;
     case ML_REQUEST_CHANGE_VERSION:
         ml_version_change_of(node)->done(ml_version_change_of(node));
+        return;
+    case ML_REQUEST_PURGES:
+        ml_purges_of(node)->done(ml_purges_of(node));
+        return;
+    case ML_REQUEST_NOTE_PURGE:
+        ml_purge_note_of(node)->done(ml_purge_note_of(node));
         return;
     case ML_REQUEST_COMPACT:
         ml_compact_of(node)->done(ml_compact_of(node));

@@ -118,6 +118,8 @@ void ml_load_release(struct ml_load *load);
 
 #include "journal/versions.h"
 
+#include "journal/purges.h"
+
 /**
  * Store a verified snapshot of records 1…seq beside the older ones, then move the pointer (REL-25).
  * The newest may be put again if the stored one is damaged.
@@ -274,6 +276,8 @@ struct ml_journal_ops {
     void (*versions)(struct ml_journal *journal, struct ml_versions *request);
     void (*change_version)(struct ml_journal *journal, struct ml_version_change *change);
     void (*compact)(struct ml_journal *journal, struct ml_compact *request);
+    void (*purges)(struct ml_journal *journal, struct ml_purges *request);
+    void (*note_purge)(struct ml_journal *journal, struct ml_purge_note *note);
     void (*store_look)(struct ml_journal *journal, struct ml_store_read *read);
     void (*store_commit)(struct ml_journal *journal, struct ml_store_write *write);
     void (*stats)(struct ml_journal *journal, struct ml_journal_stats *out);

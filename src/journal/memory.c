@@ -432,6 +432,9 @@ static enum ml_err set_deleted(struct memory_journal *j, struct ml_set_deleted *
     request->changed = request->deleted != (document->deleted_ms != 0);
     if (request->changed)
         document->deleted_ms = request->deleted ? request->at_ms : 0;
+    if (request->changed && request->deleted && document->published)
+        return ml_memory_push_purge(j, request->org, request->name, ML_PURGE_DELETED,
+                                    request->at_ms);
     return ML_OK;
 }
 
@@ -624,6 +627,12 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
     case ML_REQUEST_CHANGE_VERSION:
         err = ml_memory_change_version(j, ml_version_change_of(node));
         break;
+    case ML_REQUEST_PURGES:
+        err = ml_memory_purges(j, ml_purges_of(node));
+        break;
+    case ML_REQUEST_NOTE_PURGE:
+        err = ml_memory_note_purge(j, ml_purge_note_of(node));
+        break;
     case ML_REQUEST_COMPACT:
         err = ml_memory_compact(j, ml_compact_of(node));
         break;
@@ -678,6 +687,7 @@ static void free_journal(struct memory_journal *j)
         free_document(document);
     ml_hashmap_release(&j->documents);
     ml_memory_store_free(j->store);
+    ml_memory_free_purges(j);
     free(j);
     on_closed(arg);
 }
@@ -791,6 +801,16 @@ static void memory_store_commit(struct ml_journal *journal, struct ml_store_writ
     enqueue(memory_of(journal), &write->node);
 }
 
+static void memory_purges(struct ml_journal *journal, struct ml_purges *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
+static void memory_note_purge(struct ml_journal *journal, struct ml_purge_note *request)
+{
+    enqueue(memory_of(journal), &request->node);
+}
+
 static void memory_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     *out = memory_of(journal)->stats;
@@ -821,6 +841,8 @@ static const struct ml_journal_ops memory_ops = {
     .versions = memory_versions,
     .change_version = memory_change_version,
     .compact = memory_compact,
+    .purges = memory_purges,
+    .note_purge = memory_note_purge,
     .stats = memory_stats,
     .close = memory_close,
 };

@@ -53,6 +53,8 @@ struct memory_journal {
     uv_async_t async;
     struct ml_list inbox;
     struct ml_hashmap documents;
+    struct memory_purge *purges; /* memory_purges.c */
+    uint64_t last_purge;
     struct ml_memory_store *store; /* keys, values, jobs: memory_store.c */
     struct ml_journal_stats stats;
     enum ml_journal_fault fault;
@@ -81,6 +83,16 @@ bool ml_memory_is_held(const struct memory_document *document, uint64_t seq);
 enum ml_err ml_memory_versions(struct memory_journal *j, struct ml_versions *request) ML_MUST_CHECK;
 enum ml_err ml_memory_change_version(struct memory_journal *j,
                                      struct ml_version_change *change) ML_MUST_CHECK;
+/* memory_purges.c */
+enum ml_err ml_memory_push_purge(struct memory_journal *j, struct ml_slice org,
+                                 struct ml_slice name, enum ml_purge_reason reason,
+                                 int64_t at_ms) ML_MUST_CHECK;
+bool ml_memory_is_purging(const struct memory_journal *j, struct ml_slice org,
+                          struct ml_slice name);
+enum ml_err ml_memory_note_purge(struct memory_journal *j,
+                                 struct ml_purge_note *note) ML_MUST_CHECK;
+enum ml_err ml_memory_purges(struct memory_journal *j, struct ml_purges *request) ML_MUST_CHECK;
+void ml_memory_free_purges(struct memory_journal *j);
 enum ml_err ml_memory_compact(struct memory_journal *j, struct ml_compact *request) ML_MUST_CHECK;
 
 #endif

@@ -173,8 +173,16 @@ static enum ml_err give_hash(struct memory_version *version, struct ml_slice has
     return ML_OK;
 }
 
-static enum ml_err hide(struct memory_document *document, struct ml_version_change *change)
+static enum ml_err hide(struct memory_journal *j, struct memory_document *document,
+                        struct ml_version_change *change)
 {
+    enum ml_err err = document->published
+                          ? ml_memory_push_purge(j, change->org, change->name,
+                                                 ML_PURGE_MADE_PRIVATE, change->at_ms)
+                          : ML_OK;
+
+    if (err)
+        return err;
     change->changed = document->published != 0;
     document->published = 0;
     for (size_t i = 0; i < document->version_count; i++)
@@ -193,7 +201,7 @@ enum ml_err ml_memory_change_version(struct memory_journal *j, struct ml_version
     if (!document || (document->deleted_ms && change->act != ML_VERSION_HIDE))
         return ML_ENOTFOUND;
     if (change->act == ML_VERSION_HIDE)
-        return hide(document, change);
+        return hide(j, document, change);
     version = find_number(document, change->number);
     if (!version)
         return ML_ENOTFOUND;
@@ -205,6 +213,9 @@ enum ml_err ml_memory_change_version(struct memory_journal *j, struct ml_version
         err = give_hash(version, change->hash, change->root);
         if (!err)
             document->published = change->number;
+        if (!err)
+            err = ml_memory_push_purge(j, change->org, change->name, ML_PURGE_PUBLISHED,
+                                       change->at_ms);
     }
     change->changed = !err;
     return err;
@@ -279,6 +290,7 @@ enum ml_err ml_memory_versions(struct memory_journal *j, struct ml_versions *req
     request->epoch = document->epoch;
     request->compacted_seq = document->compacted_seq;
     request->published = document->published;
+    request->is_purging = ml_memory_is_purging(j, request->org, request->name);
     rows = calloc(request->limit, sizeof *rows);
     if (!rows)
         return ML_ELIMIT;

@@ -17,6 +17,8 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
+static const char no_purges[] = "purges are not kept in PostgreSQL in this version";
+
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
     return ML_CONTAINER(backing, struct postgres, base);
@@ -69,6 +71,9 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
         return ml_pg_commit_version_change(pg, ml_version_change_of(node), diag);
     case ML_REQUEST_COMPACT:
         return ml_pg_commit_compact(pg, ml_compact_of(node), diag);
+    case ML_REQUEST_NOTE_PURGE:
+        ml_request_fail(node, ML_EVERSION, no_purges);
+        return ML_OK;
     default:
         return ml_pg_commit_deleted(pg, ml_set_deleted_of(node), diag);
     }
@@ -93,11 +98,15 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
         return ml_store_read_of(node)->err = ml_pg_read_store(pg, ml_store_read_of(node));
     case ML_REQUEST_VERSIONS:
         return ml_versions_of(node)->err = ml_pg_read_versions(pg, ml_versions_of(node));
+    case ML_REQUEST_PURGES:
+        ml_request_fail(node, ML_EVERSION, no_purges);
+        break;
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:
     case ML_REQUEST_CHANGE_VERSION:
     case ML_REQUEST_COMPACT:
+    case ML_REQUEST_NOTE_PURGE:
     case ML_REQUEST_STORE_WRITE:
         break; /* the writer's */
     }

@@ -24,6 +24,8 @@ enum ml_request_kind {
     ML_REQUEST_VERSIONS,
     ML_REQUEST_CHANGE_VERSION,
     ML_REQUEST_COMPACT,
+    ML_REQUEST_PURGES,
+    ML_REQUEST_NOTE_PURGE,
     ML_REQUEST_STORE_READ,
     ML_REQUEST_STORE_WRITE,
 };
@@ -44,7 +46,8 @@ static inline bool ml_request_writes(const struct ml_journal_node *node)
 {
     return node->kind == ML_REQUEST_APPEND || node->kind == ML_REQUEST_SNAPSHOT ||
            node->kind == ML_REQUEST_SET_DELETED || node->kind == ML_REQUEST_CHANGE_VERSION ||
-           node->kind == ML_REQUEST_COMPACT || node->kind == ML_REQUEST_STORE_WRITE;
+           node->kind == ML_REQUEST_COMPACT || node->kind == ML_REQUEST_NOTE_PURGE ||
+           node->kind == ML_REQUEST_STORE_WRITE;
 }
 
 /** Does any record of the append stand in the journal already? Then it was not made by others. */
@@ -123,10 +126,26 @@ static inline struct ml_store_write *ml_store_write_of(struct ml_journal_node *n
     return ML_CONTAINER(node, struct ml_store_write, node);
 }
 
+static inline struct ml_purges *ml_purges_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_purges, node);
+}
+
+static inline struct ml_purge_note *ml_purge_note_of(struct ml_journal_node *node)
+{
+    return ML_CONTAINER(node, struct ml_purge_note, node);
+}
+
 static inline struct ml_journal_node *ml_node_of(struct ml_list *link)
 {
     return ML_CONTAINER(link, struct ml_journal_node, link);
 }
+
+/* ---- purges.c */
+
+/** As ml_versions_take. */
+enum ml_err ml_purges_take(struct ml_purges *request, const struct ml_purge *items,
+                           size_t count) ML_MUST_CHECK;
 
 /* ---- versions.c: what every implementation does in the same way ------------------------------ */
 

@@ -99,6 +99,8 @@ static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_jou
         return ml_sqlite_commit_snapshot(conn, ml_snapshot_of(node), diag);
     if (node->kind == ML_REQUEST_CHANGE_VERSION)
         return ml_sqlite_commit_version_change(conn, ml_version_change_of(node), diag);
+    if (node->kind == ML_REQUEST_NOTE_PURGE)
+        return ml_sqlite_commit_purge(conn, ml_purge_note_of(node), diag);
     if (node->kind == ML_REQUEST_COMPACT)
         return ml_sqlite_commit_compact(conn, ml_compact_of(node), diag);
     return ml_sqlite_commit_deleted(conn, ml_set_deleted_of(node), diag);
@@ -119,6 +121,8 @@ static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_nod
         return ml_history_of(node)->err = ml_sqlite_read_history(conn, ml_history_of(node));
     case ML_REQUEST_HEADS:
         return ml_heads_of(node)->err = ml_sqlite_read_heads(conn, ml_heads_of(node));
+    case ML_REQUEST_PURGES:
+        return ml_purges_of(node)->err = ml_sqlite_read_purges(conn, ml_purges_of(node));
     case ML_REQUEST_VERSIONS:
         return ml_versions_of(node)->err = ml_sqlite_read_versions(conn, ml_versions_of(node));
     case ML_REQUEST_STORE_READ:
@@ -129,6 +133,7 @@ static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_nod
     case ML_REQUEST_SET_DELETED:
     case ML_REQUEST_CHANGE_VERSION:
     case ML_REQUEST_COMPACT:
+    case ML_REQUEST_NOTE_PURGE:
         break; /* the writer's */
     }
     return ML_OK;

@@ -131,6 +131,18 @@ enum ml_err ml_sqlite_read_heads(struct ml_sqlite_conn *conn,
 enum ml_err ml_sqlite_read_history(struct ml_sqlite_conn *conn,
                                    struct ml_history *request) ML_MUST_CHECK;
 
+/* --- sqlite_purges.c --- */
+
+/** Inside a transaction. */
+int ml_sqlite_push_purge(struct ml_sqlite_conn *conn, struct ml_slice org, struct ml_slice name,
+                         enum ml_purge_reason reason, int64_t at_ms);
+int ml_sqlite_is_purging(struct ml_sqlite_conn *conn, struct ml_slice org, struct ml_slice name,
+                         bool *out);
+enum ml_err ml_sqlite_commit_purge(struct ml_sqlite_conn *conn, struct ml_purge_note *note,
+                                   struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_read_purges(struct ml_sqlite_conn *conn,
+                                  struct ml_purges *request) ML_MUST_CHECK;
+
 /* --- sqlite_versions.c --- */
 
 /** Inside the transaction that stores the snapshot: the version it becomes. SQLITE_OK, or what went

@@ -270,8 +270,11 @@ static int publish(struct ml_sqlite_conn *conn, struct ml_version_change *change
         return SQLITE_OK;
     }
     change->changed = true;
-    return run(conn, "UPDATE documents SET published = ?3" KEYED, change->org, found->id,
-               change->number, 0);
+    rc = run(conn, "UPDATE documents SET published = ?3" KEYED, change->org, found->id,
+             change->number, 0);
+    if (rc != SQLITE_OK)
+        return rc;
+    return ml_sqlite_push_purge(conn, change->org, change->name, ML_PURGE_PUBLISHED, change->at_ms);
 }
 
 static int hide(struct ml_sqlite_conn *conn, struct ml_version_change *change,
@@ -280,6 +283,9 @@ static int hide(struct ml_sqlite_conn *conn, struct ml_version_change *change,
     int rc = run(conn, "UPDATE documents SET published = 0" KEYED, change->org, found->id, 0, 0);
 
     change->changed = found->published != 0;
+    if (rc == SQLITE_OK && change->changed)
+        rc = ml_sqlite_push_purge(conn, change->org, change->name, ML_PURGE_MADE_PRIVATE,
+                                  change->at_ms);
     if (rc != SQLITE_OK)
         return rc;
     return run(conn, "UPDATE versions SET hash = NULL, root = NULL" KEYED " AND hash IS NOT NULL",
@@ -509,6 +515,8 @@ enum ml_err ml_sqlite_read_versions(struct ml_sqlite_conn *conn, struct ml_versi
 
     if (rc == SQLITE_OK)
         rc = find(conn, request->org, request->name, &found);
+    if (rc == SQLITE_OK)
+        rc = ml_sqlite_is_purging(conn, request->org, request->name, &request->is_purging);
     if (rc != SQLITE_OK)
         err = ml_sqlite_reading_failed(conn, rc, &request->diag);
     if (!err && found.is_deleted)

@@ -47,8 +47,8 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_FIND_DOCUMENT] =
-        "SELECT document, epoch, head, head_checksum, snapshot_seq, deleted_ms IS NOT NULL"
-        " FROM documents WHERE org = ?1 AND name = ?2",
+        "SELECT document, epoch, head, head_checksum, snapshot_seq, deleted_ms IS NOT NULL,"
+        " published FROM documents WHERE org = ?1 AND name = ?2",
     [SQL_INSERT_ORG] = "INSERT OR IGNORE INTO orgs (org, created_ms) VALUES (?1, ?2)",
     [SQL_INSERT_DOCUMENT] = "INSERT INTO documents (org, document, name, created_ms, updated_ms)"
                             " VALUES (?1, ?2, ?3, ?4, ?4)",
@@ -89,7 +89,7 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
 struct document_row {
     bool exists, deleted;
     uint8_t id[ML_DOCUMENT_ID_BYTES];
-    uint64_t epoch, head, snapshot_seq;
+    uint64_t epoch, head, snapshot_seq, published;
     uint32_t head_checksum;
 };
 
@@ -166,6 +166,7 @@ static int find_document(struct ml_sqlite_conn *conn, struct ml_slice org, struc
         row->head_checksum = (uint32_t)sqlite3_column_int64(stmt, 3);
         row->snapshot_seq = (uint64_t)sqlite3_column_int64(stmt, 4);
         row->deleted = sqlite3_column_int(stmt, 5);
+        row->published = (uint64_t)sqlite3_column_int64(stmt, 6);
     } else if (rc == SQLITE_DONE) {
         rc = SQLITE_OK;
     }
@@ -630,6 +631,9 @@ static int write_deleted(struct ml_sqlite_conn *conn, struct ml_set_deleted *req
     else
         sqlite3_bind_null(stmt, 3);
     rc = ml_sqlite_run(stmt);
+    if (rc == SQLITE_DONE && request->deleted && row.published)
+        return ml_sqlite_push_purge(conn, request->org, request->name, ML_PURGE_DELETED,
+                                    request->at_ms);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 

@@ -624,6 +624,24 @@ static void threads_store_commit(struct ml_journal *journal, struct ml_store_wri
     unlock(j);
 }
 
+static void threads_purges(struct ml_journal *journal, struct ml_purges *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    unlock(j);
+}
+
+static void threads_note_purge(struct ml_journal *journal, struct ml_purge_note *request)
+{
+    struct threads *j = threads_of(journal);
+
+    lock(j);
+    enqueue(j, &request->node, &j->to_write, &j->writer_wakes);
+    unlock(j);
+}
+
 static void threads_stats(struct ml_journal *journal, struct ml_journal_stats *out)
 {
     struct threads *j = threads_of(journal);
@@ -661,6 +679,8 @@ static const struct ml_journal_ops threads_ops = {
     .versions = threads_versions,
     .change_version = threads_change_version,
     .compact = threads_compact,
+    .purges = threads_purges,
+    .note_purge = threads_note_purge,
     .stats = threads_stats,
     .close = threads_close,
 };

@@ -139,6 +139,7 @@ void ml_api_changes(struct ml_call *call);
 void ml_api_publish(struct ml_call *call);
 void ml_api_published(struct ml_call *call);
 void ml_api_unpublish(struct ml_call *call);
+void ml_api_purge(struct ml_call *call);
 void ml_api_later(struct ml_call *call); /* 501 */
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */

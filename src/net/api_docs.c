@@ -5,6 +5,7 @@
  */
 #include "net/api.h"
 #include "net/fields.h"
+#include "net/purge.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -182,6 +183,7 @@ static void on_set_deleted(struct ml_set_deleted *request)
         return;
     }
     if (request->changed) {
+        ml_purger_wake(call->net);
         ml_log(ML_LOG_INFO, request->deleted ? "document.deleted" : "document.undeleted",
                "org=%s doc=%s user=%s", ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name),
                ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));

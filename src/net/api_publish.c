@@ -11,6 +11,7 @@
 #include "net/api_versions.h"
 #include "net/fields.h"
 #include "net/publish.h"
+#include "net/purge.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -73,6 +74,7 @@ static void on_changed(struct ml_version_change *change)
     ml_log(ML_LOG_INFO, "document.published", "org=%s doc=%s version=%" PRIu64 " user=%s",
            ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name), change->number,
            ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
+    ml_purger_wake(call->net);
     publishing->version.hash = change->hash;
     publishing->version.root = change->root;
     ml_writer_init(&body, ML_HTTP_BODY_MAX);
@@ -285,6 +287,7 @@ static void on_hidden(struct ml_version_change *change)
         ml_call_failed(call, change->err == ML_EIO ? ML_ECLOSED : change->err);
         return;
     }
+    ml_purger_wake(call->net);
     if (change->changed)
         ml_log(ML_LOG_INFO, "document.hidden", "org=%s doc=%s user=%s", ML_LOG_TEXT(call->org),
                ML_LOG_TEXT(call->name), ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
@@ -310,4 +313,46 @@ void ml_api_unpublish(struct ml_call *call)
     };
     ml_call_wait(call);
     ml_journal_change_version(call->net->env.journal, &hiding->change);
+}
+
+/* ---- caches forget, for no reason but that somebody says so ---------------------------------- */
+
+struct purging {
+    struct ml_purge_note note;
+    struct ml_call *call;
+};
+
+static void on_noted(struct ml_purge_note *note)
+{
+    struct purging *purging = ML_CONTAINER(note, struct purging, note);
+    struct ml_writer body;
+
+    if (note->err) {
+        ml_call_failed(purging->call, note->err == ML_EIO ? ML_ECLOSED : note->err);
+        return;
+    }
+    ml_purger_wake(purging->call->net);
+    ml_writer_init(&body, 16);
+    ml_call_json(purging->call, 202, "", &body);
+}
+
+void ml_api_purge(struct ml_call *call)
+{
+    struct purging *purging = ml_arena_alloc(&call->arena, sizeof *purging);
+
+    if (!purging) {
+        ml_call_error(call, 503, "overloaded", "No memory for this now.");
+        return;
+    }
+    *purging = (struct purging){
+        .note = {.act = ML_PURGE_PUSH,
+                 .org = call->org,
+                 .name = call->name,
+                 .reason = ML_PURGE_MANUAL,
+                 .at_ms = ml_clock_wall_ms(),
+                 .done = on_noted},
+        .call = call,
+    };
+    ml_call_wait(call);
+    ml_journal_note_purge(call->net->env.journal, &purging->note);
 }

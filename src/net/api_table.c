@@ -370,6 +370,18 @@ const struct ml_api_route ml_api_routes[] = {
         .run = ml_api_unpublish,
     },
     {
+        .method = ML_METHOD_POST,
+        .path = DOC "/purge",
+        .id = "purgeDocument",
+        .summary = "Let caches forget what they have of the document",
+        .action = "doc.export",
+        .may = WRITE,
+        .body_max = 4096,
+        .is_body_optional = true,
+        .answers = {{202, NULL, NULL, "it will be, until every cache has said so"}},
+        .run = ml_api_purge,
+    },
+    {
         .method = ML_METHOD_GET,
         .path = DOC "/sessions",
         .id = "listSessions",

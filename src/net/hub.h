@@ -27,6 +27,7 @@ struct ml_shared {
     struct ml_figures figures[ML_LOOPS_MAX]; /* under the mutex: as each loop left them */
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
+    _Atomic bool has_purges; /* maybe: purge.c looks */
 };
 
 void ml_shared_init(struct ml_shared *shared);

@@ -90,6 +90,7 @@ struct ml_net_env {
     struct ml_hub *hub;              /* NULL: one loop, alone */
     struct ml_net_operator operator; /* .ask NULL: nobody answers */
     unsigned loop_number;            /* which of the hub's; 0 is the one that listens */
+    const char *public_url;          /* as clients see this server; NULL: not said */
 };
 
 /* ---- Several loops: one hub, made before the first thread runs ------------------------------- */

@@ -261,6 +261,7 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .assets = ml_assets,
         .asset_count = ml_asset_count,
         .origins = config->origins,
+        .public_url = config->public_url,
         .origin_count = config->origin_count,
         .limits = config->limits.net,
         .hub = loop->process->hub,
