@@ -13,6 +13,7 @@
  */
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@
 #define APP         "moonloom.test.app"
 #define SCRATCH_MAX (64u << 20)
 #define HOOK_MS     2000 /* a spec is not about the speed of the machine it runs on */
+#define REPORT_MAX  (64u << 10)
 #define DRAIN_STEPS 400
 #define DRAIN_MS    100
 
@@ -384,8 +386,8 @@ static int app_tick(lua_State *L)
     struct ml_app *app = check_app(L);
 
     ml_rooms_tick(app->rooms);
-    if (app->script)
-        ml_script_tick(app->script);
+    if (app->cells)
+        ml_cells_tick(app->cells);
     return 0;
 }
 
@@ -440,7 +442,8 @@ static int app_close(lua_State *L)
     }
     ml_rooms_free(app->rooms);
     app->rooms = NULL;
-    ml_script_free(app->script); /* cancels what it waits for */
+    ml_cells_free(app->cells); /* cancels what it waits for */
+    ml_deploy_unref(app->deploy);
     ml_journal_close(app->journal, on_journal_closed, NULL);
     (void)ml_journal_memory_step(app->journal);
     ml_arena_release(&app->scratch);
@@ -448,43 +451,107 @@ static int app_close(lua_State *L)
     return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"events", app_events},
-    {"join", app_join},
-    {"leave", app_leave},
-    {"receive", app_receive},
-    {"step", app_step},
-    {"tick", app_tick},
-    {"sessions", app_sessions},
-    {"close", app_close},
-    {"journal_fault", app_journal_fault},
-    {NULL, NULL},
-};
+/* ---- Plugins --------------------------------------------------------------------------------- */
 
-/* The list of instances { name, config (JSON), folder } at `index`. */
-static size_t plugins_at(lua_State *L, int index, struct ml_script_plugin *out, size_t max)
+struct ml_script *ml_app_script(const struct ml_app *app, struct ml_slice document)
 {
-    size_t n = lua_objlen(L, index);
-
-    if (n > max)
-        luaL_error(L, "t.app: at most %d plugins", (int)max);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, index, (int)i + 1);
-        out[i] = (struct ml_script_plugin){.name = field_of(L, -1, "name"),
-                                           .config_json = field_of(L, -1, "config"),
-                                           .folder = field_of(L, -1, "folder")};
-        lua_pop(L, 1);
-    }
-    return n;
+    return app->cells ? ml_cells_script(app->cells, ml_slice_str(app->org), document) : NULL;
 }
 
-/* core.app{ plugins =, plugins_dir =, org =, seed = } -> app   [may raise] */
+/* Another deployment from the JSON of a server file and a folder, or the sentences about it. */
+static enum ml_err deploy(struct ml_app *app, struct ml_slice server_json, struct ml_slice dir,
+                          struct ml_writer *report, struct ml_deploy **out)
+{
+    struct ml_deploy_options options = {
+        .plugins_dir = dir, .server_json = server_json, .before = app->deploy};
+    struct ml_diag diag = {0};
+    enum ml_err err = ml_deploy_new(&options, report, &diag, out);
+
+    if (err && !report->len)
+        ml_write_bytes(report, ml_slice_str(diag.text));
+    return err;
+}
+
+static int raise_report(lua_State *L, struct ml_writer *report)
+{
+    size_t len = report->len;
+
+    while (len && report->ptr[len - 1] == '\n')
+        len--;
+    lua_pushlstring(L, (const char *)report->ptr, len);
+    ml_writer_release(report);
+    return lua_error(L);
+}
+
+/* app:redeploy(server_json, plugins_dir): new generations of what has changed   [may raise] */
+static int app_redeploy(lua_State *L)
+{
+    struct ml_app *app = check_app(L);
+    struct ml_cells_swap swap;
+    struct ml_writer report;
+    struct ml_deploy *next;
+    struct ml_diag diag = {0};
+    enum ml_err err;
+
+    if (!app->cells)
+        return luaL_error(L, "this app has no plugins");
+    ml_writer_init(&report, REPORT_MAX);
+    if (deploy(app, slice_at(L, 2), slice_at(L, 3), &report, &next))
+        return raise_report(L, &report);
+    err = ml_cells_prepare(app->cells, next, &diag);
+    if (err)
+        ml_cells_withdraw(app->cells);
+    else
+        err = ml_cells_swap(app->cells, next, false, &diag, &swap);
+    if (err) {
+        ml_deploy_unref(next);
+        ml_write_bytes(&report, ml_slice_str(diag.text));
+        return raise_report(L, &report);
+    }
+    ml_cells_settle(app->cells);
+    ml_deploy_unref(app->deploy);
+    app->deploy = next;
+    ml_writer_release(&report);
+    return 0;
+}
+
+static bool open_plugins(lua_State *L, struct ml_app *app, struct ml_writer *report)
+{
+    struct ml_cells_options options = {.script = {.limits = {.hook_ms = HOOK_MS},
+                                                  .log = on_log,
+                                                  .log_arg = app,
+                                                  .wall_ms = ml_test_wall_ms,
+                                                  .mono_ms = ml_test_mono_ms,
+                                                  .port = ml_app_port(app)}};
+    struct ml_slice server = field_of(L, 1, "server");
+    struct ml_diag diag = {0};
+
+    if (!server.len)
+        return true;
+    if (deploy(app, server, field_of(L, 1, "plugins_dir"), report, &app->deploy))
+        return false;
+    options.deploy = app->deploy;
+    if (ml_cells_new(&options, &diag, &app->cells)) {
+        ml_write_bytes(report, ml_slice_str(diag.text));
+        return false;
+    }
+    (void)ml_app_script(app, ML_SLICE("")); /* timers begin now, not with the first edit */
+    return true;
+}
+
+static const luaL_Reg methods[] = {
+    {"events", app_events},     {"join", app_join},   {"leave", app_leave},
+    {"receive", app_receive},   {"step", app_step},   {"tick", app_tick},
+    {"sessions", app_sessions}, {"close", app_close}, {"journal_fault", app_journal_fault},
+    {"redeploy", app_redeploy}, {NULL, NULL},
+};
+
+/* core.app{ server = JSON of a server file or nil, plugins_dir =, org =, seed = } -> app
+ * [may raise] */
 int ml_app_new(lua_State *L)
 {
-    struct ml_script_plugin plugins[ML_APP_PLUGINS];
-    struct ml_script_options options;
     struct ml_room_env env;
-    struct ml_diag diag = {0};
+    struct ml_writer report;
     struct ml_app *app;
 
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -498,29 +565,18 @@ int ml_app_new(lua_State *L)
     app->events_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_getfield(L, 1, "seed");
     app->rng = (uint64_t)luaL_optnumber(L, -1, 1);
-    lua_getfield(L, 1, "plugins");
-    luaL_checktype(L, -1, LUA_TTABLE);
-    options = (struct ml_script_options){
-        .plugins_dir = field_of(L, 1, "plugins_dir"),
-        .plugins = plugins,
-        .plugin_count = plugins_at(L, lua_gettop(L), plugins, ML_APP_PLUGINS),
-        .limits = {.hook_ms = HOOK_MS},
-        .log = on_log,
-        .log_arg = app,
-        .wall_ms = ml_test_wall_ms,
-        .mono_ms = ml_test_mono_ms,
-        .org = field_of(L, 1, "org"),
-        .port = ml_app_port(app),
-    };
-    if (options.plugin_count && ml_script_new(&options, &diag, &app->script))
-        return luaL_error(L, "%s", diag.text);
+    snprintf(app->org, sizeof app->org, "%.*s", ML_PRINT(field_of(L, 1, "org")));
     if (ml_journal_open_memory(NULL, &app->journal))
         return luaL_error(L, "out of memory");
     ml_journal_memory_on_commit(app->journal, on_commit, app);
     ml_arena_init(&app->scratch, SCRATCH_MAX);
+    ml_writer_init(&report, REPORT_MAX);
+    if (!open_plugins(L, app, &report))
+        return raise_report(L, &report);
+    ml_writer_release(&report);
     env = (struct ml_room_env){
         .journal = app->journal,
-        .script = app->script,
+        .cells = app->cells,
         .mono_ms = env_mono,
         .wall_ms = env_wall,
         .random = env_random,

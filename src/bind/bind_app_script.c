@@ -51,7 +51,7 @@ static enum ml_err err_named(struct ml_slice name)
 /* app:resume(ticket, { err, text, value, number, items = { { key, value, number, rev }, … } }) */
 static int app_resume(lua_State *L)
 {
-    const struct ml_app *app = ml_app_check(L);
+    struct ml_app *app = ml_app_check(L);
     struct ml_script_answer answer = {0};
     struct ml_script_item *items = NULL;
     size_t n;
@@ -78,7 +78,7 @@ static int app_resume(lua_State *L)
     }
     answer.items = items;
     answer.item_count = n;
-    ml_script_resume(app->script, (uint64_t)luaL_checknumber(L, 2), &answer);
+    ml_app_resume(app, (uint64_t)luaL_checknumber(L, 2), &answer);
     return 0;
 }
 
@@ -101,10 +101,12 @@ static int app_authorize(lua_State *L)
                                 .org = field_of(L, 2, "org"),
                                 .document = field_of(L, 2, "doc_id")};
     struct ml_script_grant grant;
+    struct ml_script *script;
     struct ml_denial denial;
     enum ml_err err;
 
-    if (!app->script || !(ml_script_hooks(app->script) & ML_HOOK_AUTHORIZE))
+    script = ml_app_script(app, ask.document);
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHORIZE))
         return 0;
     if (lua_istable(L, 3)) {
         identity.user = field_of(L, 3, "user");
@@ -125,7 +127,7 @@ static int app_authorize(lua_State *L)
         identity.roles = roles;
         ask.identity = &identity;
     }
-    err = ml_script_authorize(app->script, &ask, &app->scratch, &grant, &denial);
+    err = ml_script_authorize(script, &ask, &app->scratch, &grant, &denial);
     lua_newtable(L);
     if (err) {
         lua_pushstring(L, err == ML_EDENIED ? "denied" : "failed");
@@ -160,10 +162,11 @@ static int app_probe(lua_State *L)
     const char *code = luaL_checklstring(L, 2, &len);
 
     luaL_checktype(L, 3, LUA_TTABLE);
-    if (!app->script)
+    if (!app->cells)
         return luaL_error(L, "this app has no plugins");
     lua_settop(L, 3);
-    if (ml_script_probe(app->script, ml_slice_make(code, len), L, PROBE_MS * 1000)) {
+    if (ml_script_probe(ml_app_script(app, ML_SLICE("")), ml_slice_make(code, len), L,
+                        PROBE_MS * 1000)) {
         lua_pushnil(L);
         lua_insert(L, -2);
         return 2;
@@ -187,8 +190,8 @@ static int app_fault(lua_State *L)
         if (text)
             parts[i] = ml_slice_make(text, len);
     }
-    if (app->script)
-        err = ml_script_break(app->script, parts[0], parts[1], parts[2]);
+    if (app->cells)
+        err = ml_script_break(ml_app_script(app, ML_SLICE("")), parts[0], parts[1], parts[2]);
     if (err)
         return luaL_error(L, "app:fault: %s has no hook %s here", lua_tostring(L, 2),
                           lua_tostring(L, 3));

@@ -20,6 +20,7 @@ struct asking {
     struct ml_app *app;
     struct ml_script *script; /* NULL: cancelled */
     uint64_t ticket;
+    uint64_t id; /* of an event; 0: a question to the store */
     struct ml_arena arena;
     struct ml_store_read read;
     struct ml_store_write write;
@@ -168,10 +169,6 @@ static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
     struct ml_app *app = arg;
     struct asking *a;
 
-    if (op->kind != ML_OP_STORE_READ && op->kind != ML_OP_STORE_COMMIT) {
-        tell(app, ticket, op);
-        return ML_OK;
-    }
     a = calloc(1, sizeof *a);
     if (!a)
         return ML_ELIMIT;
@@ -180,10 +177,14 @@ static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
     a->ticket = ticket;
     ml_arena_init(&a->arena, ASKING_BYTES);
     ml_list_append(&app->asking, &a->node);
-    if (op->kind == ML_OP_STORE_READ)
+    if (op->kind == ML_OP_STORE_READ) {
         begin_read(a, op);
-    else
+    } else if (op->kind == ML_OP_STORE_COMMIT) {
         begin_write(a, op);
+    } else {
+        a->id = ++app->next_event;
+        tell(app, a->id, op);
+    }
     return ML_OK;
 }
 
@@ -195,16 +196,33 @@ static void cancel(void *arg, struct ml_script *script, uint64_t ticket)
     {
         struct asking *a = ML_CONTAINER(node, struct asking, node);
 
-        if (a->script == script && a->ticket == ticket) {
-            a->script = NULL;
-            return;
+        if (a->script != script || a->ticket != ticket)
+            continue;
+        a->script = NULL;
+        if (!a->id)
+            return; /* the journal still answers */
+        if (app->rooms) {
+            ml_app_event(app, "cancel");
+            ml_app_put_number(app, "ticket", (double)a->id);
+            ml_app_post(app);
         }
-    }
-    if (!app->rooms) /* it is being closed: nobody listens */
+        free_asking(a);
         return;
-    ml_app_event(app, "cancel");
-    ml_app_put_number(app, "ticket", (double)ticket);
-    ml_app_post(app);
+    }
+}
+
+void ml_app_resume(struct ml_app *app, uint64_t id, const struct ml_script_answer *with)
+{
+    ML_LIST_EACH(node, &app->asking)
+    {
+        struct asking *a = ML_CONTAINER(node, struct asking, node);
+
+        if (!id || a->id != id)
+            continue;
+        answer(a, with);
+        free_asking(a);
+        return;
+    }
 }
 
 static void wake_at(void *arg, struct ml_script *script, uint64_t at_ms)

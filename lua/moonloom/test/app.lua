@@ -11,6 +11,7 @@ local engine = require "moonloom.engine"
 local json = require "moonloom.test.json"
 local paths = require "moonloom.test.paths"
 
+local module = {}
 local App, Client = {}, {}
 App.__index = App
 
@@ -566,9 +567,34 @@ end
 
 function App:call(name, args, client) return self.outside:call(name, args, client) end
 
---- Replaces the plugin's running generation; `opts.source`: files by name, `opts.config`.
-function App:reload(plugin, opts) return self.outside:reload(plugin, opts or {}) end
-function App:rollback(plugin) return self.outside:reload(plugin, { rollback = true }) end
+--- A new generation of a plugin, from its files and `opts.config` (else the one it has). Raises with what a person
+--- would be told; then the old generation goes on.
+function App:reload(plugin, opts)
+  for key in pairs(opts or {}) do if key ~= "config" then error(("app:reload: unknown key '%s'"):format(tostring(key)), 2) end end
+  local found
+  for _, one in ipairs(self.instances) do
+    if one.name == plugin then
+      found = one
+      self.before[plugin] = { config = one.config }
+      if opts and opts.config then one.config = opts.config end
+    end
+  end
+  if not found then error(("app:reload: %s is not in this app"):format(tostring(plugin)), 2) end
+  local ok, wrong = pcall(self.core.redeploy, self.core, module.server_json(self.instances), self.plugins_dir)
+  if not ok then
+    found.config = self.before[plugin].config
+    error(wrong, 2)
+  end
+  self:settle()
+end
+
+--- Back to the configuration before the last reload.
+function App:rollback(plugin)
+  local before = self.before[plugin] or error(("app:rollback: %s was not reloaded"):format(tostring(plugin)), 2)
+  for _, one in ipairs(self.instances) do if one.name == plugin then one.config = before.config end end
+  self.core:redeploy(module.server_json(self.instances), self.plugins_dir)
+  self:settle()
+end
 
 --- Ends everything. Apps end by themselves too.
 function App:close()
@@ -578,11 +604,20 @@ end
 
 -- ---- Making one -------------------------------------------------------------------------------------------------
 
-local app = {}
+-- What the server file would say.
+function module.server_json(instances)
+  if #instances == 0 then return nil end
+  local plugins = {}
+  for _, one in ipairs(instances) do
+    plugins[one.name] = { config = one.config and next(one.config) ~= nil and one.config or nil, plugin = one.plugin,
+                          docs = one.docs and json.list(one.docs) or nil }
+  end
+  return json.encode { plugins = plugins }
+end
 
 local GIVEN = { plugins = true, org = true, orgs = true, nodes = true, regions = true, seed = true, open = true }
 
-function app.new(t, given)
+function module.new(t, given)
   given = given or {}
   for key in pairs(given) do if not GIVEN[key] then error(("t.app: unknown key '%s'"):format(tostring(key)), 3) end end
   if given.nodes and given.nodes > 1 then error("t.app: more than one node is not available in this version", 3) end
@@ -590,15 +625,15 @@ function app.new(t, given)
   local instances = {}
   for i, one in ipairs(given.plugins or {}) do
     if type(one) == "string" then one = { one } end
-    instances[i] = { name = one[1], config = t.internal.config_json(one.config), folder = one.plugin }
+    instances[i] = { name = one[1], config = one.config, docs = one.docs, plugin = one.plugin }
   end
   local org = given.org or "acme"
   if type(org) == "table" then org = org.id end
   local seed = given.seed or tonumber(os.getenv("MOONLOOM_SEED")) or 1
-  local ok, made = pcall(core.app, { plugins = instances, plugins_dir = t.plugins_dir, org = org, seed = seed })
+  local ok, made = pcall(core.app, { server = module.server_json(instances), plugins_dir = t.plugins_dir, org = org, seed = seed })
   if not ok then error(made, 3) end
   local self = setmetatable({ core = made, org = org, seed = seed, clients = {}, users = {}, seats = {}, documents = {}, logs = {},
-                              next_client = 0, given = given, instances = instances }, App)
+                              next_client = 0, given = given, instances = instances, before = {}, plugins_dir = t.plugins_dir }, App)
   self.outside = require("moonloom.test.outside").new(self)
   self.http, self.kv, self.cache, self.jobs, self.metrics = self.outside.http, self.outside.kv, self.outside.cache, self.outside.jobs, self.outside.metrics
   self:settle()
@@ -606,7 +641,7 @@ function app.new(t, given)
 end
 
 --- n random edits by a client, from the app's seed: text, map, array; deletes too.
-function app.random_edits(client, n)
+function module.random_edits(client, n)
   local owner = client.app
   owner.random = owner.random or require("moonloom.test").random(owner.seed)
   local random = owner.random
@@ -629,4 +664,4 @@ function app.random_edits(client, n)
   end
 end
 
-return app
+return module

@@ -136,6 +136,6 @@ local function not_yet(what)
   return function() error(("t.app: %s is not available in this version"):format(what), 4) end
 end
 
-Outside.request, Outside.call, Outside.reload = not_yet "asking a route", not_yet "rpc", not_yet "reload"
+Outside.request, Outside.call = not_yet "asking a route", not_yet "rpc"
 
 return { new = new }

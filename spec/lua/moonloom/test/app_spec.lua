@@ -134,6 +134,24 @@ describe("t.app", function()
     assert.equal(states[1], states[2])
   end)
 
+  it("reloads a plugin with another configuration, or keeps the old one", function()
+    local app = t.app { plugins = { { "hello", config = { max_paste = "2KiB" } } }, open = true }
+    local ana = app:client { user = "ana", doc = "n" }
+    local function paste()
+      local before = #ana.notices
+      ana:text("body"):insert(0, ("x"):rep(3000))
+      app:settle()
+      return #ana.notices == before
+    end
+    assert.is_false(paste())
+    app:reload("hello", { config = { max_paste = "4KiB" } })
+    assert.is_true(paste())
+    assert.error_matches(function() app:reload("hello", { config = { max_paste = "1B" } }) end, "must be at least 1KiB", 1, true)
+    assert.is_true(paste())
+    app:rollback "hello"
+    assert.is_false(paste())
+  end)
+
   it("says of typing errors in specs what they are", function()
     assert.has_error(function() t.app { plugin = {} } end, "t.app: unknown key 'plugin'")
     assert.error_matches(function() t.app { plugins = { "helo" } } end, "helo")
