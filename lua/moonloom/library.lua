@@ -3,6 +3,7 @@
 -- member of the contract that this version does not have.
 local absent = require "moonloom.defs.library"
 local nearest = require "moonloom.nearest"
+local new_http = require "moonloom.http"
 local new_jobs = require "moonloom.jobs"
 local new_kv = require "moonloom.kv"
 local new_set = require "moonloom.set"
@@ -10,7 +11,7 @@ local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
 local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words" }
-local WAITING = { "timer", "kv", "jobs" } -- those of them that are there
+local WAITING = { "timer", "kv", "jobs", "http" } -- those of them that are there
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil
@@ -103,11 +104,12 @@ end
 
 -- What waits. A module that needs a capability is there for those who asked for it; the others get a stub
 -- that says so.
-local function add_waiting(ml, manifest, native)
+local function add_waiting(plugin, ml, manifest, native)
   local W = new_wait(native, ml, manifest)
   local jobs = new_jobs(W, ml, manifest)
   ml.jobs = { push = jobs.push }
   if has_need(manifest, "kv") then ml.kv = new_kv(W, ml.json, jobs, "kv") end
+  if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
 end
 
 return function(plugin, manifest, ml, guard, native)
@@ -117,7 +119,7 @@ return function(plugin, manifest, ml, guard, native)
   add_glob(ml.glob)
   add_path(ml.path)
   add_enc(ml, guard)
-  add_waiting(ml, manifest, native)
+  add_waiting(plugin, ml, manifest, native)
   for _, name in ipairs(FAMILIES) do ml[name] = guard(ml[name], "ml." .. name) end
   for _, name in ipairs(WAITING) do
     if ml[name] then ml[name] = guard(ml[name], "ml." .. name) end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What plugin.lua may say (plugin-api 3.1), and whether the code agrees with it.
+local families = require "moonloom.families"
 local hook_defs = require "moonloom.defs.hooks"
 local nearest = require "moonloom.nearest"
 local order = require "moonloom.order"
@@ -323,6 +324,10 @@ local function check_hook(name, value, report, out)
   if not def then return report:unknown("hooks", "hook", name, HOOK_NAMES) end
   if not def.since then return report:add(field, "known, but not available in this version") end
   if def.operator and out.tier ~= "operator" then report:add(field, 'needs tier = "operator"') end
+  if def.family and families.is_here(name) then
+    out.hooks[name] = families.check(name, value, report, field, out)
+    return
+  end
   if value == true then value = {} end
   if type(value) ~= "table" then return report:add(field, "must be a table of options, {} or true") end
   local hook = { phase = out.phase }
@@ -410,7 +415,10 @@ function manifest.disagreement(declared, plugin)
   if type(plugin) ~= "table" then return "init.lua must return the plugin table, not a " .. type(plugin) end
   for _, def in ipairs(hook_defs) do
     local has = plugin[def.name]
-    if def.family then
+    if def.family and families.is_here(def.name) then
+      local wrong = families.disagreement(def.name, declared.hooks[def.name], has)
+      if wrong then return wrong end
+    elseif def.family then
       if has ~= nil and type(has) ~= "table" then return def.name .. " must be a table" end
       has = has ~= nil and next(has) ~= nil or nil
       if has then return ("%s: known, but not available in this version"):format(def.name) end

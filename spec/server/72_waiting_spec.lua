@@ -1,5 +1,7 @@
 -- Plugins that wait in the real process: the store, time, requests to the outside.
+local cjson = require "cjson"
 local process = require "process"
+local socket = require "socket"
 local World = require "world"
 
 describe("plugins that wait", function()
@@ -72,5 +74,146 @@ describe("plugins that wait", function()
     start "ticker"
     world:client("anna"):joins("notes"):types(0, "x"):is_acknowledged()
     logged "tick=5"
+  end)
+
+  -- ---- Work ----------------------------------------------------------------------------------------------
+
+  --- A web server beside ours: its port, and what it was asked so far.
+  local function sink(...)
+    local file = process.folder() .. "/requests"
+    local server = process.spawn({ "luajit", World.ROOT .. "/spec/support/lua/sink.lua", file, ... }, { log = process.folder() .. "/sink" })
+    local port = server:prints "(%d+)\n"
+    return port, function()
+      local all, f = {}, io.open(file)
+      if not f then return all end
+      for line in f:lines() do all[#all + 1] = cjson.decode(line) end
+      f:close()
+      return all
+    end
+  end
+
+  local LOOPBACK = "outgoing = { '127.0.0.0/8' }"
+
+  it("deliver by jobs, again with the same key when the other side fails", function()
+    local port, requests = sink("503", "200")
+    write("sender", "needs = { http = { '127.0.0.1' } }, hooks = { before_update = {}, jobs = { deliver = { backoff = '100ms..1s' } } }", ([[
+      function P:before_update(u)
+        local id = u.doc.id
+        ml.spawn(function() ml.jobs.push("deliver", { text = id }) end)
+      end
+      function P.jobs.deliver(self, args, job)
+        local res, kind = ml.http.post("http://127.0.0.1:%s/hook", { json = args, idempotency_key = job.id, sign = { header = "X-Signed", key = "k" } })
+        if not res then return ml.retry(kind) end
+        if res.status ~= 200 then return ml.retry("status " .. res.status) end
+        ml.log.info("delivered=" .. res.body .. "," .. job.try)
+      end
+    ]]):format(port))
+    start("sender", LOOPBACK)
+    world:client("anna"):joins("notes"):types(0, "x"):is_acknowledged()
+    assert.equal("answer 2,2", logged "delivered=([^\n]+)")
+    local all = requests()
+    assert.equal(2, #all)
+    assert.equal("POST /hook HTTP/1.1", all[1].first)
+    assert.equal('{"text":"notes"}', all[1].body)
+    assert.equal("application/json", all[1].headers["content-type"])
+    assert.equal(32, #all[1].headers["idempotency-key"])
+    assert.equal(all[1].headers["idempotency-key"], all[2].headers["idempotency-key"])
+    assert.truthy(all[1].headers["x-signed"]:find "^t=%d+,v1=%x+$")
+    world:wait(function() return #world:sql "SELECT 1 FROM jobs" == 0 end, "an empty queue")
+  end)
+
+  it("reach no private address that the operator has not listed, and no host that the manifest has not", function()
+    local port, requests = sink "200"
+    write("prober", "needs = { http = { '127.0.0.1', 'localhost', '[::1]' } }, hooks = { before_update = {} }", ([[
+      function P:before_update()
+        ml.spawn(function()
+          for _, host in ipairs { "127.0.0.1", "localhost", "[::1]" } do
+            local res, kind = ml.http.get("http://" .. host .. ":%s/")
+            ml.log.info("probe=" .. tostring(res) .. "," .. tostring(kind))
+          end
+          local ok, why = pcall(ml.http.get, "http://169.254.169.254/")
+          ml.log.info("meta=" .. tostring(why:find('needs http = { "169.254.169.254" }', 1, true) ~= nil))
+          ok, why = pcall(ml.http.get, "http://127.0.0.1@evil.example/")
+          ml.log.info("user=" .. tostring(why:find("not an address", 1, true) ~= nil))
+          ml.log.info("end=1")
+        end)
+      end
+    ]]):format(port))
+    start "prober"
+    world:client("anna"):joins("notes"):types(0, "x"):is_acknowledged()
+    logged "end=1"
+    assert.equal("nil,EDENIED", logged "probe=([^\n]+)")
+    assert.falsy(process.read(world.log):find("probe=table", 1, true))
+    assert.equal("true", logged "meta=(%a+)")
+    assert.equal("true", logged "user=(%a+)")
+    assert.equal(0, #requests())
+  end)
+
+  it("look at every redirect anew", function()
+    local second, asked = sink "200"
+    local port, requests = sink("302 http://localhost:" .. second .. "/next", "302 http://127.0.0.1:" .. second .. "/next")
+    write("follower", "needs = { http = { '127.0.0.1' } }, hooks = { before_update = {} }", ([[
+      function P:before_update()
+        ml.spawn(function()
+          local ok, why = pcall(ml.http.get, "http://127.0.0.1:%s/")
+          ml.log.info("away=" .. tostring(tostring(why):find('needs http = { "localhost" }', 1, true) ~= nil))
+          local res = ml.http.get("http://127.0.0.1:%s/", { headers = { Authorization = "secret" } })
+          ml.log.info("here=" .. res.status .. res.body)
+        end)
+      end
+    ]]):format(port, port))
+    start("follower", LOOPBACK)
+    world:client("anna"):joins("notes"):types(0, "x"):is_acknowledged()
+    assert.equal("true", logged "away=(%a+)")
+    assert.equal("200answer 1", logged "here=([^\n]+)")
+    assert.equal(2, #requests())
+    assert.equal(1, #asked())
+  end)
+
+  it("run by the clock, once for all loops", function()
+    write("clock", "needs = { 'kv' }, hooks = { cron = { tick = { every = '1s' } } }", [[
+      function P.cron.tick(self, run)
+        local n = ml.kv.incr("runs")
+        ml.log.info(("run=%d,%d"):format(n, run.at * 1000))
+      end
+    ]])
+    start "clock"
+    logged "run=3,"
+    local times, last = {}, 0
+    for at in process.read(world.log):gsub("\\x(%x%x)", function(h) return string.char(tonumber(h, 16)) end):gmatch "run=%d+,(%d+)" do
+      assert.is_true(tonumber(at) > last)
+      last = tonumber(at)
+      times[#times + 1] = last
+    end
+    assert.is_true(#times >= 3)
+  end)
+
+  it("lose no job when the process is killed between its work and its end, and double nothing that a transaction wrote", function()
+    write("worker", "needs = { 'kv' }, hooks = { before_update = {}, jobs = { add = { concurrency = 8 } } }", [[
+      function P:before_update(u)
+        ml.spawn(function()
+          ml.kv.txn(function(tx) for i = 1, 20 do tx:push("add", { n = 1 }) end end)
+          ml.log.info("pushed=1")
+        end)
+      end
+      function P.jobs.add(self, args, job)
+        ml.kv.txn(function(tx)
+          if tx:get("done/" .. job.id) then return end
+          tx:set("done/" .. job.id, true)
+          tx:incr("sum", args.n)
+        end)
+      end
+    ]])
+    start "worker"
+    world:client("anna"):joins("notes"):types(0, "x"):is_acknowledged()
+    logged "pushed=1"
+    for _ = 1, 5 do
+      world.server:kill()
+      world:start()
+      socket.sleep(0.15)
+    end
+    world:wait(function() return #world:sql "SELECT 1 FROM jobs" == 0 end, "an empty queue", 20)
+    assert.same({ "20" }, world:sql "SELECT CAST(value AS TEXT) FROM kv WHERE CAST(key AS TEXT) = 'sum'")
+    assert.same({ "20" }, world:sql "SELECT count(*) FROM kv WHERE CAST(key AS TEXT) LIKE 'done/%'")
   end)
 end)

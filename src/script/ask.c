@@ -54,12 +54,12 @@ static void breaker_failed(struct ml_breaker *breaker, uint64_t now_ms)
         open_breaker(breaker, now_ms, BREAKER_FIRST_MS);
 }
 
-static bool breaker_is_open(struct ml_script *script, const struct ml_breaker *breaker)
+bool ml_ask_is_open(struct ml_script *script, const struct ml_breaker *breaker)
 {
     return breaker->open_until_ms && script->mono_ms() < breaker->open_until_ms;
 }
 
-static void ml_ask_went_well(struct ml_breaker *breaker)
+void ml_ask_succeeded(struct ml_breaker *breaker)
 {
     if (breaker->open_until_ms)
         *breaker = (struct ml_breaker){0};
@@ -125,7 +125,7 @@ static uint64_t now_us(void)
 
 bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
 {
-    if (!script->L || breaker_is_open(script, &handler->breaker))
+    if (!script->L || ml_ask_is_open(script, &handler->breaker))
         return false;
     handler->plugin->stats.calls++;
     return true;
@@ -170,7 +170,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
         ml_ask_shadow(script, handler->plugin, -1);
     if (lua_isnil(L, -1) || handler->plugin->is_shadow) {
         lua_settop(L, SLOT_COUNT);
-        ml_ask_went_well(&handler->breaker);
+        ml_ask_succeeded(&handler->breaker);
         return OUTCOME_NIL;
     }
     return OUTCOME_ANSWER;
@@ -185,7 +185,7 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
     if (err)
         failed(script, handler, hook);
     else
-        ml_ask_went_well(&handler->breaker);
+        ml_ask_succeeded(&handler->breaker);
     ml_state_tidy(script);
     return !err;
 }
@@ -193,7 +193,7 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
 void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler)
 {
     lua_settop(script->L, SLOT_COUNT);
-    ml_ask_went_well(&handler->breaker);
+    ml_ask_succeeded(&handler->breaker);
 }
 
 /* ---- What decoders share ------------------------------------------------------------------- */

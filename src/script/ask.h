@@ -30,6 +30,10 @@ void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml
 
 /** An answer of an instance that only shadows: counted. */
 void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index);
+/** Does this breaker keep its handler from being called? */
+bool ml_ask_is_open(struct ml_script *script, const struct ml_breaker *breaker);
+/** Its handler answered. */
+void ml_ask_succeeded(struct ml_breaker *breaker);
 
 /* What decoders share; each raises. */
 

@@ -343,6 +343,7 @@ static void take_functions(lua_State *L, void *arg)
             lua_settop(L, 0);
         }
     }
+    ml_work_take(L, script);
 }
 
 /* ---- From nothing to a state with plugins in it
@@ -635,6 +636,7 @@ void ml_script_free(struct ml_script *script)
     free(script->plugins);
     free(script->views);
     ml_wait_free(script);
+    ml_work_free(script);
     ml_writer_release(&script->text);
     free((void *)(uintptr_t)script->plugins_dir.ptr);
     free((void *)(uintptr_t)script->lua_dir.ptr);

@@ -231,6 +231,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 
 #include "script/cells.h"
 #include "script/publish.h"
+#include "script/work.h"
 
 /* ---- The configuration file ------------------------------------------------------------------ */
 

@@ -39,6 +39,7 @@ struct ml_plugin;
 struct ml_handler;
 struct ml_views;
 struct ml_waiting;
+struct ml_works;
 
 enum {
     HOOK_AUTHENTICATE,
@@ -99,6 +100,7 @@ struct ml_script {
     bool loading;        /* plugin code is being loaded: require may look for files */
 
     struct ml_waiting *waiting; /* calls that may wait: wait.c */
+    struct ml_works *works;     /* rpc, routes, jobs, cron: work.c */
     struct ml_script_port port;
     const char *asking; /* the no-wait hook that runs; NULL: none */
 

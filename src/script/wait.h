@@ -48,6 +48,10 @@ bool ml_wait_is_ours(lua_State *L);
 /** Calls of this plugin that are not over. */
 size_t ml_wait_count(const struct ml_script *script, const struct ml_plugin *plugin);
 
+/** Note the named functions of all plugins; raises. work.c */
+void ml_work_take(lua_State *L, struct ml_script *script);
+void ml_work_free(struct ml_script *script);
+
 /** Push the table of functions that lua/moonloom/wait.lua builds on. */
 void ml_wait_natives(lua_State *L, struct ml_plugin *plugin);
 /** The port's kinds by name; NULL-terminated. wait_ops.c */

@@ -328,13 +328,25 @@ void ml_timers_fire(struct ml_script *script, uint64_t now)
     }
 }
 
+/* config(field) -> value of self.config   [may raise] */
+static int config(lua_State *L)
+{
+    luaL_checkstring(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin_of(L)->self_ref);
+    lua_getfield(L, -1, "config");
+    lua_pushvalue(L, 1);
+    lua_gettable(L, -2);
+    return 1;
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 void ml_wait_natives(lua_State *L, struct ml_plugin *plugin)
 {
     static const luaL_Reg functions[] = {
         {"park", park},   {"sleep", sleep_ms}, {"group", group},           {"shield", shield},
-        {"spawn", spawn}, {"timer", timer},    {"timer_stop", timer_stop}, {NULL, NULL},
+        {"spawn", spawn}, {"timer", timer},    {"timer_stop", timer_stop}, {"config", config},
+        {NULL, NULL},
     };
 
     lua_newtable(L);

@@ -84,12 +84,14 @@ static void begin_drain(struct ml_loop *loop)
 {
     loop->phase = ML_LOOP_DRAINING;
     loop->drain_until_ms = ml_clock_mono_ms() + DRAIN_MAX_MS;
+    ml_worker_stop(loop->worker);
     ml_net_stop_accepting(loop->net);
     ml_rooms_drain(loop->rooms, ML_CLOSE_SHUTDOWN);
 }
 
 static void end(struct ml_loop *loop)
 {
+    ml_worker_close(loop->worker);
     ml_outside_close(loop->outside);
     ml_rooms_free(loop->rooms);
     loop->rooms = NULL;
@@ -193,6 +195,8 @@ void ml_loop_release(struct ml_loop *loop)
     ml_plugins_detach(loop->process->plugins, loop->number);
     ml_cells_free(loop->cells);
     loop->cells = NULL;
+    ml_worker_free(loop->worker);
+    loop->worker = NULL;
     ml_outside_free(loop->outside);
     loop->outside = NULL;
 }
@@ -200,6 +204,26 @@ void ml_loop_release(struct ml_loop *loop)
 static void on_tick(uv_timer_t *timer)
 {
     ml_loop_tick(timer->data);
+}
+
+static enum ml_err open_worker(struct ml_loop *loop)
+{
+    const struct ml_config *config = loop->process->config;
+    struct ml_worker_options options = {
+        .loop = &loop->uv,
+        .journal = loop->journal,
+        .cells = loop->cells,
+        .runs_cron = loop->number == 0,
+        .orgs = config->orgs,
+        .org_count = config->org_count,
+        .ends_leases = loop->number == 0 && strncmp(config->store, "postgres", 8) != 0,
+    };
+
+    loop->worker = ml_worker_new(&options);
+    if (!loop->worker)
+        return ML_ELIMIT;
+    ml_outside_tell(loop->outside, loop->worker);
+    return ML_OK;
 }
 
 static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
@@ -217,7 +241,7 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
         return err;
     ml_outside_serve(loop->outside, loop->cells);
     ml_plugins_attach(loop->process->plugins, loop->number, loop->cells);
-    return ML_OK;
+    return open_worker(loop);
 }
 
 static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
@@ -279,6 +303,7 @@ static void abandon(struct ml_loop *loop)
     loop->rooms = NULL;
     if (loop->is_attached)
         ml_hub_detach(loop->process->hub, loop->number);
+    ml_worker_close(loop->worker);
     ml_outside_close(loop->outside);
     ml_loop_release(loop);
 }

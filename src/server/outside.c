@@ -23,6 +23,7 @@ struct ml_outside {
     struct ml_journal *journal;
     struct ml_cells *cells;
     struct ml_web *web;
+    struct ml_worker *worker; /* NULL: nobody */
     uv_timer_t clock;
     uint64_t wakes_at_ms; /* 0: not */
     struct ml_list asking;
@@ -93,6 +94,8 @@ static void on_write(struct ml_store_write *write)
                                            .number = write->items[i].number_out};
     with.items = items;
     with.item_count = items ? write->count : 0;
+    if (a->outside->worker && write->items[write->count - 1].id_out[0])
+        ml_worker_kick(a->outside->worker);
     answer(a, &with);
     ml_store_write_release(write);
     free_asking(a);
@@ -343,6 +346,11 @@ struct ml_script_port ml_outside_port(struct ml_outside *outside)
 {
     return (struct ml_script_port){
         .arg = outside, .begin = begin, .cancel = cancel, .wake_at = wake_at};
+}
+
+void ml_outside_tell(struct ml_outside *outside, struct ml_worker *worker)
+{
+    outside->worker = worker;
 }
 
 void ml_outside_serve(struct ml_outside *outside, struct ml_cells *cells)

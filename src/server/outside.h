@@ -9,6 +9,7 @@
 #include "journal/journal.h"
 #include "script/script.h"
 #include "server/config.h"
+#include "server/worker.h"
 
 struct ml_outside;
 
@@ -17,6 +18,8 @@ struct ml_outside *ml_outside_new(uv_loop_t *loop, struct ml_journal *journal,
 struct ml_script_port ml_outside_port(struct ml_outside *outside);
 /** The cells whose tick its clock is. */
 void ml_outside_serve(struct ml_outside *outside, struct ml_cells *cells);
+/** Who is told when a job was queued. */
+void ml_outside_tell(struct ml_outside *outside, struct ml_worker *worker);
 /** Nothing new from now on, what is under way is let go of; the loop can end. */
 void ml_outside_close(struct ml_outside *outside);
 /** After the cells are gone. */

@@ -313,7 +313,7 @@ static const struct escape as_a_chunk[] = {
     {"evil = 1 return {}", "global write: 'evil'"},
     {"return { joined = function() end }",
      "init.lua has joined, but plugin.lua does not declare it"},
-    {"return { rpc = { x = function() end } }", "rpc: known, but not available"},
+    {"return { tasks = { x = function() end } }", "tasks: known, but not available"},
     {"return { setup = function(self) self.config = 1 end }", "is read-only"},
     {"local a = require 'p.lib.a' return {}", "module 'p.lib.a' requires itself"},
     {"local a = require 'p.lib.b' return {}", "module 'p.lib.b' not found"},
