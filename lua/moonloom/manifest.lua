@@ -313,6 +313,25 @@ function options.min_bytes(value, report, field, out)
   out.min_bytes = bytes
 end
 
+function options.every(value, report, field, out)
+  local seconds, wrong = units.duration(value)
+  if not seconds then return report:add(field, wrong) end
+  if seconds > 3600 then return report:add(field, "must be an hour at most") end
+  out.every = seconds
+end
+
+function options.max(value, report, field, out)
+  if type(value) ~= "number" or value ~= math.floor(value) or value < 1 or value > 4096 then
+    return report:add(field, "must be a whole number from 1 to 4096")
+  end
+  out.max = value
+end
+
+function options.durable(value, report, field, out)
+  if type(value) ~= "boolean" then return report:add(field, "must be true or false") end
+  out.durable = value
+end
+
 -- The failure mode in force: that of the hook, or a stricter one that the manifest asks for.
 local function failure_mode(def, phase)
   if def.fails ~= "phase" then return def.fails end

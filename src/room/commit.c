@@ -28,6 +28,7 @@ static void free_staged(struct ml_staged *entry)
 {
     ml_list_remove(&entry->node);
     ml_blob_unref(entry->bytes);
+    free(entry->noted);
     free(entry);
 }
 
@@ -77,6 +78,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     if (!entry)
         return ML_ELIMIT;
     entry->bytes = bytes;
+    entry->noted = bytes ? ml_room_take_noted(room) : NULL;
     entry->member = from;
     entry->is_changed = is_changed;
     entry->message_no = message_no;
@@ -89,6 +91,30 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     from->staged_count++;
     room->staged_bytes += bytes ? bytes->len : 0;
     ml_room_trace(entry->session, message_no, bytes ? "stage" : "stage: nothing new");
+    ml_room_commit(room);
+    return ML_OK;
+}
+
+/** A record that the server itself has written (the room takes the reference). */
+enum ml_err ml_room_stage_own(struct ml_room *room, struct ml_slice author, struct ml_blob *bytes,
+                              uint32_t depth)
+{
+    struct ml_staged *entry = calloc(1, sizeof *entry);
+    uint64_t id;
+
+    if (!entry)
+        return ML_ELIMIT;
+    entry->bytes = bytes;
+    entry->noted = ml_room_take_noted(room);
+    entry->depth = depth;
+    entry->is_changed = true;
+    entry->message_no = ml_room_next_own(room, &id);
+    entry->at_ms = room->rooms->env.wall_ms(room->rooms->env.arg);
+    entry->since_ms = entry->staged_ms = ml_room_now(room);
+    (void)snprintf(entry->user, sizeof entry->user, "%.*s", ML_PRINT(author));
+    (void)snprintf(entry->session, sizeof entry->session, "~%016llx", (unsigned long long)id);
+    ml_list_append(&room->staged, &entry->node);
+    room->staged_bytes += bytes->len;
     ml_room_commit(room);
     return ML_OK;
 }
@@ -205,44 +231,26 @@ static void fan_out_records(struct ml_room *room)
     ml_arena_reset(&rooms->scratch);
 }
 
-static void tell_plugins(struct ml_room *room, uint64_t from_seq, uint64_t bytes)
+/* What every record brought goes to who observes; when they are told is observe.c's business. */
+static void tell_plugins(struct ml_room *room)
 {
-    struct ml_rooms *rooms = room->rooms;
-    struct ml_script *script = ml_room_script(room);
-    struct ml_script_batch batch;
-    struct ml_slice *authors;
-    size_t author_count = 0;
+    size_t next = 0;
 
-    if (!script || !(ml_script_hooks(script) & ML_HOOK_AFTER_UPDATE))
-        return;
-    authors = ml_arena_array(&rooms->scratch, room->record_count, sizeof *authors);
-    for (size_t i = 0; authors && i < room->record_count; i++) {
-        bool known = false;
+    ML_LIST_EACH(node, &room->sent)
+    {
+        struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
 
-        for (size_t k = 0; k < author_count && !known; k++)
-            known = ml_slice_equal(authors[k], room->records[i].author);
-        if (!known)
-            authors[author_count++] = room->records[i].author;
+        if (!entry->bytes)
+            continue;
+        ml_room_note(room, entry->noted, &room->records[next++], entry->depth);
+        entry->noted = NULL;
     }
-    batch = (struct ml_script_batch){
-        .org = room->org,
-        .document = room->name,
-        .doc = room->doc,
-        .authors = authors,
-        .author_count = author_count,
-        .from_seq = from_seq,
-        .to_seq = room->head,
-        .bytes = bytes,
-        .count = (uint32_t)room->record_count,
-    };
-    ml_script_after_update(script, &batch, &rooms->scratch);
-    ml_arena_reset(&rooms->scratch);
 }
 
 /* Steps 10 to 13. Nobody was told anything before this line. */
 static void tell_everybody(struct ml_room *room)
 {
-    uint64_t from_seq = room->head + 1, bytes = 0;
+    uint64_t bytes = 0;
 
     for (size_t i = 0; i < room->record_count; i++)
         bytes += room->records[i].bytes->len;
@@ -259,7 +267,7 @@ static void tell_everybody(struct ml_room *room)
     }
     acknowledge_authors(room);
     if (room->record_count)
-        tell_plugins(room, from_seq, bytes);
+        tell_plugins(room);
     ML_LIST_EACH(node, &room->sent)
     {
         struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
@@ -434,6 +442,7 @@ void ml_room_settle(struct ml_room *room)
     ml_room_commit(room);
     ml_room_consider_snapshot(room, false);
     serve_waiting(room);
+    (void)ml_room_observe(room, false);
     ml_room_weigh(room);
     ml_room_close_if_idle(room);
 }

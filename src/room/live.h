@@ -41,6 +41,8 @@ struct ml_staged {
     uint64_t staged_ms; /* monotonic */
     char user[sizeof((struct ml_identity *)0)->user];
     char session[sizeof((struct ml_identity *)0)->session];
+    struct ml_noted *noted; /* for observers; own; NULL: nobody wants to know, or out of memory */
+    uint32_t depth;         /* of plugins that react to plugins */
 };
 
 struct ml_member {
@@ -129,7 +131,9 @@ struct ml_room {
     struct ml_presence *presence;
     size_t presence_count, presence_cap;
 
-    uint64_t empty_since_ms; /* meaningful while member_count == 0 */
+    uint64_t empty_since_ms;            /* meaningful while member_count == 0 */
+    struct ml_observation *observation; /* observe.c; NULL: nobody was ever told anything */
+    struct ml_doc_port port;            /* own.c: what hooks may ask of this room */
 };
 
 /* Letters for another loop, until the end of the turn. */
@@ -146,6 +150,7 @@ struct ml_rooms {
     struct ml_list empty;  /* empty for the longest time first */
     struct ml_list urgent; /* held, or a plugin holds a message */
     struct ml_list noisy;
+    struct ml_list observed; /* ml_observation.node: somebody has to be told */
     uint32_t count;
     size_t memory_bytes; /* of all rooms, as far as they were weighed */
     bool is_draining;
@@ -222,6 +227,8 @@ void ml_room_drop_old_answers(struct ml_room *room, uint64_t now);
 /* commit.c */
 enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
                           struct ml_blob *bytes, bool is_changed) ML_MUST_CHECK;
+enum ml_err ml_room_stage_own(struct ml_room *room, struct ml_slice author, struct ml_blob *bytes,
+                              uint32_t depth) ML_MUST_CHECK;
 void ml_room_commit(struct ml_room *room);
 void ml_room_retry(struct ml_room *room);
 void ml_room_abandon(struct ml_room *room);
@@ -299,6 +306,23 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
                            struct ml_ruling *ruling) ML_MUST_CHECK;
 /** Nothing was refused and nothing is rewritten. */
 bool ml_ruling_is_plain(const struct ml_ruling *ruling);
+
+/* observe.c */
+struct ml_observation;
+void ml_room_watch(struct ml_room *room);
+void ml_room_watched(struct ml_room *room, struct ml_slice author, const char *origin);
+struct ml_noted *ml_room_take_noted(struct ml_room *room);
+void ml_room_note(struct ml_room *room, struct ml_noted *noted, const struct ml_record *record,
+                  uint32_t depth);
+void ml_room_observe_from_start(struct ml_room *room);
+bool ml_room_observe(struct ml_room *room, bool all);
+void ml_rooms_observe(struct ml_rooms *rooms);
+bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out);
+uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out);
+void ml_room_observation_free(struct ml_room *room);
+
+/* own.c */
+void ml_room_port_init(struct ml_room *room);
 
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);

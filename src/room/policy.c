@@ -52,8 +52,7 @@ static bool may_undo(struct ml_member *member)
     return ++member->undos <= UNDOS_A_MINUTE;
 }
 
-static struct ml_scope scope_of(const struct ml_room *room, const struct ml_member *from,
-                                bool is_reply)
+static struct ml_scope scope_of(struct ml_room *room, const struct ml_member *from, bool is_reply)
 {
     return (struct ml_scope){
         .org = room->org,
@@ -62,6 +61,7 @@ static struct ml_scope scope_of(const struct ml_room *room, const struct ml_memb
         .user_name = ml_slice_str(from->identity.name),
         .session = ml_slice_str(from->identity.session),
         .doc = room->doc,
+        .port = &room->port,
         .origin = is_reply ? "sync" : "client",
     };
 }

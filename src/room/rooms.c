@@ -64,6 +64,7 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->empty);
     ml_list_init(&rooms->urgent);
     ml_list_init(&rooms->noisy);
+    ml_list_init(&rooms->observed);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
     if (!rooms->env.loops)
         rooms->env.loops = 1;
@@ -118,6 +119,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
     room->org = ml_slice_make(own, org_len);
     room->name = ml_slice_make(own + org_len + 1, key.len - org_len - 1);
     room->state = ML_ROOM_LOADING;
+    ml_room_port_init(room);
     ml_list_init(&room->members);
     ml_list_init(&room->staged);
     ml_list_init(&room->sent);
@@ -150,6 +152,7 @@ void ml_room_free(struct ml_room *room)
     room->rooms->stats.closed++;
     ml_room_drop_staged(room);
     ml_room_presence_release(room);
+    ml_room_observation_free(room);
     ml_room_forget_answers(room);
     ml_doc_free(room->doc);
     ml_blob_unref(room->rest);
@@ -168,6 +171,12 @@ static bool may_close(const struct ml_room *room)
     return room->is_abandoned || !ml_room_is_staging(room);
 }
 
+/* Who observes is told what is left before it goes. */
+static bool is_ready_to_go(struct ml_room *room)
+{
+    return may_close(room) && ml_room_observe(room, true) && may_close(room);
+}
+
 static void close_room(struct ml_room *room)
 {
     if (room->is_abandoned)
@@ -184,7 +193,8 @@ void ml_room_close_if_idle(struct ml_room *room)
     bool at_once = room->rooms->is_draining || room->is_abandoned;
 
     if (may_close(room) &&
-        (at_once || ml_room_now(room) - room->empty_since_ms >= room->rooms->env.limits.grace_ms))
+        (at_once || ml_room_now(room) - room->empty_since_ms >= room->rooms->env.limits.grace_ms) &&
+        is_ready_to_go(room))
         close_room(room);
 }
 
@@ -342,6 +352,7 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     room->ops_since = load->count;
     for (size_t i = 0; i < load->count; i++)
         room->bytes_since += load->records[i].bytes->len;
+    ml_room_observe_from_start(room);
     if (script) {
         ml_script_snapshot_policy(script, room->org, room->name, &rooms->scratch, &room->policy);
         ml_arena_reset(&rooms->scratch);
@@ -438,7 +449,7 @@ static void give_way(struct ml_rooms *rooms)
 
         if (rooms->shared->memory_bytes <= ceiling)
             break;
-        if (may_close(room)) {
+        if (is_ready_to_go(room)) {
             rooms->stats.evicted++;
             close_room(room);
         }
@@ -642,6 +653,7 @@ void ml_rooms_tick(struct ml_rooms *rooms)
     uint32_t count = rooms->count / TICKS_A_VISIT + 1;
 
     tick_urgent(rooms, now);
+    ml_rooms_observe(rooms);
     if (rooms->is_draining)
         drain_some(rooms, now);
     for (uint32_t i = 0; i < count && !ml_list_is_empty(&rooms->all); i++) {

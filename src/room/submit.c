@@ -80,7 +80,9 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     plain = ml_ruling_is_plain(&ruling);
 
     ml_room_trace(from->identity.session, message_no, plain ? "policy" : "policy: undo");
+    ml_room_watch(room);
     err = ml_doc_apply(room->doc, update, plain ? NULL : &ruling.verdict, scratch, &change);
+    ml_room_watched(room, ml_slice_str(from->identity.user), is_reply ? "sync" : "client");
     if (err) {
         /* Refused whole, unless the heap gave out in the middle: then the journal has the truth. */
         if (ml_doc_is_broken(room->doc))

@@ -33,8 +33,10 @@ struct ml_doc_note {
     bool notify;            /* tell the clients about it */
 };
 
+struct ml_doc_port;
+
 /** Implemented by room, and by specs. Called on the loop of the hook, which it never calls back. */
-struct ml_doc_port {
+struct ml_doc_calls {
     void (*facts)(struct ml_doc_port *port, struct ml_doc_facts *out);
     void (*sessions)(struct ml_doc_port *port,
                      void (*each)(void *arg, const struct ml_doc_session *session), void *arg);
@@ -47,6 +49,10 @@ struct ml_doc_port {
     enum ml_err (*commit)(struct ml_doc_port *port, const struct ml_doc_note *note,
                           struct ml_diag *diag);
     void (*rollback)(struct ml_doc_port *port);
+};
+
+struct ml_doc_port {
+    const struct ml_doc_calls *calls;
 };
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* authorize_edit, before_update, after_update: what is about to be written, and what was. */
+/* authorize_edit, before_update: what is about to be written. */
 #include "script/ask.h"
 
 #define US_PER_64_KIB 1000
@@ -108,24 +108,4 @@ enum ml_err ml_script_authorize_edit(struct ml_script *script, const struct ml_s
             return err;
     }
     return ML_OK;
-}
-
-/* ---- after_update
- * -------------------------------------------------------------------------------------------- */
-
-void ml_script_after_update(struct ml_script *script, const struct ml_script_batch *batch,
-                            struct ml_arena *scratch)
-{
-    const struct ml_chain *chain = &script->chains[HOOK_AFTER_UPDATE];
-
-    (void)scratch;
-    for (size_t i = 0; i < chain->count; i++) {
-        struct ml_handler *handler = &chain->handlers[i];
-
-        if (ml_ask(script, handler, HOOK_AFTER_UPDATE, VIEW_BATCH, batch, handler->plugin->name,
-                   script->hook_us) == OUTCOME_ANSWER)
-            ml_ask_ignore(script, handler);
-    }
-    if (script->L)
-        ml_state_tidy(script);
 }

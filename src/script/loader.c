@@ -188,6 +188,7 @@ static void fill_chain(lua_State *L, struct ml_script *script, const char *hook,
         lua_pop(L, 2);
         lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->manifest_ref);
         ml_manifest_filter(L, hook, &handler->filter, &handler->fails);
+        ml_manifest_pace(L, hook, handler);
         lua_pop(L, 1);
     }
 }

@@ -7,7 +7,9 @@
 
 #include <stdlib.h>
 
-#define PATHS_MAX 64
+#define PATHS_MAX     64
+#define PACE_EVERY_MS 50
+#define PACE_MAX      256
 
 /* Push what plugin.lua returns. */
 static void push_data(lua_State *L, struct ml_script *script, const struct ml_plugin *plugin,
@@ -151,6 +153,19 @@ void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *f
     filter->any = !filter->kinds && !filter->origins && !filter->min_bytes && !filter->path_count &&
                   !filter->key_count;
     lua_pop(L, 2);
+}
+
+void ml_manifest_pace(lua_State *L, const char *hook, struct ml_handler *handler)
+{
+    lua_getfield(L, -1, "hooks");
+    lua_getfield(L, -1, hook);
+    lua_getfield(L, -1, "every");
+    handler->every_ms = lua_isnil(L, -1) ? PACE_EVERY_MS : (uint32_t)(lua_tonumber(L, -1) * 1000);
+    lua_getfield(L, -2, "max");
+    handler->max = lua_isnil(L, -1) ? PACE_MAX : (uint32_t)lua_tonumber(L, -1);
+    lua_getfield(L, -3, "durable");
+    handler->durable = lua_toboolean(L, -1);
+    lua_pop(L, 5);
 }
 
 void ml_filter_release(struct ml_edit_filter *filter)

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "script/decision.h"
 #include "script/document.h"
+#include "script/noted.h"
 #include "script/port.h"
 
 struct ml_script;
@@ -180,9 +181,36 @@ struct ml_script_batch {
     uint64_t from_seq, to_seq, bytes;
     uint32_t count;           /* records */
     struct ml_doc_port *port; /* of `doc`; NULL: nothing can be written */
+    const struct ml_noted *const *noted;
+    size_t noted_count;
+    bool gap; /* some detail was dropped */
 };
+/** Tell all of them at once, without waiting. */
 void ml_script_after_update(struct ml_script *script, const struct ml_script_batch *batch,
                             struct ml_arena *scratch);
+
+/** How one instance wants to be told. */
+struct ml_observing {
+    struct ml_slice instance; /* good as long as the script */
+    uint32_t every_ms, max;
+    bool durable;
+};
+/** Instances that observe updates are numbered from 0. */
+size_t ml_script_observers(const struct ml_script *script);
+/** False: it is not for this document. */
+bool ml_script_observer(const struct ml_script *script, size_t observer, struct ml_slice document,
+                        struct ml_observing *out);
+/** Does its filter let this one through? */
+bool ml_script_observer_wants(const struct ml_script *script, size_t observer,
+                              const struct ml_noted *noted);
+/**
+ * Tell one. `batch` is borrowed for the call.
+ * @param done  runs once, maybe before this returns, at the latest when the script is freed
+ * @retval false  not now (its breaker is open): done will not run
+ */
+bool ml_script_observe(struct ml_script *script, size_t observer,
+                       const struct ml_script_batch *batch, void (*done)(void *arg, bool ok),
+                       void *arg) ML_MUST_CHECK;
 
 /** snapshot_policy(ref): earliest of each; what nobody sets stays as it came in. */
 struct ml_snapshot_policy {

@@ -205,6 +205,8 @@ struct ml_handler {
     enum ml_fails fails; /* refuse, hold, default, skip */
     char reason[96];     /* why it stands where it does, for a person */
     struct ml_edit_filter filter;
+    uint32_t every_ms, max; /* after_update: told so often, of so many at most */
+    bool durable;
     struct ml_breaker breaker;
 };
 
@@ -379,6 +381,8 @@ void ml_manifest_load(lua_State *L, struct ml_script *script, struct ml_plugin *
 /** The filters of a hook as C wants them; the manifest is at the top of the stack. */
 void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *filter,
                         enum ml_fails *fails_out);
+/** How an observer is told: every, max, durable; the manifest is at the top of the stack. */
+void ml_manifest_pace(lua_State *L, const char *hook, struct ml_handler *handler);
 void ml_filter_release(struct ml_edit_filter *filter);
 /** Push the checked configuration of `plugin`. */
 void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);

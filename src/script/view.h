@@ -30,6 +30,7 @@ enum ml_lent_kind {
     KIND_TX_ARRAY,
     KIND_TX_XML,
     KIND_TX_COUNTER,
+    KIND_CHANGE,
     KINDS,
 };
 
@@ -94,7 +95,9 @@ void ml_edit_push_table(lua_State *L, const struct ml_lent *of, size_t number);
 /** u:edits([kind [, pattern]]) -> iterator   [may raise] */
 int ml_update_edits(lua_State *L);
 /* view_batch.c */
-extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member;
+extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member, ml_lent_change;
+/** Is anything of it at such a path? Errs on the side of yes. hooks_observe.c */
+bool ml_noted_touches(const struct ml_noted *noted, struct ml_slice pattern);
 /* view_doc.c */
 extern const struct ml_lent_def ml_lent_doc, ml_lent_ref;
 int ml_doc_transact(lua_State *L); /* view_transact.c */

@@ -182,8 +182,8 @@ static int doc_sessions(lua_State *L)
 
     lua_newtable(L);
     ml_json_mark_list(L);
-    if (subject->port && subject->port->sessions)
-        subject->port->sessions(subject->port, add_session, &list);
+    if (subject->port && subject->port->calls->sessions)
+        subject->port->calls->sessions(subject->port, add_session, &list);
     return 1;
 }
 
@@ -218,7 +218,7 @@ static void push_fact(lua_State *L, const struct doc_subject *subject, int id)
         lua_pushnil(L);
         return;
     }
-    subject->port->facts(subject->port, &facts);
+    subject->port->calls->facts(subject->port, &facts);
     if (id == DOC_SEQ)
         lua_pushnumber(L, (double)facts.seq);
     else if (id == DOC_EPOCH)

@@ -69,7 +69,7 @@ int ml_doc_transact(lua_State *L)
 
     lua_settop(L, 3);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    if (!subject->plugin || !port || !port->begin)
+    if (!subject->plugin || !port || !port->calls->begin)
         luaL_error(L, "doc:transact is for after_update, document_loaded, create_document, rpc "
                       "and tasks: a decision amends or answers instead");
     read_options(L, 3, subject->plugin, &options);
@@ -78,16 +78,16 @@ int ml_doc_transact(lua_State *L)
     ml_tx_push(L, &tx);
     /* From here to the end of the transaction nothing may raise. */
     ml_tx_init(&tx);
-    err = port->begin(port, &tx.diag, &tx.doc);
+    err = port->calls->begin(port, &tx.diag, &tx.doc);
     if (err)
         fail(L, &tx, err);
     if (ml_tx_call(L, &tx)) {
-        port->rollback(port);
+        port->calls->rollback(port);
         ml_tx_release(&tx);
         return lua_error(L);
     }
     tx.diag.text[0] = '\0';
-    err = port->commit(port, &options.note, &tx.diag);
+    err = port->calls->commit(port, &options.note, &tx.diag);
     if (err)
         fail(L, &tx, err);
     ml_tx_release(&tx);

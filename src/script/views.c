@@ -104,6 +104,7 @@ static const struct ml_lent_def *const kinds[KINDS] = {
     [KIND_TX_ARRAY] = &ml_lent_tx_array,
     [KIND_TX_XML] = &ml_lent_tx_xml,
     [KIND_TX_COUNTER] = &ml_lent_tx_counter,
+    [KIND_CHANGE] = &ml_lent_change,
 };
 
 /*

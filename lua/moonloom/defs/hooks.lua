@@ -37,7 +37,7 @@ return {
   { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default",
     options = { "kinds", "paths", "keys" } },
   { name = "after_update",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.1.0",
-    later = { "every", "max", "paths", "kinds", "origins", "durable" } },
+    options = { "every", "max", "paths", "kinds", "origins", "durable" } },
   { name = "awareness",          kind = "decision", rule = "fold",  waits = false, fails = "phase" },
   { name = "message",            kind = "decision", rule = "fold",  waits = false, fails = "refuse" },
   { name = "rpc",                kind = "work",     rule = "one",   waits = true,  fails = "refuse", since = "0.2.0", family = true },

@@ -73,6 +73,8 @@ static void rollback(struct ml_doc_port *port)
     ml_doc_rollback(doc);
 }
 
+static const struct ml_doc_calls calls = {facts, sessions, begin, commit, rollback};
+
 static int start(void **state)
 {
     const struct ml_doc_options options = {.client = 7};
@@ -82,7 +84,7 @@ static int start(void **state)
     world.options.limits.hook_ms = 200; /* sanitizers */
     doc = ml_doc_new(&options);
     owner = (struct owner){
-        .port = {facts, sessions, begin, commit, rollback},
+        .port = {&calls},
     };
     ml_arena_init(&owner.scratch, 1 << 24);
     ml_writer_init(&owner.record, 1 << 24);

@@ -8,10 +8,19 @@ return {
       { "count", "integer", since = S, doc = "Updates." }, { "bytes", "integer", since = S, doc = "Of all." },
       { "from_seq", "integer", since = S, doc = "First record." }, { "to_seq", "integer", since = S, doc = "Last record." },
       { "authors", "string[]", since = S, doc = "Ids, each once." }, { "gap", "boolean", since = S, doc = "Detail was dropped." },
-      { "origins", "string[]", doc = "Each once." },
+      { "origins", "string[]", since = S, doc = "Each once." },
     },
     methods = {
-      { "changes", "(): fun(): moonloom.Edit?", cost = "linear", doc = "Iterates over what became visible." },
-      { "touched", "(pattern: string): boolean", cost = "linear", doc = "Is anything at such a path?" },
+      { "changes", "(): fun(): moonloom.Change?", since = S, cost = "linear", doc = "Iterates over what became visible." },
+      { "touched", "(pattern: string): boolean", since = S, cost = "linear", doc = "Is anything at such a path?" },
+    } },
+  { class = "moonloom.Change", c = "change", doc = "What became visible. The same view is reused by the loop.",
+    fields = {
+      { "kind", "moonloom.EditKind", since = S, doc = "What it does." }, { "path", "string", since = S, doc = "Of the shared type." },
+      { "key", "string?", since = S, doc = "Of a map or attribute write." }, { "index", "integer?", since = S, doc = "Where, 0-based." },
+      { "len", "integer?", since = S, doc = "In units." }, { "text", "string?", since = S, doc = "What was inserted." },
+      { "value", "any", since = S, doc = "New value; a list for insertions." },
+      { "before", "any", since = S, doc = "Previous value, or what was deleted." },
+      { "attrs", "table?", since = S, doc = "Formats." }, { "author", "table", since = S, doc = "`user`: who wrote it." },
     } },
 }

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a room tells plugins of the records it has committed (after_update).
+ *
+ *   apply --- ml_room_watch, ml_room_watched ---> fresh ---> staged ---> committed: noted
+ *                                                                          |
+ *       one bit for each instance that wants it; taken when `every` is over or `max` have come
+ *                                                                          v
+ *                                               ml_script_observe: one batch of all that wait
+ *
+ *  [O1] An instance is told of a record once, in the order of the journal, and never while it is
+ *       still busy with what it was told before: what comes meanwhile makes the next batch bigger.
+ *  [O2] A record is kept until nobody waits for it. Over NOTED_BYTES its changes are dropped, over
+ *       NOTED_MAX records become one: the batch says so (gap).
+ *  [O3] A durable instance keeps what it was told until it has said that it is done; then its
+ *       cursor moves on in the journal. After a crash it is told what lies behind the cursor.
+ *  [O4] A room without observers pays one comparison with NULL for each change.
+ */
+#include "room/live.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OBSERVERS_MAX 64
+#define NOTED_MAX     4096
+#define NOTED_BYTES   (1u << 20)
+#define EVENT_BYTES   (1u << 20)
+#define RETRY_MIN_MS  100
+#define RETRY_MAX_MS  60000
+#define SPACE         "observer"
+
+/* A record that somebody waits for. */
+struct entry {
+    struct ml_list node; /* observation->noted, by seq */
+    struct ml_noted *noted;
+    uint64_t wanted; /* a bit for each observer */
+};
+
+/* One instance's place in a room. Lives on its own, since its answer may come late. */
+struct observer {
+    struct ml_observation
+        *of; /* NULL: the room has gone; it frees itself when nothing is under way */
+    size_t number;
+    char instance[96];
+    struct ml_observing how;
+    uint32_t pending;
+    uint64_t since_ms; /* the first that waits */
+    uint64_t taken_to; /* seq: of the batch that is being told */
+    bool is_busy, is_loading, is_writing;
+    bool has_cursor; /* durable: it was read, or begins now */
+    uint32_t retry_ms;
+    uint64_t retry_at_ms;
+    uint64_t cursor, cursor_wanted; /* durable: written, and what it should be */
+    struct ml_store_write write;
+    struct ml_store_item item;
+    char value[24];
+    struct ml_store_read read;
+    struct ml_load load;
+};
+
+struct ml_observation {
+    struct ml_list node; /* rooms->observed */
+    struct ml_room *room;
+    struct ml_list noted;
+    size_t count, bytes;
+    struct observer *observers[OBSERVERS_MAX];
+    size_t observer_count;
+    struct ml_arena arena; /* events of the change that is being integrated */
+    struct ml_listener *listener;
+    struct ml_noted *fresh;
+    bool is_telling; /* Lua runs, and may write */
+    uint32_t depth;  /* of what it is told */
+    uint64_t own_id, own_no;
+};
+
+/* ---- Coming and going ------------------------------------------------------------------------ */
+
+static void free_entry(struct ml_observation *o, struct entry *entry)
+{
+    ml_list_remove(&entry->node);
+    o->count--;
+    o->bytes -= entry->noted->memory_bytes;
+    free(entry->noted);
+    free(entry);
+}
+
+static void drop_observer(struct observer *observer)
+{
+    observer->of = NULL;
+    if (!observer->is_busy && !observer->is_loading && !observer->is_writing)
+        free(observer);
+}
+
+void ml_room_observation_free(struct ml_room *room)
+{
+    struct ml_observation *o = room->observation;
+
+    if (!o)
+        return;
+    ML_LIST_EACH(node, &o->noted)
+    free_entry(o, ML_CONTAINER(node, struct entry, node));
+    for (size_t i = 0; i < o->observer_count; i++)
+        drop_observer(o->observers[i]);
+    ml_list_remove(&o->node);
+    ml_arena_release(&o->arena);
+    free(o->fresh);
+    free(o);
+    room->observation = NULL;
+}
+
+static struct ml_observation *observation_of(struct ml_room *room)
+{
+    struct ml_observation *o = room->observation;
+
+    if (o)
+        return o;
+    o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->room = room;
+    ml_list_init(&o->noted);
+    ml_arena_init(&o->arena, EVENT_BYTES);
+    room->observation = o;
+    return o;
+}
+
+static struct ml_script *script_of(struct ml_room *room)
+{
+    struct ml_script *script = ml_room_script(room);
+
+    return script && ml_script_hooks(script) & ML_HOOK_AFTER_UPDATE ? script : NULL;
+}
+
+static void load_cursor(struct observer *observer);
+
+static struct observer *new_observer(struct ml_observation *o, const struct ml_observing *how)
+{
+    struct observer *observer = calloc(1, sizeof *observer);
+
+    if (!observer)
+        return NULL;
+    observer->of = o;
+    observer->how = *how;
+    (void)snprintf(observer->instance, sizeof observer->instance, "%.*s", ML_PRINT(how->instance));
+    observer->how.instance = ml_slice_str(observer->instance);
+    return observer;
+}
+
+static struct observer *find_observer(const struct ml_observation *o, struct ml_slice instance)
+{
+    for (size_t i = 0; i < o->observer_count; i++)
+        if (o->observers[i] && ml_slice_equal(ml_slice_str(o->observers[i]->instance), instance))
+            return o->observers[i];
+    return NULL;
+}
+
+/* The instances that there are now, each with its own place; bits follow them. */
+static void rearrange(struct ml_observation *o, const struct ml_script *script, size_t count)
+{
+    struct observer *now[OBSERVERS_MAX] = {0};
+    uint64_t moved_from[OBSERVERS_MAX] = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        struct ml_observing how;
+
+        (void)ml_script_observer(script, i, o->room->name, &how);
+        now[i] = find_observer(o, how.instance);
+        if (now[i]) {
+            moved_from[i] = UINT64_C(1) << now[i]->number;
+            o->observers[now[i]->number] = NULL;
+            how.instance = now[i]->how.instance;
+            now[i]->how = how;
+        } else {
+            now[i] = new_observer(o, &how);
+        }
+    }
+    for (size_t i = 0; i < o->observer_count; i++)
+        if (o->observers[i])
+            drop_observer(o->observers[i]);
+    ML_LIST_EACH(node, &o->noted)
+    {
+        struct entry *entry = ML_CONTAINER(node, struct entry, node);
+        uint64_t bits = 0;
+
+        for (size_t i = 0; i < count; i++)
+            bits |= entry->wanted & moved_from[i] ? UINT64_C(1) << i : 0;
+        entry->wanted = bits;
+        if (!bits)
+            free_entry(o, entry);
+    }
+    o->observer_count = 0;
+    for (size_t i = 0; i < count && now[i]; i++) {
+        now[i]->number = i;
+        o->observers[o->observer_count++] = now[i];
+    }
+    for (size_t i = 0; i < o->observer_count; i++)
+        if (o->observers[i]->how.durable && !o->observers[i]->has_cursor)
+            load_cursor(o->observers[i]);
+}
+
+/* False: nobody observes this document. */
+static bool settle_observers(struct ml_observation *o, const struct ml_script *script)
+{
+    size_t count = ml_script_observers(script);
+    bool same, any = false;
+
+    if (count > OBSERVERS_MAX)
+        count = OBSERVERS_MAX;
+    same = count == o->observer_count;
+    for (size_t i = 0; i < count && same; i++) {
+        struct ml_observing how;
+
+        any |= ml_script_observer(script, i, o->room->name, &how);
+        same = ml_slice_equal(how.instance, ml_slice_str(o->observers[i]->instance));
+    }
+    if (same)
+        return any;
+    rearrange(o, script, count);
+    return true;
+}
+
+/* ---- A change is integrated ------------------------------------------------------------------ */
+
+/** Something is about to be integrated. */
+void ml_room_watch(struct ml_room *room)
+{
+    struct ml_script *script = script_of(room);
+    struct ml_observation *o;
+
+    if (!script)
+        return;
+    o = observation_of(room);
+    if (!o || !settle_observers(o, script) || o->listener || o->bytes > NOTED_BYTES)
+        return;
+    if (ml_doc_listen(room->doc, &o->arena, &o->listener))
+        o->listener = NULL;
+}
+
+/** It is, or failed: what became visible goes with the record that is staged next. */
+void ml_room_watched(struct ml_room *room, struct ml_slice author, const char *origin)
+{
+    struct ml_observation *o = room->observation;
+    const struct ml_event *events = NULL;
+    bool gap = true;
+
+    if (!o)
+        return;
+    if (o->listener)
+        gap = ml_doc_unlisten(room->doc, o->listener, &events) != ML_OK;
+    o->listener = NULL;
+    free(o->fresh);
+    o->fresh = ml_noted_new(room->doc, gap ? NULL : events, author);
+    if (o->fresh) {
+        o->fresh->origin = origin;
+        o->fresh->gap = gap;
+    }
+    ml_arena_reset(&o->arena);
+}
+
+/** For the entry that is staged; the caller's to free. NULL: nobody wants to know. */
+struct ml_noted *ml_room_take_noted(struct ml_room *room)
+{
+    struct ml_noted *noted = room->observation ? room->observation->fresh : NULL;
+
+    if (noted)
+        room->observation->fresh = NULL;
+    return noted;
+}
+
+/* ---- A record is committed ------------------------------------------------------------------- */
+
+static uint64_t who_wants(struct ml_observation *o, const struct ml_script *script,
+                          const struct ml_noted *noted)
+{
+    uint64_t wanted = 0;
+
+    for (size_t i = 0; i < o->observer_count; i++) {
+        struct ml_observing how;
+
+        if (ml_script_observer(script, i, o->room->name, &how) &&
+            ml_script_observer_wants(script, i, noted))
+            wanted |= UINT64_C(1) << i;
+    }
+    return wanted;
+}
+
+static void count_pending(struct ml_observation *o, uint64_t wanted)
+{
+    uint64_t now = ml_room_now(o->room);
+
+    for (size_t i = 0; i < o->observer_count; i++) {
+        struct observer *observer = o->observers[i];
+
+        if (!(wanted & UINT64_C(1) << i))
+            continue;
+        if (!observer->pending++)
+            observer->since_ms = now;
+    }
+}
+
+/* [O2] It becomes part of the one before. */
+static bool join_last(struct ml_observation *o, const struct ml_noted *noted, uint64_t wanted)
+{
+    struct entry *last;
+
+    if (o->count < NOTED_MAX)
+        return false;
+    last = ML_CONTAINER(o->noted.prev, struct entry, node);
+    last->noted->to_seq = noted->to_seq;
+    last->noted->count += noted->count;
+    last->noted->bytes += noted->bytes;
+    last->noted->gap = true;
+    if (noted->depth > last->noted->depth)
+        last->noted->depth = noted->depth;
+    count_pending(o, wanted & ~last->wanted);
+    last->wanted |= wanted;
+    return true;
+}
+
+static void keep(struct ml_observation *o, struct ml_noted *noted, uint64_t wanted,
+                 struct ml_list *before)
+{
+    struct entry *entry;
+
+    if (!wanted || join_last(o, noted, wanted)) {
+        free(noted);
+        return;
+    }
+    entry = calloc(1, sizeof *entry);
+    if (!entry) {
+        free(noted);
+        return;
+    }
+    entry->noted = noted;
+    entry->wanted = wanted;
+    ml_list_append(before, &entry->node); /* behind all that stands before `before` */
+    o->count++;
+    o->bytes += noted->memory_bytes;
+    count_pending(o, wanted);
+    if (!ml_list_is_linked(&o->node))
+        ml_list_append(&o->room->rooms->observed, &o->node);
+}
+
+/** @param noted  of the staged entry; taken; may be NULL */
+void ml_room_note(struct ml_room *room, struct ml_noted *noted, const struct ml_record *record,
+                  uint32_t depth)
+{
+    struct ml_script *script = script_of(room);
+    struct ml_observation *o = script ? observation_of(room) : NULL;
+
+    if (o && !noted) {
+        noted = ml_noted_new(NULL, NULL, record->author);
+        if (noted)
+            noted->gap = true;
+    }
+    if (!o || !noted || !settle_observers(o, script)) {
+        free(noted);
+        return;
+    }
+    noted->from_seq = noted->to_seq = record->seq;
+    noted->bytes = record->bytes->len;
+    noted->depth = depth;
+    keep(o, noted, who_wants(o, script, noted), &o->noted);
+}
+
+/* ---- Cursors of durable observers ------------------------------------------------------------ */
+
+static void write_cursor(struct observer *observer);
+
+static void on_cursor_written(struct ml_store_write *write)
+{
+    struct observer *observer = ML_CONTAINER(write, struct observer, write);
+
+    observer->is_writing = false;
+    if (!write->err)
+        observer->cursor = strtoull(observer->value, NULL, 10);
+    ml_store_write_release(write);
+    if (!observer->of)
+        drop_observer(observer);
+    else if (observer->cursor < observer->cursor_wanted)
+        write_cursor(observer); /* also after a failure: the journal waits before it answers */
+}
+
+static void write_cursor(struct observer *observer)
+{
+    struct ml_room *room = observer->of->room;
+    struct ml_rooms *rooms = room->rooms;
+
+    if (observer->is_writing)
+        return;
+    observer->is_writing = true;
+    (void)snprintf(observer->value, sizeof observer->value, "%" PRIu64, observer->cursor_wanted);
+    observer->item = (struct ml_store_item){
+        .act = ML_STORE_SET, .key = room->name, .value = ml_slice_str(observer->value)};
+    observer->write = (struct ml_store_write){
+        .org = room->org,
+        .instance = ml_slice_str(observer->instance),
+        .space = ML_SLICE(SPACE),
+        .items = &observer->item,
+        .count = 1,
+        .now_ms = rooms->env.wall_ms(rooms->env.arg),
+        .done = on_cursor_written,
+    };
+    ml_store_commit(rooms->env.journal, &observer->write);
+}
+
+static void on_missed_loaded(struct ml_load *load)
+{
+    struct observer *observer = ML_CONTAINER(load, struct observer, load);
+    struct ml_observation *o = observer->of;
+    struct ml_list *first = o ? o->noted.next : NULL;
+
+    observer->is_loading = false;
+    if (!o) {
+        ml_load_release(load);
+        drop_observer(observer);
+        return;
+    }
+    for (size_t i = 0; !load->err && i < load->count; i++) {
+        struct ml_noted *noted = ml_noted_new(NULL, NULL, ml_slice_make("", 0));
+
+        if (!noted)
+            break;
+        noted->from_seq = noted->to_seq = load->records[i].seq;
+        noted->bytes = load->records[i].bytes->len;
+        noted->gap = true; /* what became visible then is not known any more */
+        keep(o, noted, UINT64_C(1) << observer->number, first);
+    }
+    ml_load_release(load);
+}
+
+static void on_cursor_read(struct ml_store_read *read)
+{
+    struct observer *observer = ML_CONTAINER(read, struct observer, read);
+    struct ml_observation *o = observer->of;
+    uint64_t head = o ? o->room->head : 0;
+    bool is_known = !read->err && read->count > 0;
+    char text[24];
+
+    if (is_known) {
+        (void)snprintf(text, sizeof text, "%.*s", ML_PRINT(read->pairs[0].value));
+        observer->cursor = observer->cursor_wanted = strtoull(text, NULL, 10);
+    }
+    ml_store_read_release(read);
+    observer->is_loading = false;
+    if (!o) {
+        drop_observer(observer);
+    } else if (!is_known) { /* told from now on */
+        observer->cursor_wanted = head;
+        write_cursor(observer);
+    } else if (observer->cursor < head) {
+        observer->is_loading = true;
+        observer->load = (struct ml_load){
+            .org = o->room->org,
+            .name = o->room->name,
+            .max_snapshot_seq = observer->cursor ? ML_SEQ_ANY : 0,
+            .after_seq = observer->cursor,
+            .until_seq = head,
+            .done = on_missed_loaded,
+        };
+        ml_journal_load(o->room->rooms->env.journal, &observer->load);
+    }
+}
+
+static void load_cursor(struct observer *observer)
+{
+    struct ml_room *room = observer->of->room;
+
+    if (observer->is_loading || observer->is_writing)
+        return;
+    observer->is_loading = observer->has_cursor = true;
+    observer->read = (struct ml_store_read){
+        .look = ML_STORE_GET,
+        .org = room->org,
+        .instance = ml_slice_str(observer->instance),
+        .space = ML_SLICE(SPACE),
+        .key = room->name,
+        .limit = 1,
+        .now_ms = room->rooms->env.wall_ms(room->rooms->env.arg),
+        .done = on_cursor_read,
+    };
+    ml_store_look(room->rooms->env.journal, &observer->read);
+}
+
+/** The room is open: durable observers are told what they missed. */
+void ml_room_observe_from_start(struct ml_room *room)
+{
+    struct ml_script *script = script_of(room);
+    struct ml_observation *o;
+    bool durable = false;
+
+    for (size_t i = 0; script && i < ml_script_observers(script); i++) {
+        struct ml_observing how;
+
+        durable |= ml_script_observer(script, i, room->name, &how) && how.durable;
+    }
+    o = durable ? observation_of(room) : NULL;
+    if (o)
+        (void)settle_observers(o, script);
+}
+
+/* ---- Told ------------------------------------------------------------------------------------ */
+
+static void take(struct observer *observer, uint64_t up_to)
+{
+    struct ml_observation *o = observer->of;
+    uint64_t bit = UINT64_C(1) << observer->number;
+
+    ML_LIST_EACH(node, &o->noted)
+    {
+        struct entry *entry = ML_CONTAINER(node, struct entry, node);
+
+        if (!(entry->wanted & bit) || entry->noted->to_seq > up_to)
+            continue;
+        entry->wanted &= ~bit;
+        observer->pending -= observer->pending > 0;
+        if (!entry->wanted)
+            free_entry(o, entry);
+    }
+    observer->since_ms = ml_room_now(o->room);
+}
+
+static void on_told(void *arg, bool ok)
+{
+    struct observer *observer = arg;
+
+    observer->is_busy = false;
+    if (!observer->of) {
+        drop_observer(observer);
+        return;
+    }
+    if (!observer->how.durable)
+        return;
+    if (!ok) {
+        observer->retry_ms = observer->retry_ms ? observer->retry_ms * 2 : RETRY_MIN_MS;
+        if (observer->retry_ms > RETRY_MAX_MS)
+            observer->retry_ms = RETRY_MAX_MS;
+        observer->retry_at_ms = ml_room_now(observer->of->room) + observer->retry_ms;
+        return;
+    }
+    observer->retry_ms = 0;
+    observer->retry_at_ms = 0;
+    observer->cursor_wanted = observer->taken_to;
+    take(observer, observer->taken_to);
+    write_cursor(observer);
+}
+
+static void add_author(struct ml_script_batch *batch, struct ml_slice *authors,
+                       struct ml_slice author)
+{
+    for (size_t i = 0; i < batch->author_count; i++)
+        if (ml_slice_equal(authors[i], author))
+            return;
+    if (batch->author_count < OBSERVERS_MAX)
+        authors[batch->author_count++] = author;
+}
+
+/* The batch of all that waits; *noted_out is on the heap. */
+static bool collect(const struct observer *observer, struct ml_script_batch *batch,
+                    struct ml_slice *authors, const struct ml_noted ***noted_out, uint32_t *depth)
+{
+    struct ml_observation *o = observer->of;
+    uint64_t bit = UINT64_C(1) << observer->number;
+    const struct ml_noted **list = calloc(o->count + 1, sizeof(struct ml_noted *));
+
+    *noted_out = list;
+    *depth = 0;
+    if (!list)
+        return false;
+    *batch = (struct ml_script_batch){.org = o->room->org,
+                                      .document = o->room->name,
+                                      .doc = o->room->doc,
+                                      .port = &o->room->port,
+                                      .authors = authors,
+                                      .noted = list};
+    ML_LIST_EACH(node, &o->noted)
+    {
+        const struct entry *entry = ML_CONTAINER(node, struct entry, node);
+        const struct ml_noted *noted = entry->noted;
+
+        if (!(entry->wanted & bit))
+            continue;
+        if (!batch->noted_count)
+            batch->from_seq = noted->from_seq;
+        list[batch->noted_count++] = noted;
+        batch->to_seq = noted->to_seq;
+        batch->count += noted->count;
+        batch->bytes += noted->bytes;
+        batch->gap |= noted->gap;
+        if (noted->depth > *depth)
+            *depth = noted->depth;
+        add_author(batch, authors, noted->author);
+    }
+    return batch->noted_count > 0;
+}
+
+static void tell(struct observer *observer, struct ml_script *script)
+{
+    struct ml_observation *o = observer->of;
+    struct ml_slice authors[OBSERVERS_MAX];
+    struct ml_script_batch batch;
+    const struct ml_noted **noted = NULL;
+
+    if (!ml_room_wake(o->room) && collect(observer, &batch, authors, &noted, &o->depth)) {
+        observer->is_busy = true;
+        observer->taken_to = batch.to_seq;
+        o->is_telling = true;
+        if (!ml_script_observe(script, observer->number, &batch, on_told, observer)) {
+            observer->is_busy = false;
+            if (observer->how.durable)
+                observer->retry_at_ms = ml_room_now(o->room) + RETRY_MIN_MS;
+        }
+        o->is_telling = false;
+        if (!observer->how.durable) /* a failure is skipped */
+            take(observer, batch.to_seq);
+    }
+    free((void *)(uintptr_t)noted);
+}
+
+static bool is_due(const struct observer *observer, uint64_t now)
+{
+    return now - observer->since_ms >= observer->how.every_ms ||
+           observer->pending >= observer->how.max;
+}
+
+/* What a durable one has not been told stands in the journal; who is busy while the process ends
+ * is left alone. */
+static bool is_done_with(const struct observer *observer, bool is_last)
+{
+    bool goes_on = observer->is_busy || observer->is_loading;
+
+    if (!is_last)
+        return !goes_on && !observer->pending;
+    return (!goes_on || observer->of->room->rooms->is_draining) &&
+           (!observer->pending || observer->how.durable);
+}
+
+/**
+ * Tell those whose time has come; with `all` everybody who is not busy.
+ * False: somebody still waits, or is busy.
+ */
+bool ml_room_observe(struct ml_room *room, bool all)
+{
+    struct ml_observation *o = room->observation;
+    struct ml_script *script;
+    uint64_t now;
+    bool is_quiet = true;
+
+    if (!o || o->is_telling)
+        return !o;
+    script = script_of(room);
+    if (!script || room->is_abandoned) {
+        ml_room_observation_free(room);
+        return true;
+    }
+    (void)settle_observers(o, script);
+    now = ml_room_now(room);
+    for (size_t i = 0; i < o->observer_count; i++) {
+        struct observer *observer = o->observers[i];
+
+        if (observer->pending && !observer->is_busy && !observer->is_loading &&
+            now >= observer->retry_at_ms && (all || is_due(observer, now)))
+            tell(observer, script);
+        is_quiet &= is_done_with(observer, all);
+    }
+    if (is_quiet)
+        ml_list_remove(&o->node);
+    return is_quiet;
+}
+
+/** Every tick. */
+void ml_rooms_observe(struct ml_rooms *rooms)
+{
+    ML_LIST_EACH(node, &rooms->observed)
+    (void)ml_room_observe(ML_CONTAINER(node, struct ml_observation, node)->room, false);
+}
+
+/** May a hook that runs at this moment write? *depth_out: how deep its record would be. */
+bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out)
+{
+    const struct ml_observation *o = room->observation;
+
+    if (!o || !o->is_telling)
+        return false;
+    *depth_out = o->depth + 1;
+    return true;
+}
+
+/** Key of the next record that the server itself writes: number and (random) half before it. */
+uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out)
+{
+    struct ml_observation *o = room->observation;
+
+    while (!o->own_id)
+        o->own_id = room->rooms->env.random(room->rooms->env.arg);
+    *id_out = o->own_id;
+    return ++o->own_no;
+}
