@@ -6,6 +6,7 @@
 #ifndef ML_AUTH_AUTH_H
 #define ML_AUTH_AUTH_H
 
+#include "base/arena.h"
 #include "base/slice.h"
 
 /** Who it is. Fixed size, so that a member holds its own copy and nothing dangles. */
@@ -28,7 +29,34 @@ enum ml_may {
 struct ml_grant {
     unsigned may;     /* bits of ml_may */
     int64_t until_ms; /* monotonic; 0: as long as the session */
+    /** With ML_MAY_WRITE: where, as ml_grant_compile wrote it; empty: everywhere. Borrowed: who
+     * keeps a grant keeps the rules. */
+    struct ml_slice rules;
 };
+
+/** One line of what may be written where. */
+struct ml_grant_rule {
+    bool bars;               /* takes away, whoever gave it */
+    uint32_t kinds;          /* bits; what they mean is the caller's business */
+    struct ml_slice pattern; /* of paths; {user} is the id of the one it is about; empty: all */
+    struct ml_slice code, reason; /* of a rule that bars: what its writer is told */
+};
+
+#define ML_GRANT_RULES_MAX       256
+#define ML_GRANT_RULES_MAX_BYTES (64u << 10)
+
+/** The edit that is asked about. */
+struct ml_grant_edit {
+    uint32_t kinds;                   /* bits that it has */
+    struct ml_slice path, path_by_id; /* the key included; .ptr NULL: no other one */
+};
+
+/** Rules as bytes, in the arena. No rule allows nothing. False: too long, or no memory. */
+bool ml_grant_compile(struct ml_arena *arena, const struct ml_grant_rule *rules, size_t count,
+                      struct ml_slice user, struct ml_slice *out);
+/** May it be written, as far as the rules say? If one bars it, they tell which: else empty. */
+bool ml_grant_allows_edit(const struct ml_grant *grant, const struct ml_grant_edit *edit,
+                          struct ml_slice *code_out, struct ml_slice *reason_out);
 
 static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
 {

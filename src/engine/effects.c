@@ -402,6 +402,18 @@ static bool note_id(struct ml_effects *fx, const struct ml_part *part)
     return true;
 }
 
+/*
+ * A value that comes and goes at once still takes the place of the one before it, whether or not
+ * the delete set says that.
+ */
+static bool note_erased(struct ml_effects *fx, const struct ml_part *part)
+{
+    if (!part->key.ptr || part->container == NIL || fx->containers[part->container].is_gone ||
+        fx->containers[part->container].branch == NIL)
+        return true;
+    return table_put(fx->arena, &fx->erased, part->container, 0, part->key, 0);
+}
+
 static enum ml_err add_part(struct ml_effects *fx, uint32_t number)
 {
     struct ml_part *part = &fx->parts[number];
@@ -413,7 +425,7 @@ static enum ml_err add_part(struct ml_effects *fx, uint32_t number)
                  part->kind == ML_WIRE_DELETED ||
                  is_deleted(fx, part->id.client, part->id.clock, part->id.clock + part->len);
     if (part->dead)
-        return ML_OK;
+        return note_erased(fx, part) ? ML_OK : ML_ELIMIT;
     if (part->key.ptr) {
         if (!note_id(fx, part) ||
             !table_put(fx->arena, &fx->entries, part->container, 0, part->key, number))
@@ -506,6 +518,35 @@ static enum ml_err add_deletes(struct ml_effects *fx, const struct ml_wire_range
 
         if (err)
             return err;
+    }
+    return ML_OK;
+}
+
+/* Values of keys that are overwritten by something that is deleted itself. */
+static enum ml_err add_erased(struct ml_effects *fx)
+{
+    for (uint32_t n = 0; n < fx->erased.cap; n++) {
+        const struct ml_effect_slot *s = &fx->erased.slots[n];
+        const struct ml_item *i;
+        uint32_t name, entry;
+        ml_client_id client;
+
+        if (!s->hash)
+            continue;
+        name = ml_name_find(fx->doc, s->key);
+        entry = name == NIL
+                    ? NIL
+                    : ml_branch_entry(ml_branch_at(fx->doc, fx->containers[s->a].branch), name);
+        if (entry == NIL)
+            continue;
+        i = ml_item_at(fx->doc, entry);
+        client = fx->doc->clients[ml_item_slot(i)].id;
+        if (!ml_item_is_deleted(i) && !is_deleted(fx, client, i->clock, ml_item_end(i))) {
+            enum ml_err err = add_delete(fx, entry, i->clock, ml_item_end(i));
+
+            if (err)
+                return err;
+        }
     }
     return ML_OK;
 }
@@ -695,6 +736,8 @@ enum ml_err ml_update_effects(struct ml_doc *doc, const struct ml_update *update
         err = add_part(fx, n);
     for (size_t n = 0; n < fx->deleted_count && !err; n++)
         err = add_deletes(fx, &fx->deleted[n]);
+    if (!err)
+        err = add_erased(fx);
     return err ? err : write_paths(fx);
 }
 

@@ -72,7 +72,7 @@ struct ml_effects {
     uint32_t *by_id; /* numbers of the parts, by client and clock */
     struct ml_container *containers;
     uint32_t container_count, container_cap;
-    struct ml_effect_table branches, entries;
+    struct ml_effect_table branches, entries, erased;
     struct ml_wire_range *deleted; /* the delete set, sorted and joined */
     size_t deleted_count;
 

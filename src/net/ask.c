@@ -173,6 +173,24 @@ static unsigned bits_of(const struct ml_script_grant *grant)
            (grant->history ? ML_MAY_HISTORY : 0u);
 }
 
+/* Where may be written. */
+static bool take_rules(struct ml_arena *arena, const struct ml_script_grant *given,
+                       struct ml_asker *asker)
+{
+    struct ml_grant_rule *rules = ml_arena_array(arena, given->write_count, sizeof *rules);
+
+    if (!rules)
+        return false;
+    for (size_t i = 0; i < given->write_count; i++) {
+        const struct ml_script_write *write = &given->writes[i];
+
+        rules[i] = (struct ml_grant_rule){write->bars, write->kinds, write->pattern, write->code,
+                                          write->reason};
+    }
+    return ml_grant_compile(arena, rules, given->write_count, asker->facts.user,
+                            &asker->grant.rules);
+}
+
 enum ml_err ml_ask_grant(struct ml_net *net, struct ml_slice action, struct ml_slice org,
                          struct ml_slice document, struct ml_arena *arena, struct ml_asker *asker,
                          struct ml_refusal *refusal_out)
@@ -193,6 +211,8 @@ enum ml_err ml_ask_grant(struct ml_net *net, struct ml_slice action, struct ml_s
     }
     if (given.given) {
         asker->grant.may = bits_of(&given);
+        if (given.write_count && !take_rules(arena, &given, asker))
+            return ML_ESCRIPT;
         if (given.ttl_ms)
             asker->grant.until_ms = (int64_t)(ml_net_now(net) + given.ttl_ms);
     } else if (net->env.open_mode && ml_slice_equal(org, DEFAULT_ORG)) {

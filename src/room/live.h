@@ -52,6 +52,7 @@ struct ml_member {
     struct ml_port *port;
     struct ml_identity identity;
     struct ml_grant grant;
+    struct ml_blob *rules; /* own reference: what grant.rules borrows from; NULL: none */
     bool is_seated;        /* port->joined was called */
     bool is_paused;        /* got ML_EBUSY; waits for port->pause(false) */
     bool is_closing;       /* port->close was called */
@@ -285,6 +286,9 @@ static inline struct ml_script *ml_room_script(struct ml_room *room)
 
     return env->cells ? ml_cells_at(env->cells, &room->place, room->org, room->name) : env->script;
 }
+
+/** Keep a grant, its rules copied. False: no memory, the old one is kept. rooms.c */
+bool ml_member_take_grant(struct ml_member *member, const struct ml_grant *grant);
 
 /* submit.c */
 /** Not now: the member's client is paused and asked again. Answers ML_EBUSY. */

@@ -67,6 +67,7 @@ enum kind {
 struct credentials {
     struct ml_identity identity;
     struct ml_grant grant;
+    struct ml_blob *rules; /* own reference: of the grant, or NULL */
     bool has_identity, is_hidden, wants_records, wants_refusals;
     enum ml_dialect dialect;
     size_t org_len, name_len, address_len;
@@ -144,10 +145,35 @@ static struct ml_slice key_of(const struct seat_id *id)
 /* ---- Letters ----------------------------------------------------------------------------------
  */
 
+static void credentials_free(struct credentials *c)
+{
+    if (c)
+        ml_blob_unref(c->rules);
+    free(c);
+}
+
+/* False: no memory. */
+static bool credentials_take_grant(struct credentials *c, const struct ml_grant *grant)
+{
+    c->rules = grant->rules.len ? ml_blob_new(grant->rules) : NULL;
+    c->grant = *grant;
+    c->grant.rules = c->rules ? ml_blob_slice(c->rules) : ml_slice_make("", 0);
+    return c->rules || !grant->rules.len;
+}
+
+/* Here only the bits of a grant count: the rules are looked at where the document is. */
+static struct ml_grant bits_only(const struct ml_grant *grant)
+{
+    struct ml_grant bits = *grant;
+
+    bits.rules = ml_slice_make("", 0);
+    return bits;
+}
+
 static void letter_free(struct letter *letter)
 {
     ml_blob_unref(letter->bytes);
-    free(letter->credentials);
+    credentials_free(letter->credentials);
     free(letter->seats);
     free(letter);
 }
@@ -236,19 +262,18 @@ enum ml_err ml_remote_join(struct ml_rooms *rooms, unsigned home, struct ml_slic
     struct remote *remote = calloc(1, sizeof *remote);
     struct letter *letter = NULL;
 
-    if (!c || !remote)
+    if (!c || !remote || !credentials_take_grant(c, grant))
         goto fail;
     remote->id = (struct seat_id){rooms->next_remote++, rooms->env.loop};
     remote->rooms = rooms;
     remote->home = home;
     remote->member.port = port;
     remote->member.identity = *identity;
-    remote->member.grant = *grant;
+    remote->member.grant = bits_only(grant);
     letter = letter_new(JOIN, &remote->id, ml_slice_make(NULL, 0));
     if (!letter || !ml_hashmap_put(&rooms->remotes, key_of(&remote->id), remote))
         goto fail;
     c->identity = *identity;
-    c->grant = *grant;
     c->dialect = port->dialect;
     c->is_hidden = port->is_hidden;
     c->wants_records = port->recorded != NULL;
@@ -259,7 +284,7 @@ enum ml_err ml_remote_join(struct ml_rooms *rooms, unsigned home, struct ml_slic
     return ML_OK;
 
 fail:
-    free(c);
+    credentials_free(c);
     free(remote);
     free(letter);
     return ML_EBUSY;
@@ -368,12 +393,12 @@ bool ml_remote_renew(struct ml_member *member, const struct ml_identity *identit
 
     if (letter)
         letter->credentials = credentials_new(none, none, none);
-    if (!letter || !letter->credentials) {
-        free(letter);
+    if (!letter || !letter->credentials || !credentials_take_grant(letter->credentials, grant)) {
+        if (letter)
+            letter_free(letter);
         return false;
     }
-    member->grant = *grant;
-    letter->credentials->grant = *grant;
+    member->grant = bits_only(grant);
     letter->credentials->has_identity = identity != NULL;
     if (identity)
         letter->credentials->identity = *identity;

@@ -198,6 +198,25 @@ void ml_room_close_if_idle(struct ml_room *room)
         close_room(room);
 }
 
+bool ml_member_take_grant(struct ml_member *member, const struct ml_grant *grant)
+{
+    struct ml_blob *rules = grant->rules.len ? ml_blob_new(grant->rules) : NULL;
+
+    if (grant->rules.len && !rules)
+        return false;
+    ml_blob_unref(member->rules);
+    member->rules = rules;
+    member->grant = *grant;
+    member->grant.rules = rules ? ml_blob_slice(rules) : ml_slice_make("", 0);
+    return true;
+}
+
+static void member_free(struct ml_member *member)
+{
+    ml_blob_unref(member->rules);
+    free(member);
+}
+
 void ml_rooms_crash(struct ml_rooms *rooms)
 {
     ML_LIST_EACH(room_node, &rooms->all)
@@ -210,7 +229,7 @@ void ml_rooms_crash(struct ml_rooms *rooms)
 
             ml_list_remove(node);
             ml_blob_unref(member->sync_vector);
-            free(member);
+            member_free(member);
         }
         if (room->is_putting) {
             ml_blob_unref(room->put.state);
@@ -234,7 +253,7 @@ static void refuse_seats(struct ml_room *room, enum ml_close why)
 
         ml_list_remove(node);
         room->member_count--;
-        free(member);
+        member_free(member);
         port->joined(port, NULL, why);
     }
     room->state = ML_ROOM_CLOSING;
@@ -514,7 +533,10 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     member->room = room;
     member->port = port;
     member->identity = *identity;
-    member->grant = *grant;
+    if (!ml_member_take_grant(member, grant)) {
+        free(member);
+        return ML_EBUSY;
+    }
     ml_list_append(&room->members, &member->node);
     room->member_count++;
     ml_list_remove(&room->empty);
@@ -535,8 +557,7 @@ bool ml_member_renew(struct ml_member *member, const struct ml_identity *identit
         return false;
     if (ml_member_is_remote(member))
         return ml_remote_renew(member, identity, grant);
-    member->grant = *grant;
-    return true;
+    return ml_member_take_grant(member, grant);
 }
 
 void ml_member_leave(struct ml_member *member)
@@ -556,7 +577,7 @@ void ml_member_leave(struct ml_member *member)
     ml_room_forget_author(room, member);
     ml_room_presence_leave(room, member);
     ml_blob_unref(member->sync_vector);
-    free(member);
+    member_free(member);
     if (!room->member_count) {
         room->empty_since_ms = ml_room_now(room);
         ml_list_append(&rooms->empty, &room->empty);

@@ -54,6 +54,13 @@ enum ml_err ml_script_update_refuse(struct ml_script_update *u, size_t edit,
     return ML_OK;
 }
 
+uint32_t ml_script_edit_bits(const struct ml_effect *effect)
+{
+    if (effect->kind == ML_EFFECT_XML_ATTR && effect->removes)
+        return ML_EDIT_ATTR_REMOVED;
+    return 1u << effect->kind;
+}
+
 bool ml_script_update_is_judged(const struct ml_script_update *u)
 {
     return u->effects && ml_effects_are_judged(u->effects);

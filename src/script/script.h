@@ -136,7 +136,27 @@ struct ml_script_grant {
     bool given; /* somebody granted something; false: no opinion at all */
     bool read, write, presence, messages, history;
     uint32_t ttl_ms; /* 0: none */
+    /** Where may be written, if `write`; none: everywhere. In the scratch arena. */
+    const struct ml_script_write *writes;
+    size_t write_count;
 };
+
+#define ML_SCRIPT_WRITES_MAX 256
+/* Bits of ml_script_write.kinds: 1 << enum ml_effect_kind, and this one for an attribute that is
+ * taken away (then the bit of its kind does not count). */
+#define ML_EDIT_ATTR_REMOVED (1u << ML_EFFECT_KINDS)
+#define ML_EDIT_ALL          ((ML_EDIT_ATTR_REMOVED << 1) - 1)
+
+/** One line of ml.grant{ write = … } or ml.restrict{ write = … }. */
+struct ml_script_write {
+    bool bars; /* of a restriction */
+    uint32_t kinds;
+    struct ml_slice pattern;      /* of paths with their key; empty: all */
+    struct ml_slice code, reason; /* of a restriction */
+};
+/** What an edit has of those bits. */
+uint32_t ml_script_edit_bits(const struct ml_effect *effect);
+
 enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
                                 struct ml_arena *scratch, struct ml_script_grant *grant_out,
                                 struct ml_denial *denial_out) ML_MUST_CHECK;

@@ -213,6 +213,9 @@ static void grants_unite_restrictions_subtract_and_a_denial_wins(void **state)
         "local ml = require 'moonloom'\n"
         "return { authorize = function(_, ask)\n"
         "  if ask.doc_id == 'paths' then return ml.grant { write = { 'content/**' } } end\n"
+        "  if ask.doc_id == 'operations' then return ml.grant { write = { insert = { 'log' }, "
+        "format = true, ['xml.attr'] = { 'x' } } } end\n"
+        "  if ask.doc_id == 'wrong' then return ml.grant { write = { moan = true } } end\n"
         "  if ask.doc_id == 'all' then return ml.grant { write = { 'x', '**' }, ttl = 60 } end\n"
         "  if ask.identity:has_role 'editor' and ask.doc_id ~= 'silent' then return ml.grant { "
         "write = true } end end }");
@@ -222,6 +225,8 @@ static void grants_unite_restrictions_subtract_and_a_denial_wins(void **state)
         "return { authorize = function(_, ask)\n"
         "  if ask.doc_id == 'frozen' then return ml.restrict { write = true, code = 'frozen', "
         "reason = 'Frozen.' } end\n"
+        "  if ask.doc_id == 'operations' then return ml.restrict { write = { 'legal/**' }, code = "
+        "'legal', reason = 'Not the legal text.' } end\n"
         "  if ask.doc_id == 'secret' then return ml.deny('secret', 'Not for you.') end end }");
     world_start(w);
     EXPECT(w, w->err == ML_OK);
@@ -235,8 +240,25 @@ static void grants_unite_restrictions_subtract_and_a_denial_wins(void **state)
     EXPECT(w, authorize(w, "silent", &grant) == ML_OK && !grant.given && !grant.read);
     EXPECT(w, authorize(w, "secret", &grant) == ML_EDENIED &&
                   slice_is(w->denial.code, "freeze.secret"));
-    EXPECT(w, authorize(w, "paths", &grant) == ML_ESCRIPT);
-    EXPECT(w, strstr(w->log, "write by path comes with a later API level"));
+    EXPECT(w, authorize(w, "paths", &grant) == ML_OK && grant.write && grant.write_count == 1);
+    EXPECT(w, slice_is(grant.writes[0].pattern, "content/**") && !grant.writes[0].bars &&
+                  grant.writes[0].kinds == ML_EDIT_ALL);
+    EXPECT(w, authorize(w, "operations", &grant) == ML_OK && grant.write_count == 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct ml_script_write *line = &grant.writes[i];
+
+        if (line->bars)
+            EXPECT(w, slice_is(line->code, "freeze.legal") && slice_is(line->pattern, "legal/**"));
+        else if (!line->pattern.len)
+            EXPECT(w, line->kinds == 1u << ML_EFFECT_TEXT_FORMAT);
+        else if (slice_is(line->pattern, "log"))
+            EXPECT(w, (line->kinds & (1u << ML_EFFECT_TEXT_INSERT)) &&
+                          !(line->kinds & (1u << ML_EFFECT_TEXT_DELETE)));
+        else
+            EXPECT(w, line->kinds == (1u << ML_EFFECT_XML_ATTR | ML_EDIT_ATTR_REMOVED));
+    }
+    EXPECT(w, authorize(w, "wrong", &grant) == ML_ESCRIPT);
+    EXPECT(w, strstr(w->log, "'moan' is neither insert, delete or format nor a kind of edits"));
 }
 
 /* ---- before_update: fold
