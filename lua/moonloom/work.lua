@@ -47,8 +47,13 @@ end
 -- ---- rpc ---------------------------------------------------------------------------------------------------
 
 --- value | nil, kind, text
-function work.rpc(fn, self, fields, facts, guard, null)
-  local args = facts.args
+function work.rpc(fn, self, fields, facts, guard, null, json)
+  local args
+  if facts.args_json then
+    local kind, text
+    args, kind, text = json.decode(facts.args_json)
+    if args == nil and kind then return nil, kind, text end
+  end
   if args == nil or args == null then args = {} end
   if type(args) ~= "table" then return nil, "EFORMAT", "the arguments must be an object" end
   if fields then

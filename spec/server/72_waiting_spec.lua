@@ -1,5 +1,6 @@
 -- Plugins that wait in the real process: the store, time, requests to the outside.
 local cjson = require "cjson"
+local http = require "http"
 local process = require "process"
 local socket = require "socket"
 local World = require "world"
@@ -215,5 +216,91 @@ describe("plugins that wait", function()
     world:wait(function() return #world:sql "SELECT 1 FROM jobs" == 0 end, "an empty queue", 20)
     assert.same({ "20" }, world:sql "SELECT CAST(value AS TEXT) FROM kv WHERE CAST(key AS TEXT) = 'sum'")
     assert.same({ "20" }, world:sql "SELECT count(*) FROM kv WHERE CAST(key AS TEXT) LIKE 'done/%'")
+  end)
+
+  describe("answer", function()
+    before_each(function()
+      write("board", [[needs = { 'kv' }, phase = 'auth', hooks = { authenticate = {},
+        rpc = { ['board.add'] = { args = { { "n", type = "integer", required = true, min = 1 } }, roles = { "editor" } }, ['board.who'] = {} },
+        routes = { ['GET /report/:name'] = { roles = { "admin" } }, ['POST /hook'] = { public = true, csrf = false, max_body = "1KiB" },
+                   ['GET /boom'] = { public = true }, ['GET /slow'] = { public = true } } }]], [[
+        function P:authenticate(req)
+          if not req.token then return nil end
+          return { user = req.token, roles = { req.token == "ana" and "admin" or "editor" } }
+        end
+        P.rpc["board.add"] = function(_, call)
+          if call.args.n > 100 then return ml.deny("too_much", "Less, please.") end
+          if call.args.n == 13 then return nil, "EUNLUCKY", "Not this one." end
+          return { sum = ml.kv.incr("sum", call.args.n), by = call.identity.user }
+        end
+        P.rpc["board.who"] = function(_, call) return call.identity.roles end
+        P.routes["GET /report/:name"] = function(_, req, res)
+          local sum = ml.kv.get("sum")
+          return res:header("X-Name", req.params.name):cookie("seen", "1"):json { sum = sum or 0, q = req.query.q }
+        end
+        P.routes["POST /hook"] = function(_, req, res)
+          local data = req:json()
+          ml.kv.set("hook", data)
+          return res:status(201):text("got " .. data.a .. " from " .. tostring(req.headers["X-From"]))
+        end
+        P.routes["GET /boom"] = function() error("secret detail") end
+        P.routes["GET /slow"] = function()
+          local ok, why = pcall(function() for i = 1, 200 do ml.deadline("100ms", function() ml.race { function() for j = 1, 1e9 do ml.kv.get("x") end end } end) end end)
+          ml.log.info("slow=" .. tostring(why):match("cancelled"))
+          ml.kv.get("never")
+        end
+      ]])
+      start "board"
+    end)
+
+    local function ask(method, path, token, body)
+      local headers = { Authorization = token and "Bearer " .. token, ["Content-Type"] = body and "application/json", ["X-From"] = "spec" }
+      local answer = http.request(world.port, method, path, headers, body)
+      if answer.fields["content-type"] and answer.fields["content-type"]:find "json" then answer.json = cjson.decode(answer.body) end
+      return answer
+    end
+
+    it("calls by name, their arguments checked and their roles", function()
+      local rpc = "/api/v1/orgs/default/rpc/"
+      local answer = ask("POST", rpc .. "board.add", "eve", '{"n":5}')
+      assert.same({ 200, { sum = 5, by = "eve" } }, { answer.status, answer.json })
+      assert.equal(7, ask("POST", rpc .. "board.add", "eve", '{"n":2}').json.sum)
+      answer = ask("POST", rpc .. "board.add", "eve", '{"n":"x"}')
+      assert.same({ 400, "EFORMAT" }, { answer.status, answer.json.error.code })
+      answer = ask("POST", rpc .. "board.add", "eve", '{"n":101}')
+      assert.same({ 403, "board.too_much" }, { answer.status, answer.json.error.code })
+      answer = ask("POST", rpc .. "board.add", "eve", '{"n":13}')
+      assert.same({ 422, "EUNLUCKY" }, { answer.status, answer.json.error.code })
+      assert.equal(403, ask("POST", rpc .. "board.add", "ana", '{"n":1}').status)
+      assert.same({ "admin" }, ask("POST", rpc .. "board.who", "ana").json)
+      assert.equal(404, ask("POST", rpc .. "board.no", "ana").status)
+      assert.equal(400, ask("POST", rpc .. "board.add", "eve", "{").status)
+    end)
+
+    it("routes below /x/, to whom they are for", function()
+      local answer = ask("GET", "/x/board/report/q1?q=a%20b", "ana")
+      assert.same({ 200, { sum = 0, q = "a b" } }, { answer.status, answer.json })
+      assert.equal("q1", answer.fields["x-name"])
+      assert.equal("no-store", answer.fields["cache-control"])
+      assert.equal("seen=1; Path=/; HttpOnly; Secure; SameSite=Lax", answer.fields["set-cookie"])
+      assert.equal(403, ask("GET", "/x/board/report/q1", "eve").status)
+      assert.equal(404, ask("GET", "/x/board/report", "ana").status)
+      assert.equal(404, ask("GET", "/x/other/report/q1", "ana").status)
+      answer = ask("POST", "/x/board/hook", nil, '{"a":"b"}')
+      assert.same({ 201, "got b from spec" }, { answer.status, answer.body })
+      assert.equal(413, ask("POST", "/x/board/hook", nil, '{"a":"' .. ("b"):rep(2000) .. '"}').status)
+      answer = ask("GET", "/x/board/boom")
+      assert.same({ 500, "policy_unavailable" }, { answer.status, answer.json.error.code })
+      assert.falsy(answer.body:find("secret", 1, true))
+    end)
+
+    it("and stop when the client has gone", function()
+      local sock = assert(socket.tcp())
+      assert(sock:connect("127.0.0.1", world.port))
+      sock:send("GET /x/board/slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+      socket.sleep(0.3)
+      sock:close()
+      assert.equal("cancelled", logged "slow=(%a+)")
+    end)
   end)
 end)

@@ -488,6 +488,45 @@ void ml_script_stats(const struct ml_script *script, struct ml_script_stats *out
     *out = (struct ml_script_stats){0};
 }
 
+const struct ml_work *ml_script_find_work(const struct ml_script *script, enum ml_work_kind kind,
+                                          struct ml_slice instance, struct ml_slice name)
+{
+    (void)script;
+    (void)kind;
+    (void)instance;
+    (void)name;
+    return NULL;
+}
+
+const struct ml_work *ml_script_find_route(const struct ml_script *script, struct ml_slice instance,
+                                           struct ml_slice method, struct ml_slice path,
+                                           struct ml_script_pair *params, size_t *param_count_out)
+{
+    (void)script;
+    (void)instance;
+    (void)method;
+    (void)path;
+    (void)params;
+    (void)param_count_out;
+    return NULL;
+}
+
+uint64_t ml_script_do(struct ml_script *script, const struct ml_work *work,
+                      const struct ml_work_input *input, ml_work_done done, void *arg)
+{
+    (void)script;
+    (void)work;
+    (void)input;
+    done(arg, &(struct ml_work_output){.end = ML_WORK_FAILED});
+    return 0;
+}
+
+void ml_script_cancel(struct ml_script *script, uint64_t call)
+{
+    (void)script;
+    (void)call;
+}
+
 enum ml_err ml_script_authenticate(struct ml_script *script,
                                    const struct ml_script_request *request,
                                    struct ml_arena *scratch, bool *known_out,

@@ -375,7 +375,7 @@ static bool judge_body(struct ml_http *http, const struct ml_head *head,
 }
 
 /* SEC-CS-01. False: answered. */
-static bool is_from_here(struct ml_http *http, const struct ml_head *head)
+bool ml_api_is_from_here(struct ml_http *http, const struct ml_head *head)
 {
     struct ml_slice site = ml_head_field(head, "sec-fetch-site");
 
@@ -397,6 +397,19 @@ static void on_body(struct ml_http *http)
     call->body = http->taken; /* counted in net->body_bytes until the call ends */
     ml_writer_init(&http->taken, 0);
     call->route->run(call);
+}
+
+void ml_call_take_body(struct ml_call *call, const struct ml_head *head, size_t max_bytes)
+{
+    if (head->is_chunked || head->content_length)
+        ml_http_take_body(call->http, head, max_bytes, call, on_body, on_upload_gone);
+    else
+        call->route->run(call);
+}
+
+void ml_call_drop(struct ml_call *call)
+{
+    call_free(call);
 }
 
 static void begin(struct ml_http *http, const struct ml_head *head,
@@ -425,10 +438,7 @@ static void begin(struct ml_http *http, const struct ml_head *head,
         return;
     }
     http->keeps_alive = keeps_alive;
-    if (has_body)
-        ml_http_take_body(http, head, route->body_max, call, on_body, on_upload_gone);
-    else
-        route->run(call);
+    ml_call_take_body(call, head, route->body_max);
 }
 
 void ml_api_route(struct ml_http *http, const struct ml_head *head)
@@ -438,7 +448,7 @@ void ml_api_route(struct ml_http *http, const struct ml_head *head)
     const struct ml_api_route *route = find(head, &parts, allow);
 
     if (route) {
-        if (is_from_here(http, head) && judge_body(http, head, route))
+        if (ml_api_is_from_here(http, head) && judge_body(http, head, route))
             begin(http, head, route, &parts);
         return;
     }

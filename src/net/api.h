@@ -79,6 +79,12 @@ void ml_api_tick(struct ml_net *net);
 
 /** A call without a body, for a route that is not in the table. NULL: out of memory. */
 struct ml_call *ml_call_new(struct ml_http *http, const struct ml_api_route *route);
+/** Answered already, or never begun. */
+void ml_call_drop(struct ml_call *call);
+/** Take the body (at most `max_bytes`), if there is one, and then run the call. */
+void ml_call_take_body(struct ml_call *call, const struct ml_head *head, size_t max_bytes);
+/** May this page change something here (SEC-CS-01)? False: answered. */
+bool ml_api_is_from_here(struct ml_http *http, const struct ml_head *head);
 /** The answer comes later; the handler has to end the call, whether somebody waits or not. */
 void ml_call_wait(struct ml_call *call);
 /* Each answers, if somebody waits, and ends the call. */

@@ -5,6 +5,7 @@
  */
 #include "net/api.h"
 #include "net/api_plugins.h"
+#include "net/plugin_routes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -401,6 +402,23 @@ const struct ml_api_route ml_api_routes[] = {
         .answers = {{204, NULL, NULL, "the connection is closed"},
                     {404, JSON, REF("Error"), "no such session here"}},
         .run = ml_api_remove_session,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/api/v1/orgs/{org}/rpc/{id}",
+        .id = "callPlugin",
+        .summary = "Call a function of a plugin by its name",
+        .body_max = ML_API_BODY_MAX,
+        .is_body_optional = true,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\"}",
+        .parameters = {{"doc", TEXT, "the document that it is about"}},
+        .answers = {{200, JSON, "{}", "what the function answers"},
+                    {400, JSON, REF("Error"), "arguments that do not fit"},
+                    {403, JSON, REF("Error"), "not for this visitor"},
+                    {404, JSON, REF("Error"), "no function of that name"},
+                    {422, JSON, REF("Error"), "the function says that it cannot be"}},
+        .run = ml_api_rpc,
     },
     {
         .method = ML_METHOD_POST,

@@ -54,8 +54,8 @@ static struct ml_slice token_of(const struct ml_request_source *source, struct m
     return parameter;
 }
 
-static bool fill_request(const struct ml_request_source *source, struct ml_arena *arena,
-                         struct ml_script_request *out)
+bool ml_ask_request(const struct ml_request_source *source, struct ml_arena *arena,
+                    struct ml_script_request *out)
 {
     const struct ml_head *head = source->head;
     struct ml_parameter *parameters = ml_arena_array(arena, ML_QUERY_MAX, sizeof *parameters);
@@ -119,7 +119,7 @@ static enum ml_err ask_plugins(struct ml_net *net, const struct ml_request_sourc
 
     if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE))
         return ML_OK;
-    if (!fill_request(source, arena, &request))
+    if (!ml_ask_request(source, arena, &request))
         return ML_EFORMAT;
     err = ml_script_authenticate(script, &request, arena, &asker->is_known, &asker->facts, &denial);
     if (err == ML_EDENIED)

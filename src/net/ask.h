@@ -33,6 +33,10 @@ struct ml_request_source {
     bool is_websocket;     /* a guest of open mode then is a person of its own, with a cursor */
 };
 
+/** The facts of a request, for Lua. Slices borrow from source and arena. False: the query of the
+ * address cannot be read. */
+bool ml_ask_request(const struct ml_request_source *source, struct ml_arena *arena,
+                    struct ml_script_request *out);
 /** Where the hooks of this org and document (empty: any) run; NULL: nobody has anything to say. Ask
  * each time: it is good until control is back in the loop. */
 struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,

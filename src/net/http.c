@@ -285,6 +285,7 @@ void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_
 {
     http->waiter = waiter;
     http->on_gone = on_gone;
+    http->minds_leaving = false;
     http->state = ML_HTTP_WAITING;
     http->deadline_ms = ml_net_now(http->net) + SEND_MS;
 }
@@ -542,7 +543,7 @@ void ml_http_resume(struct ml_http *http)
             }
             break;
         case ML_HTTP_WAITING:
-            watch(http, 0);
+            watch(http, http->minds_leaving ? UV_DISCONNECT : 0);
             return;
         case ML_HTTP_SENDING:
             if (!write_some(http)) {
@@ -569,8 +570,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 
     if (http->fd < 0)
         return;
-    (void)events;
-    if (status < 0) {
+    if (status < 0 || (http->state == ML_HTTP_WAITING && (events & UV_DISCONNECT))) {
         http_close(http);
         return;
     }

@@ -30,7 +30,8 @@ struct ml_http {
     bool is_head;                          /* method HEAD: no body */
     void (*on_gone)(struct ml_http *http); /* for who waits for an answer; NULL: nobody */
     void *waiter;
-    bool is_routing; /* inside ml_route, or on_body: who answers there need not resume */
+    bool minds_leaving; /* who waits wants to hear at once that the client has gone */
+    bool is_routing;    /* inside ml_route, or on_body: who answers there need not resume */
     /* state BODY */
     struct ml_body reader;
     struct ml_writer taken; /* so far, of the request's body */

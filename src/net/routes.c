@@ -8,6 +8,7 @@
  *   /api/…                the table in api_table.c
  *   GET /auth/session     who the server thinks is asking
  *   GET /healthz /readyz /metrics
+ *   /x/INSTANCE/…         what plugins answer (plugin_routes.c)
  *   GET /d/ORG/DOC…       what is published (publish.c)
  *   GET / /edit/ORG/NAME  the page, with a fresh nonce
  *   GET anything else     the table of assets, or 404
@@ -16,6 +17,7 @@
  */
 #include "net/api.h"
 #include "net/metrics.h"
+#include "net/plugin_routes.h"
 #include "net/publish.h"
 #include "net/visitor.h"
 
@@ -184,6 +186,11 @@ static void route_api(const struct request *request)
     ml_api_route(request->http, request->head);
 }
 
+static void route_plugin(const struct request *request)
+{
+    ml_plugin_route(request->http, request->head);
+}
+
 static void route_published(const struct request *request)
 {
     ml_publish_route(request->http, request->head);
@@ -349,6 +356,7 @@ static const struct route {
     {PATH("/sync/"), route_sync, false},     /* has its own rule */
     {PATH("/collab/"), route_collab, false}, /* likewise */
     {PATH("/api/"), route_api, true},        {PATH("/auth/session"), route_session, true},
+    {PATH("/x/"), route_plugin, true},     /* of plugins */
     {PATH("/d/"), route_published, false}, /* public, or not there */
     {PATH("/healthz"), route_health, false}, {PATH("/readyz"), route_ready, false},
     {PATH("/metrics"), route_metrics, true}, {PATH("/edit/"), route_editor, false},
@@ -367,7 +375,8 @@ void ml_route(struct ml_http *http, const struct ml_head *head)
 {
     const struct request request = {http, head};
     struct ml_slice upgrade = ml_head_field(head, "upgrade");
-    bool is_api = ml_url_has_prefix(head->path, ML_SLICE("/api/"));
+    bool is_api = ml_url_has_prefix(head->path, ML_SLICE("/api/")) ||
+                  ml_url_has_prefix(head->path, ML_SLICE("/x/"));
 
     http->net->stats.requests++;
     http->is_head = head->method == ML_METHOD_HEAD;

@@ -447,7 +447,7 @@ static void push_glue(lua_State *L, const char *name, const struct doing *doing)
     lua_rawgeti(L, LUA_REGISTRYINDEX, doing->entry->plugin->self_ref);
 }
 
-/* work.rpc, fn, self, fields, facts, guard, null */
+/* work.rpc, fn, self, fields, facts, guard, null, json */
 static void push_rpc(lua_State *L, const struct doing *doing)
 {
     const struct ml_work_input *input = doing->input;
@@ -457,16 +457,17 @@ static void push_rpc(lua_State *L, const struct doing *doing)
     lua_getfield(L, -1, "args");
     lua_remove(L, -2);
     lua_createtable(L, 0, 4);
-    if (input->args_json.len) {
-        ml_json_push(L, input->args_json);
-        lua_setfield(L, -2, "args");
-    }
+    if (input->args_json.len)
+        set_slice(L, "args_json", input->args_json);
     push_identity(L, input->identity);
     lua_setfield(L, -2, "identity");
     set_slice(L, "session", input->session);
     set_slice(L, "document", input->document);
     ml_api_push_guard(L);
     ml_json_null(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, doing->entry->plugin->library_ref);
+    lua_getfield(L, -1, "json");
+    lua_remove(L, -2);
 }
 
 /* work.route, fn, self, facts, json */
