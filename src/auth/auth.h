@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A token becomes an identity and a grant. This version knows open mode and what plugins answer;
- * tokens, keys and accounts join it here.
+ * A token becomes an identity and a grant. This version knows open mode, what plugins answer, and
+ * signed tokens and their keys; accounts join it here.
  */
 #ifndef ML_AUTH_AUTH_H
 #define ML_AUTH_AUTH_H
@@ -83,5 +83,8 @@ bool ml_document_name_is_valid(struct ml_slice name);
  * before it, so that no two lists of texts are the same bytes. `out` has room for one more.
  */
 void ml_digest_hex(const struct ml_slice *parts, size_t count, char *out, size_t digits);
+
+#include "auth/key.h"   /* keys */
+#include "auth/token.h" /* signed tokens */
 
 #endif
