@@ -10,7 +10,7 @@ local new_set = require "moonloom.set"
 local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
-local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words" }
+local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words", "jwt" }
 local WAITING = { "timer", "kv", "jobs", "http" } -- those of them that are there
 
 local function has_need(manifest, need)

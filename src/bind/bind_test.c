@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "bind/bind_app.h"
+#include "bind/bind_jwt.h"
 #include "script/script.h"
 
 #define INSTANCE     "moonloom.test.instance"
@@ -184,6 +185,7 @@ int luaopen_moonloom_test_core(lua_State *L)
         {NULL, NULL},
     };
 
+    ml_script_use_jwt(&ml_bind_jwt);
     luaL_newmetatable(L, INSTANCE);
     lua_newtable(L);
     for (const luaL_Reg *m = methods; m->name; m++) {

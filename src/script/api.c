@@ -294,7 +294,7 @@ static const struct group {
     {NULL, own_functions},    {NULL, ml_lib_answers},   {"time", ml_lib_time},
     {"text", ml_lib_text},    {"glob", glob_functions}, {"path", glob_functions},
     {"json", json_functions}, {"enc", ml_lib_enc},      {"crypto", ml_lib_crypto},
-    {"re", ml_lib_re},        {"words", ml_lib_words},
+    {"re", ml_lib_re},        {"words", ml_lib_words},  {"jwt", ml_lib_jwt},
 };
 
 struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_plugin *plugin)

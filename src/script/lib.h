@@ -11,6 +11,7 @@
 
 extern const luaL_Reg ml_lib_crypto[]; /* lib_crypto.c */
 extern const luaL_Reg ml_lib_enc[];    /* lib_enc.c */
+extern const luaL_Reg ml_lib_jwt[];    /* lib_jwt.c */
 extern const luaL_Reg ml_lib_re[];     /* lib_re.c */
 extern const luaL_Reg ml_lib_text[];   /* lib_text.c */
 extern const luaL_Reg ml_lib_time[];   /* lib_time.c */
@@ -18,6 +19,7 @@ extern const luaL_Reg ml_lib_words[];  /* lib_words.c */
 
 /** Make what the groups keep in a new state. */
 void ml_lib_open(lua_State *L);
+void ml_lib_open_jwt(lua_State *L);
 void ml_lib_open_re(lua_State *L);
 void ml_lib_open_words(lua_State *L);
 

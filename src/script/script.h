@@ -79,6 +79,34 @@ void ml_script_free(struct ml_script *script);
 /** Of a script with has_late_setup, on the loop that it belongs to. */
 enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
 
+/* ---- Tokens ------------------------------------------------------------------------------------
+ */
+
+struct ml_script_jwt_rules {
+    unsigned algs;                         /* bits, as alg_bit answers them */
+    struct ml_slice issuer, audience, typ; /* empty: any; typ: that of a plain token */
+    int64_t now_s;
+    uint32_t leeway_s, life_max_s; /* life_max_s 0: any */
+};
+
+/** What ml.jwt needs: auth's tokens, which script does not know. None of it waits or keeps state.
+ */
+struct ml_script_jwt {
+    unsigned (*alg_bit)(struct ml_slice name); /* 0: no such algorithm */
+    enum ml_err (*keys_read)(struct ml_slice text, unsigned algs, void **keys_out,
+                             struct ml_diag *diag);
+    void (*keys_free)(void *keys);
+    enum ml_err (*verify)(const void *keys, struct ml_slice token,
+                          const struct ml_script_jwt_rules *rules, struct ml_arena *scratch,
+                          struct ml_slice *claims_out, const char **why_out);
+    enum ml_err (*sign)(const void *keys, unsigned algs, struct ml_slice typ,
+                        struct ml_slice claims, struct ml_arena *scratch,
+                        struct ml_slice *token_out);
+};
+
+/** For all scripts of this process: once, before the first. Without it ml.jwt raises. */
+void ml_script_use_jwt(const struct ml_script_jwt *jwt);
+
 /* A bit per hook that somebody registered: zero costs one test. */
 enum ml_hook {
     ML_HOOK_AUTHENTICATE = 1 << 0,

@@ -136,6 +136,7 @@ static void open_all(lua_State *L, void *arg)
     ml_json_open(L);
     ml_values_open(L);
     ml_lib_open(L);
+    ml_lib_open_jwt(L);
     ml_lib_open_re(L);
     ml_lib_open_words(L);
     ml_api_open(L);

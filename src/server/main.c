@@ -2,6 +2,7 @@
 /* One binary: a command is a row of a table. Exit: 0 fine, 1 findings or failure, 2 usage, 3
  * server unreachable. */
 #include "base/log.h"
+#include "bind/bind_jwt.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
 #include "server/cmd_plugin.h"
@@ -118,6 +119,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "help";
 
+    ml_script_use_jwt(&ml_bind_jwt);
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         return help(argc > 2 ? argv[2] : NULL);
     if (strcmp(name, "--version") == 0)

@@ -9,6 +9,5 @@ return {
   { name = "cluster",  need = "cluster" },
   { name = "docs",     need = "doc.read" },
   { name = "sessions", need = "sessions" },
-  { name = "jwt" },
   { name = "jwks" },
 }

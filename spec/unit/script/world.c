@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "bind/bind_jwt.h"
+
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@ static void on_log(void *arg, int level, struct ml_slice plugin, struct ml_slice
 
 void world_init(struct world *world)
 {
+    ml_script_use_jwt(&ml_bind_jwt);
     *world = (struct world){.dir = "/tmp/moonloom-script-XXXXXX"};
     assert_non_null(mkdtemp(world->dir));
     ml_arena_init(&world->scratch, 1 << 24);
