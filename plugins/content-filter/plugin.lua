@@ -1,0 +1,27 @@
+return {
+  name = "content-filter", version = "1.0.0", api = 1, phase = "validate",
+  summary = "Keeps words, card numbers, keys and whatever a pattern says out of documents",
+  hooks = { before_update = { kinds = { "text.insert", "map.set", "xml.attr" } } },
+  config = { version = 1, fields = {
+    { "words", type = "array", items = { type = "string", min_len = 1, max_len = 100 }, default = {}, doc = "Words that are not wanted" },
+    { "lists", type = "array", items = { type = "enum", of = { "de", "en", "es", "fr" } }, default = {}, unique = true,
+      doc = "Short lists of swear words that come with the plugin" },
+    { "whole_words", type = "boolean", default = true, doc = "A word counts only where no letter or digit stands beside it" },
+    { "fold", type = "boolean", default = true, doc = "Capital letters are no way around the list" },
+    { "patterns", type = "array", default = {}, doc = "Regular expressions, each with a name for people",
+      items = { type = "record", fields = {
+        { "name", type = "string", required = true, min_len = 1, max_len = 60, doc = "What it is called in messages and logs" },
+        { "regex", type = "regex", required = true, doc = "What to find (dialect of ml.re)" },
+        { "luhn", type = "boolean", default = false, doc = "Count only numbers whose check digit fits" },
+        { "min_entropy", type = "number", default = 0, min = 0, max = 8, doc = "Count only text with so many bits per character" },
+      } } },
+    { "builtin", type = "array", default = {}, unique = true, doc = "Patterns that come with the plugin",
+      items = { type = "enum", of = { "card", "iban", "email", "phone", "ssn", "private_key", "aws_key", "jwt" } } },
+    { "action", type = "enum", of = { "refuse", "mask", "report" }, default = "mask",
+      doc = "Take the edit back, cover what was found, or only log it" },
+    { "mask_char", type = "string", default = "*", min_len = 1, max_len = 4, doc = "One character, to cover with" },
+    { "keep_last", type = "integer", default = 0, min = 0, max = 64, doc = "So many characters at the end of a hit stay readable" },
+    { "paths", type = "array", items = { type = "path" }, default = { "**" }, doc = "Where in documents to look" },
+    { "exempt", type = "array", items = { type = "role" }, default = {}, doc = "Roles that may write anything" },
+  } },
+}
