@@ -5,7 +5,8 @@ return {
   config = { version = 1, fields = {
     { "header", type = "string", default = "authorization", min_len = 1, max_len = 60,
       doc = "Header the key stands in; in authorization as `Bearer KEY`, in another by itself" },
-    { "prefix", type = "string", default = "ml_", min_len = 2, max_len = 20, doc = "What every key begins with, so that other tokens are left to others" },
+    { "prefix", type = "string", default = "ml_", min_len = 2, max_len = 20,
+      doc = "What every key begins with, so that other tokens are left to others" },
     { "keys", type = "array", default = {}, doc = "The keys: never themselves, only their SHA-256",
       items = { type = "record", fields = {
         { "name", type = "string", required = true, min_len = 1, max_len = 60, doc = "Name of the service; its user id is service:NAME" },

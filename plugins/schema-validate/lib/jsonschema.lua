@@ -4,7 +4,8 @@ local ml = require "moonloom"
 local jsonschema = {}
 
 local KEYS = ml.set { "type", "enum", "const", "minimum", "maximum", "minLength", "maxLength", "pattern", "properties",
-                      "additionalProperties", "items", "minItems", "maxItems", "anyOf", "title", "description", "$schema", "$id", "default" }
+                      "additionalProperties", "items", "minItems", "maxItems", "anyOf", "title", "description", "$schema", "$id",
+                      "default" }
 local TYPES = ml.set { "string", "number", "integer", "boolean", "null", "object", "array" }
 
 local function compile(schema, where, depth)
