@@ -97,4 +97,21 @@ function Acl:authorize(ask)
   return granted(self, sum)
 end
 
+local function place_of(e)
+  if not e.key then return e.path end
+  return e.path == "" and ml.path.join(e.key) or e.path .. "/" .. ml.path.join(e.key)
+end
+
+function Acl:authorize_edit(e)
+  local roles = e.author.roles
+  if #self.config.paths == 0 or share_any(self.config.admins, roles) then return end
+  local place = place_of(e)
+  for _, rule in ipairs(self.config.paths) do
+    if ml.path.match(rule.path, place)
+      and (share_any(rule.never, roles) or (#rule.only > 0 and not share_any(rule.only, roles))) then
+      return ml.deny("path", "You may not change this part of the document.")
+    end
+  end
+end
+
 return Acl

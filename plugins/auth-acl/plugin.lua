@@ -11,7 +11,7 @@ local role = { type = "record", fields = {
 return {
   name = "auth-acl", version = "1.0.0", api = 1, phase = "auth",
   summary = "Who may open which document, and what they may do there",
-  hooks = { authorize = {} },
+  hooks = { authorize = {}, authorize_edit = {} },
   config = { version = 1, fields = {
     { "default", type = "enum", of = { "none", "read", "write" }, default = "none", doc = "For signed-in people whom no rule names" },
     { "roles", type = "map", values = role, default = {}, doc = "Roles by name, beside or instead of those that are there" },
@@ -23,6 +23,12 @@ return {
         { "roles", type = "array", items = { type = "role" }, default = {}, doc = "Roles of the identity" },
         { "give", type = "role", required = true, doc = "Role they have in these documents" },
         { "until_", type = "string", default = "", doc = "Moment the rule ends, as 2026-12-31 or 2026-12-31T18:00:00Z" },
+      } } },
+    { "paths", type = "array", default = {}, doc = "Places that only some roles may change, or some never",
+      items = { type = "record", fields = {
+        { "path", type = "path", required = true, doc = "Pattern of the place, with the key" },
+        { "only", type = "array", items = { type = "role" }, default = {}, doc = "Roles of the identity that may; empty: all" },
+        { "never", type = "array", items = { type = "role" }, default = {}, doc = "Roles of the identity that may not" },
       } } },
     { "admins", type = "array", items = { type = "role" }, default = { "admin" },
       doc = "Roles of the identity that may do everything everywhere" },

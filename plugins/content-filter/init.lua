@@ -104,14 +104,6 @@ local function text_of(e)
   if type(e.value) == "string" then return e.value end
 end
 
-local function put_back(u, e, masked)
-  if e.kind == "text.insert" then return u:replace(e, masked) end
-  local kind, path, key = e.kind, e.path, e.key
-  u:amend(function(tx)
-    if kind == "xml.attr" then tx:xml(path):attr(key, masked) else tx:map(path):set(key, masked) end
-  end)
-end
-
 function Filter:before_update(u)
   if is_exempt(self, u.author) then return end
   for e in u:edits() do
@@ -122,8 +114,8 @@ function Filter:before_update(u)
         local action = self.config.action
         if action == "refuse" then
           return ml.deny("unwanted", ("This text was not added: %s."):format(checks.people(hits[1].name)))
-        elseif action == "mask" and (e.kind == "text.insert" or e.path) then
-          put_back(u, e, Filter.mask(self, text, hits))
+        elseif action == "mask" then
+          u:replace(e, Filter.mask(self, text, hits))
         else
           ml.log.warn("unwanted text", { doc = u.doc.id, user = u.author.user, what = hits[1].name, hits = #hits })
         end

@@ -37,15 +37,14 @@ local function name_of(e)
   return e.key and ml.path.join(e.key) or e.path
 end
 
--- Put what can stay in the place of what was written.
+-- A text that is too long is cut; everything else that does not fit is taken back.
 local function repair(self, u, e, schema)
-  local kept = schema and e.value ~= nil and jsonschema.repair(schema, e.value, self.config) or nil
-  local path, key = e.path, e.key
-  if kept == nil or not key then
+  local kept = schema and type(e.value) == "string" and e.key and jsonschema.repair(schema, e.value, self.config) or nil
+  if kept then
+    u:replace(e, kept)
+  else
     u:undo(e, "schema", ("%s was taken back: it does not fit the document."):format(name_of(e)))
-    return
   end
-  u:amend(function(tx) tx:map(path):set(key, kept) end)
 end
 
 function Validate:before_update(u)

@@ -10,7 +10,7 @@ return {
         { "schema", type = "string", required = true, min_len = 2, doc = "JSON Schema (a subset) as text" },
       } } },
     { "on_violation", type = "enum", of = { "refuse", "repair", "report" }, default = "refuse",
-      doc = "Take the edit back, take away what does not belong, or only log it" },
+      doc = "Take the update back; cut what is too long and take back what does not fit; or only log it" },
     { "max_depth", type = "integer", default = 32, min = 1, max = 64, doc = "Deepest nesting of a value" },
     { "max_string", type = "size", default = "1MiB", min = 1, doc = "Longest text of a value" },
     { "sync_grace", type = "boolean", default = true, doc = "Edits that were made offline are repaired, not refused" },

@@ -318,11 +318,12 @@ static bool balance_matches(struct matcher *m, const struct item *item, size_t *
     return false;
 }
 
-static bool frontier_matches(const struct matcher *m, const struct item *item, size_t at)
+static bool frontier_matches(struct matcher *m, const struct item *item, size_t at)
 {
     uint8_t before = at == 0 ? 0 : m->subject[at - 1];
     uint8_t after = at < m->len ? m->subject[at] : 0;
 
+    count_steps(m, (uint64_t)(item->to - item->from) / 8);
     return !in_set(m->pattern.text, item->from, item->to, before) &&
            in_set(m->pattern.text, item->from, item->to, after);
 }

@@ -77,6 +77,20 @@ describe("auth-acl", function()
     assert.equal(120, plugin:authorize(t.ask()).ttl)
   end)
 
+  it("keeps places for some roles, and some roles out of them", function()
+    local plugin = t.instance("auth-acl", { paths = { { path = "meta/status", only = { "lead" } }, { path = "legal/**", never = { "intern" } } } })
+    local function edit(path, key, roles)
+      return plugin:authorize_edit(t.edit { "map.set", path = path, key = key, value = "x", author = { user = "ana", roles = roles } })
+    end
+    assert.denied("path", edit("meta", "status", {}))
+    assert.denied("path", edit("meta", "status", { "editor" }))
+    assert.is_nil(edit("meta", "status", { "lead" }))
+    assert.is_nil(edit("meta", "status", { "admin" }))
+    assert.is_nil(edit("meta", "title", {}))
+    assert.denied("path", edit("legal/terms", "text", { "intern", "lead" }))
+    assert.is_nil(edit("legal/terms", "text", { "lead" }))
+  end)
+
   it("takes roles of its own, and refuses those it does not know", function()
     local own = { intern = { write = { "drafts/{user}/**" }, presence = false } }
     local answer = ask({ roles = own, rules = { { docs = "**", users = { "ana" }, give = "intern" } } }, { user = "ana" }, "x")

@@ -130,28 +130,12 @@ end
 
 jsonschema.check = check
 
---- A copy without the members that do not belong; nil: nothing of it can stay.
-function jsonschema.repair(schema, value, limits, depth)
-  depth = depth or 1
-  if schema.never or depth > limits.max_depth then return nil end
-  if type(value) == "string" and schema.max_len and (not schema.types or schema.types.string) then
-    value = ml.text.truncate(value, schema.max_len)
-  end
-  if type(value) == "table" then
-    local list, out = is_list(value), {}
-    for key, item in pairs(value) do
-      local inner
-      if list then inner = schema.items else inner = schema.properties and schema.properties[key] or schema.others end
-      local kept = item
-      if inner then kept = jsonschema.repair(inner, item, limits, depth + 1) end
-      if kept ~= nil then
-        if list then out[#out + 1] = kept else out[key] = kept end
-      end
-    end
-    value = list and ml.array(out) or out
-  end
-  if check(schema, value, limits, depth) then return nil end
-  return value
+--- The longest begin of a text that fits; nil: none does.
+function jsonschema.repair(schema, value, limits)
+  local kept = schema.max_len and ml.text.truncate(value, schema.max_len) or value
+  if #kept > limits.max_string then kept = ml.text.truncate(kept, math.floor(limits.max_string / 4)) end
+  if check(schema, kept, limits, 1) then return nil end
+  return kept
 end
 
 return jsonschema
