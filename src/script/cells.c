@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/hashmap.h"
 #include "base/log.h"
+#include "script/lib.h"
 
 #define IDLE_MS        (10u * 60 * 1000)
 #define STATES_MAX     1024
@@ -57,6 +58,7 @@ enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *
 {
     struct ml_script_options options = cells->options.script;
     const struct ml_org_deploy *has = ml_deploy_org(deploy, org);
+    uint8_t seal_key[32];
 
     *script_out = NULL;
     if (!has->plugin_count)
@@ -70,6 +72,10 @@ enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *
         options.limits.memory_bytes = has->memory_bytes;
     options.keep_failing = is_first;
     options.has_late_setup = !is_first;
+    if (options.seal_key.len) {
+        ml_lib_org_key(options.seal_key, org, seal_key);
+        options.seal_key = ml_slice_make(seal_key, sizeof(seal_key));
+    }
     return ml_script_new(&options, diag, script_out);
 }
 

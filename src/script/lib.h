@@ -33,4 +33,7 @@ struct ml_slice ml_lib_key(lua_State *L, int arg, const char *what);
 /** Push nil, kind, text: an expected failure. Answers 3. */
 int ml_lib_fails(lua_State *L, const char *kind, const char *text);
 
+/** The key of one org, made of the server's (32 bytes each). */
+void ml_lib_org_key(struct ml_slice server_key, struct ml_slice org, uint8_t out[32]);
+
 #endif

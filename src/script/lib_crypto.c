@@ -23,7 +23,10 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
+
+#include "base/assert.h"
 
 #define CHUNK         (64u * 1024)
 #define HASH_BYTES    32
@@ -202,7 +205,7 @@ static void key_of(lua_State *L, const uint8_t *random, uint8_t key[HASH_BYTES])
     const struct ml_script *script = ml_script_of(L);
 
     if (!script->has_seal_key)
-        luaL_error(L, "ml.crypto.seal: this server has no key for sealing (setting seal_key)");
+        luaL_error(L, "ml.crypto.seal: this server has no key for sealing (set MOONLOOM_SEAL_KEY)");
     hmac_of(L, ml_slice_make(script->seal_key, sizeof(script->seal_key)),
             ML_SLICE("moonloom seal 1"), ml_slice_make(random, SEAL_RANDOM), key);
 }
@@ -331,6 +334,23 @@ const luaL_Reg ml_lib_crypto[] = {
     {"uuid7", uuid7},   {"seal", seal}, {"open", open_}, {"ed25519_verify", ed25519_verify},
     {NULL, NULL},
 };
+
+void ml_lib_org_key(struct ml_slice server_key, struct ml_slice org, uint8_t out[HASH_BYTES])
+{
+    static const char label[] = "moonloom org key 1:";
+    uint8_t text[sizeof(label) + 256];
+    size_t len = sizeof(label) - 1;
+    unsigned out_len = 0;
+
+    if (org.len > 256)
+        org.len = 256;
+    memcpy(text, label, len);
+    if (org.len)
+        memcpy(text + len, org.ptr, org.len);
+    ML_ASSERT(HMAC(EVP_sha256(), server_key.ptr, (int)server_key.len, text, len + org.len, out,
+                   &out_len) &&
+              out_len == HASH_BYTES);
+}
 
 /* ---- A new state ------------------------------------------------------------------------------
  */

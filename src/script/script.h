@@ -66,7 +66,8 @@ struct ml_script_options {
     struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
     bool has_late_setup;        /* setup runs in ml_script_setup, and not yet */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
-    struct ml_slice seal_key; /* of the org, for ml.crypto.seal: 32 bytes; empty: none */
+    struct ml_slice seal_key; /* for ml.crypto.seal: 32 bytes, of the org; in
+                                 ml_cells_options the server's; empty: none */
 };
 
 /**

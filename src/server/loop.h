@@ -12,6 +12,7 @@
 #include "server/config.h"
 #include "server/outside.h"
 #include "server/plugins.h"
+#include "server/seal.h"
 
 #include <pthread.h>
 
@@ -32,6 +33,8 @@ struct ml_process {
     struct ml_rooms_shared rooms;
     struct ml_deploy *deploy; /* the plugins we started with */
     struct ml_plugins *plugins;
+    uint8_t seal_key[ML_SEAL_KEY_BYTES];
+    bool has_seal_key;
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */
     _Atomic unsigned generation;   /* of `config`: the loops look at it */

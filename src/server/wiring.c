@@ -217,6 +217,18 @@ static enum ml_err open_deploy(struct server *s, struct ml_diag *diag)
     return err;
 }
 
+/* Nodes over one database must be given the same key: they have none of their own. */
+static enum ml_err load_seal_key(struct server *s, struct ml_diag *diag)
+{
+    const char *store = s->config->store;
+    bool is_memory = strcmp(store, "memory:") == 0;
+
+    if (!is_memory && strncmp(store, "sqlite:", 7) != 0 && !getenv("MOONLOOM_SEAL_KEY"))
+        return ML_OK;
+    s->process.has_seal_key = true;
+    return ml_seal_key_load(s->config->data_dir, is_memory, s->process.seal_key, diag);
+}
+
 static void start_watch_and_signals(struct server *s)
 {
     static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -307,7 +319,9 @@ int ml_serve(const struct ml_config *config)
         (void)fail(config->store, err, &diag);
         goto out;
     }
-    err = open_deploy(&s, &diag);
+    err = load_seal_key(&s, &diag);
+    if (!err)
+        err = open_deploy(&s, &diag);
     if (!err)
         err = ml_loop_open(&s.loops[0], &s.process, 0, s.journal, &diag, &port);
     if (err) {
