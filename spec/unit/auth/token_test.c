@@ -32,13 +32,13 @@ struct fixture {
 static struct fixture f;
 
 /* Keys are made once: an RSA pair takes a second. */
-static struct ml_keyset *made[ML_ALG_COUNT];
+static struct ml_keyset *made_once[ML_ALG_COUNT];
 
 static int make_keys(void **state)
 {
     (void)state;
     for (int alg = 0; alg < ML_ALG_COUNT; alg++)
-        if (ml_keyset_generate((enum ml_alg)alg, &made[alg]))
+        if (ml_keyset_generate((enum ml_alg)alg, &made_once[alg]))
             return -1;
     return 0;
 }
@@ -47,7 +47,7 @@ static int free_keys(void **state)
 {
     (void)state;
     for (int alg = 0; alg < ML_ALG_COUNT; alg++)
-        ml_keyset_free(made[alg]);
+        ml_keyset_free(made_once[alg]);
     return 0;
 }
 
@@ -56,7 +56,7 @@ static int set_up(void **state)
     (void)state;
     f = (struct fixture){0};
     ml_arena_init(&f.scratch, 1 << 22);
-    memcpy(f.keys, made, sizeof(made));
+    memcpy(f.keys, made_once, sizeof(made_once));
     assert_int_equal(ml_keyset_secret(ML_SLICE(SECRET), (struct ml_slice){0}, &f.hs, NULL), ML_OK);
     f.rules = (struct ml_token_rules){.keys = f.hs,
                                       .algs = ALL,
