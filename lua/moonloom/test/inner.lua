@@ -289,10 +289,11 @@ impl["moonloom.Update"] = {
   end,
   replace = function(b, _, e, text)
     local edit = edit_behind(e)
-    if edit.kind ~= "text.insert" then error("u:replace: only inserted text can be replaced, not a " .. edit.kind, 2) end
+    local is_text, is_key = edit.kind == "text.insert", edit.kind == "map.set" or edit.kind == "xml.attr"
+    if not is_text and not is_key then error("u:replace: only inserted text and values of keys can be replaced, not a " .. edit.kind, 2) end
     if type(text) ~= "string" then error("u:replace: text expected, got " .. type(text), 2) end
     append(b, "replaced", text)
-    edit.text = text -- later plugins see the edits as rewritten
+    edit[is_text and "text" or "value"] = text -- later plugins see the edits as rewritten
   end,
   remove = function(b, _, e)
     local edit = edit_behind(e)
