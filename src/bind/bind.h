@@ -19,6 +19,9 @@ ML_MODULE int luaopen_moonloom_test_core(struct lua_State *L);
 /** Make `require` in `L` find moonloom.* inside the binary, and nothing else of ours. */
 void ml_tool_open(struct lua_State *L);
 
+/** auth's tokens as ml.jwt wants them, for ml_script_use_jwt. */
+extern const struct ml_script_jwt ml_bind_jwt;
+
 /* The clock of all instances and worlds of this process (bind_test.c): specs set it. */
 int64_t ml_test_wall_ms(void);
 uint64_t ml_test_mono_ms(void);

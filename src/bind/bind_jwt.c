@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "bind/bind_jwt.h"
+#include "bind/bind.h"
 
 #include "auth/auth.h"
+#include "script/script.h"
 
 static unsigned alg_bit(struct ml_slice name)
 {

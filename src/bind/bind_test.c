@@ -16,8 +16,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bind/bind.h"
 #include "bind/bind_app.h"
-#include "bind/bind_jwt.h"
 #include "script/script.h"
 
 #define INSTANCE     "moonloom.test.instance"

@@ -2,7 +2,8 @@
 /* One binary: a command is a row of a table. Exit: 0 fine, 1 findings or failure, 2 usage, 3
  * server unreachable. */
 #include "base/log.h"
-#include "bind/bind_jwt.h"
+#include "bind/bind.h"
+#include "script/script.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
 #include "server/cmd_plugin.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
-#include "bind/bind_jwt.h"
+#include "bind/bind.h"
 
 #include <string.h>
 #include <sys/stat.h>
