@@ -366,8 +366,20 @@ static int free_tools(lua_State *L)
     return 0;
 }
 
+/* The text of a secret takes the place of its handle, in this frame of C only. */
 struct ml_slice ml_lib_key(lua_State *L, int arg, const char *what)
 {
+    if (lua_istable(L, arg)) {
+        ml_shipped_require(L, "moonloom.schema");
+        lua_getfield(L, -1, "reveal");
+        lua_pushvalue(L, arg);
+        lua_call(L, 1, 1);
+        if (lua_type(L, -1) == LUA_TSTRING)
+            lua_replace(L, arg);
+        else
+            lua_pop(L, 1);
+        lua_pop(L, 1);
+    }
     return ml_lib_data(L, arg, what);
 }
 

@@ -120,8 +120,8 @@ static struct ml_slice keys_text(lua_State *L, int index, const char *what)
     size_t len;
     const char *text;
 
-    if (!lua_istable(L, index))
-        return ml_lib_key(L, index, what);
+    if (!lua_istable(L, index) || luaL_getmetafield(L, index, "__metatable"))
+        return ml_lib_key(L, index, what); /* a secret's table is guarded */
     ml_json_text(L, index);
     text = lua_tolstring(L, -1, &len);
     return ml_slice_make(text, len);
