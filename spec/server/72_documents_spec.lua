@@ -186,4 +186,56 @@ describe("plugins with documents", function()
     for i = 1, 6 do clients[i]:sees "+hi" end
     for i = 1, 6 do assert.equal(2, #authors("doc" .. i)) end
   end)
+
+  it("are told who comes and goes, and when the document does", function()
+    with({ host = { "hooks = { joined = {}, left = {}, document_loaded = {}, document_unloaded = {} }", [[
+      function P:joined(m) say("joined", m.identity.user == m.doc:sessions()[1].user, #m.doc:sessions()) end
+      function P:left(m) say("left", m.session ~= nil) end
+      function P:document_loaded(doc)
+        say("loaded", doc.id, doc.seq)
+        if doc.seq == 0 then doc:transact(function(tx) tx:text("content"):insert(0, "Welcome. ") end) end
+      end
+      function P:document_unloaded(ref) say("unloaded", ref.id, ref.org) end
+    ]] } })
+    local anna = world:client "anna":joins "lobby"
+    anna:sees "Welcome. "
+    assert.same({ "plugin:host" }, authors "lobby")
+    assert.same({ "loaded", "lobby", "0" }, says(function(t) return t[1] == "loaded" end, "the load"))
+    assert.same({ "joined", "true", "1" }, says(function(t) return t[1] == "joined" end, "who came"))
+    anna:leaves()
+    assert.same({ "left", "true" }, says(function(t) return t[1] == "left" end, "who went"))
+    world:stop()
+    assert.same({ "unloaded", "lobby", "default" }, says(function(t) return t[1] == "unloaded" end, "the end"))
+  end)
+
+  it("that are typing errors in a hook are failing, and nobody is hurt", function()
+    with({ host = { "hooks = { joined = {} }", "function P:joined(m) return m.nmae end" } })
+    local anna = world:client "anna":joins "lobby"
+    anna:types(0, "x"):is_acknowledged()
+    world:wait(function() return process.read(world.log):find("no%X*such%X*field") or process.read(world.log):find("joined", 1, true) end, "the fault")
+  end)
+
+  it("that look at cursors change what others see of them, or hide them", function()
+    with({ veil = { "hooks = { awareness = {} }", [[
+      function P:awareness(a)
+        if a.state.name == "Ghost" then return ml.drop end
+        a.state.name = a.state.name .. " of " .. a.doc_id
+        return a.state
+      end
+    ]] } })
+    local anna, ben, ghost = world:client "anna":joins "notes", world:client "ben":joins "notes", world:client "ghost":joins "notes"
+    ghost:shows { name = "Ghost" }
+    anna:shows { name = "Anna" }
+    ben:sees_person(anna, function(state) return state.name == "Anna of notes" end)
+    ben:misses_person(ghost)
+  end)
+
+  it("that keep a document keep it in memory", function()
+    with({ keeper = { "hooks = { keep_document = {} }", "function P:keep_document(doc) return doc.id == 'kept' and 3600 or nil end" } },
+      "limits = { grace_ms = 100 }")
+    world:client "anna":joins "kept":leaves()
+    world:client "ben":joins "gone":leaves()
+    local function rooms() return tonumber(world:get "/metrics".body:match "\nmoonloom_rooms (%d+)") end
+    world:wait(function() return rooms() == 1 end, "one of them goes", 8)
+  end)
 end)

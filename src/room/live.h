@@ -133,6 +133,7 @@ struct ml_room {
     size_t presence_count, presence_cap;
 
     uint64_t empty_since_ms;            /* meaningful while member_count == 0 */
+    uint64_t grace_ms;                  /* so long it stays then */
     struct ml_observation *observation; /* observe.c; NULL: nobody was ever told anything */
     struct ml_doc_port port;            /* own.c: what hooks may ask of this room */
 };
@@ -157,8 +158,9 @@ struct ml_rooms {
     bool is_draining;
     enum ml_close drain_why;
     uint64_t drain_since_ms;
-    uint32_t drain_at_a_time; /* members a tick */
-    struct ml_arena scratch;  /* for what a timer or a journal answer starts */
+    uint32_t drain_at_a_time;         /* members a tick */
+    struct ml_arena scratch;          /* for what a timer or a journal answer starts */
+    struct ml_arena presence_scratch; /* of one entry of presence */
     struct ml_rooms_shared *shared, own_shared;
     /* remote.c: */
     struct ml_outgoing *outgoing; /* [env.loops]; NULL: alone */
@@ -324,6 +326,9 @@ void ml_rooms_observe(struct ml_rooms *rooms);
 bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out);
 uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out);
 void ml_room_observation_free(struct ml_room *room);
+void ml_room_tell(struct ml_room *room, enum ml_moment what, const struct ml_member *member);
+struct ml_script_moment ml_room_moment(struct ml_room *room, const struct ml_member *member);
+uint64_t ml_room_grace(struct ml_room *room);
 
 /* own.c */
 void ml_room_port_init(struct ml_room *room);

@@ -701,3 +701,63 @@ uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out)
     *id_out = o->own_id;
     return ++o->own_no;
 }
+
+/* ---- Moments --------------------------------------------------------------------------------- */
+
+/** Somebody came or went, the document is here or gone. `member` may be NULL. */
+void ml_room_tell(struct ml_room *room, enum ml_moment what, const struct ml_member *member)
+{
+    static const unsigned hooks[] = {
+        [ML_MOMENT_JOINED] = ML_HOOK_JOINED,
+        [ML_MOMENT_LEFT] = ML_HOOK_LEFT,
+        [ML_MOMENT_LOADED] = ML_HOOK_DOCUMENT_LOADED,
+        [ML_MOMENT_UNLOADED] = ML_HOOK_DOCUMENT_UNLOADED,
+    };
+    struct ml_script *script = ml_room_script(room);
+    bool loaded = what == ML_MOMENT_LOADED;
+    struct ml_script_moment moment;
+    struct ml_observation *o;
+
+    if (!script || !(ml_script_hooks(script) & hooks[what]) || room->is_abandoned)
+        return;
+    if (member && member->port->is_hidden)
+        return;
+    if ((loaded || what == ML_MOMENT_JOINED) && ml_room_wake(room))
+        return;
+    moment = ml_room_moment(room, member);
+    o = loaded ? observation_of(room) : NULL;
+    if (o) {
+        o->is_telling = true;
+        o->depth = 0;
+    }
+    ml_script_tell(script, what, &moment);
+    if (o)
+        o->is_telling = false;
+}
+
+struct ml_script_moment ml_room_moment(struct ml_room *room, const struct ml_member *member)
+{
+    struct ml_script_moment moment = {
+        .org = room->org, .document = room->name, .doc = room->doc, .port = &room->port};
+
+    if (member) {
+        moment.user = ml_slice_str(member->identity.user);
+        moment.name = ml_slice_str(member->identity.name);
+        moment.session = ml_slice_str(member->identity.session);
+    }
+    return moment;
+}
+
+/** How long it stays when nobody is there; at least the limit's grace. */
+uint64_t ml_room_grace(struct ml_room *room)
+{
+    struct ml_script *script = ml_room_script(room);
+    uint64_t grace = room->rooms->env.limits.grace_ms, wanted = 0;
+    struct ml_script_moment moment;
+
+    if (script && ml_script_hooks(script) & ML_HOOK_KEEP_DOCUMENT && !ml_room_wake(room)) {
+        moment = ml_room_moment(room, NULL);
+        wanted = ml_script_keep_document(script, &moment);
+    }
+    return wanted > grace ? wanted : grace;
+}

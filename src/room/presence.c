@@ -106,6 +106,22 @@ static void make_news(struct ml_room *room, struct ml_presence *entry)
         ml_list_append(&room->rooms->noisy, &room->noisy);
 }
 
+/* What others see of it; in the letters' scratch until the next one. False: nothing. */
+static bool ask_policy(struct ml_member *from, const struct ml_presence_entry *in,
+                       struct ml_slice *state)
+{
+    struct ml_room *room = from->room;
+    struct ml_script *script = ml_room_script(room);
+    struct ml_script_moment moment;
+
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AWARENESS))
+        return true;
+    moment = ml_room_moment(room, from);
+    return ml_script_awareness(script, &moment, in->client, state,
+                               &room->rooms->presence_scratch) &&
+           state->len <= room->rooms->env.limits.presence_state_bytes;
+}
+
 /* Take one entry if it is news: the clock decides before anything else is looked at. */
 static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry *in)
 {
@@ -114,6 +130,7 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     struct ml_presence *known = find(room, in->client);
     uint64_t clock = known ? known->clock : 0;
     struct ml_blob *json = NULL;
+    struct ml_slice state = in->json;
 
     if (!(in->clock > clock || (in->clock == clock && in->offline && known && known->json)))
         return ML_OK;
@@ -125,7 +142,9 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
         if (!(known && known->json && known->owner == from) &&
             online_ids(room, from) >= limits->presence_clients)
             return ML_ELIMIT;
-        json = ml_blob_new(in->json);
+        if (!ask_policy(from, in, &state))
+            return ML_ELIMIT;
+        json = ml_blob_new(state);
         if (!json)
             return ML_ELIMIT;
     }
@@ -166,6 +185,7 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
         /* One entry over a limit is dropped; the others of the message are fine. */
         if (merge(from, &entry) == ML_ELIMIT)
             room->rooms->stats.presence_dropped++;
+        ml_arena_reset(&room->rooms->presence_scratch);
     }
     return err;
 }

@@ -66,6 +66,7 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->noisy);
     ml_list_init(&rooms->observed);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
+    ml_arena_init(&rooms->presence_scratch, 1u << 20);
     if (!rooms->env.loops)
         rooms->env.loops = 1;
     rooms->shared = env->shared ? env->shared : &rooms->own_shared;
@@ -92,6 +93,7 @@ static void free_all(struct ml_rooms *rooms, bool by_force)
     ml_remote_release(rooms, by_force);
     ml_hashmap_release(&rooms->by_key);
     ml_arena_release(&rooms->scratch);
+    ml_arena_release(&rooms->presence_scratch);
     free(rooms);
 }
 
@@ -182,6 +184,7 @@ static void close_room(struct ml_room *room)
     if (room->is_abandoned)
         ml_room_drop_staged(room);
     ml_room_consider_snapshot(room, true);
+    ml_room_tell(room, ML_MOMENT_UNLOADED, NULL);
     room->state = ML_ROOM_CLOSING;
     if (!room->is_putting)
         ml_room_free(room);
@@ -193,7 +196,7 @@ void ml_room_close_if_idle(struct ml_room *room)
     bool at_once = room->rooms->is_draining || room->is_abandoned;
 
     if (may_close(room) &&
-        (at_once || ml_room_now(room) - room->empty_since_ms >= room->rooms->env.limits.grace_ms) &&
+        (at_once || ml_room_now(room) - room->empty_since_ms >= room->grace_ms) &&
         is_ready_to_go(room))
         close_room(room);
 }
@@ -273,6 +276,8 @@ static void seat(struct ml_member *member)
         err = ml_room_query_presence(member);
     if (err && err != ML_EBUSY && err != ML_ECLOSED)
         ml_member_close(member, ML_CLOSE_TRY_LATER, "out of memory");
+    if (!member->is_closing)
+        ml_room_tell(member->room, ML_MOMENT_JOINED, member);
     if (member->room->rooms->is_draining)
         ml_member_close(member, member->room->rooms->drain_why, "the server is restarting");
 }
@@ -371,7 +376,9 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     room->ops_since = load->count;
     for (size_t i = 0; i < load->count; i++)
         room->bytes_since += load->records[i].bytes->len;
+    room->grace_ms = rooms->env.limits.grace_ms;
     ml_room_observe_from_start(room);
+    ml_room_tell(room, ML_MOMENT_LOADED, NULL);
     if (script) {
         ml_script_snapshot_policy(script, room->org, room->name, &rooms->scratch, &room->policy);
         ml_arena_reset(&rooms->scratch);
@@ -570,6 +577,8 @@ void ml_member_leave(struct ml_member *member)
         return;
     }
     rooms = room->rooms;
+    if (member->is_seated)
+        ml_room_tell(room, ML_MOMENT_LEFT, member);
     ml_list_remove(&member->node);
     room->member_count--;
     if (member->wants_sync)
@@ -580,6 +589,7 @@ void ml_member_leave(struct ml_member *member)
     member_free(member);
     if (!room->member_count) {
         room->empty_since_ms = ml_room_now(room);
+        room->grace_ms = ml_room_grace(room);
         ml_list_append(&rooms->empty, &room->empty);
     }
     ml_room_close_if_idle(room);

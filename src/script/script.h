@@ -119,6 +119,12 @@ enum ml_hook {
     ML_HOOK_CACHE_CONTROL = 1 << 6,
     ML_HOOK_ASSET_URL = 1 << 7,
     ML_HOOK_PURGE = 1 << 8,
+    ML_HOOK_JOINED = 1 << 9,
+    ML_HOOK_LEFT = 1 << 10,
+    ML_HOOK_DOCUMENT_LOADED = 1 << 11,
+    ML_HOOK_DOCUMENT_UNLOADED = 1 << 12,
+    ML_HOOK_KEEP_DOCUMENT = 1 << 13,
+    ML_HOOK_AWARENESS = 1 << 14,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -260,6 +266,28 @@ bool ml_script_observer_wants(const struct ml_script *script, size_t observer,
 bool ml_script_observe(struct ml_script *script, size_t observer,
                        const struct ml_script_batch *batch, void (*done)(void *arg, bool ok),
                        void *arg) ML_MUST_CHECK;
+
+/* Something happened to a document or a seat in it. Borrowed for the call. */
+enum ml_moment { ML_MOMENT_JOINED, ML_MOMENT_LEFT, ML_MOMENT_LOADED, ML_MOMENT_UNLOADED };
+struct ml_script_moment {
+    struct ml_slice org, document;
+    const struct ml_doc *doc;   /* NULL: not at hand */
+    struct ml_doc_port *port;   /* of `doc` */
+    struct ml_slice user, name; /* of the seat */
+    struct ml_slice session;
+};
+/** joined, left, document_loaded, document_unloaded: each is told, and may wait. */
+void ml_script_tell(struct ml_script *script, enum ml_moment what,
+                    const struct ml_script_moment *moment);
+/** keep_document(doc): the longest time that somebody wants it in memory; 0: no opinion. */
+uint64_t ml_script_keep_document(struct ml_script *script, const struct ml_script_moment *moment);
+/**
+ * awareness(a): what others see of a cursor.
+ * @param json  in: what the client says; out: what others see, in `scratch`
+ * @retval false  nobody sees it
+ */
+bool ml_script_awareness(struct ml_script *script, const struct ml_script_moment *moment,
+                         uint64_t client, struct ml_slice *json, struct ml_arena *scratch);
 
 /** snapshot_policy(ref): earliest of each; what nobody sets stays as it came in. */
 struct ml_snapshot_policy {

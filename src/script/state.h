@@ -51,6 +51,12 @@ enum {
     HOOK_CACHE_CONTROL,
     HOOK_ASSET_URL,
     HOOK_PURGE,
+    HOOK_JOINED,
+    HOOK_LEFT,
+    HOOK_DOCUMENT_LOADED,
+    HOOK_DOCUMENT_UNLOADED,
+    HOOK_KEEP_DOCUMENT,
+    HOOK_AWARENESS,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */
