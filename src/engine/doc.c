@@ -35,6 +35,11 @@ void ml_doc_free(struct ml_doc *doc)
     free(doc);
 }
 
+ml_client_id ml_doc_client(const struct ml_doc *doc)
+{
+    return doc->own_client;
+}
+
 void ml_doc_set_client(struct ml_doc *doc, ml_client_id client)
 {
     doc->own_client = client;

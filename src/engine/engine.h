@@ -301,6 +301,8 @@ struct ml_doc_options {
 struct ml_doc *ml_doc_new(const struct ml_doc_options *options) ML_MUST_CHECK;
 void ml_doc_free(struct ml_doc *doc);
 
+/** The client it writes as; 0: none. */
+ml_client_id ml_doc_client(const struct ml_doc *doc);
 /** Write as another client from now on: after client_taken, with a fresh random id. */
 void ml_doc_set_client(struct ml_doc *doc, ml_client_id client);
 

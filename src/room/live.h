@@ -301,6 +301,10 @@ enum ml_err ml_member_wait(struct ml_member *member);
 struct ml_ruling {
     struct ml_script_update update;
     struct ml_verdict verdict; /* for ml_doc_apply, unless the ruling is plain */
+    /** What goes in instead, without a verdict: the update with what plugins wrote on top of it.
+     * NULL: nothing was written. */
+    const struct ml_update *amended;
+    struct ml_slice amended_bytes;
 };
 /**
  * Ask everybody who may decide about an update, and tell its writer what was refused.
@@ -308,8 +312,14 @@ struct ml_ruling {
  * @retval ML_EDENIED  fenced: nothing of it is taken, now or later
  */
 enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *update,
-                           uint64_t message_no, bool is_reply, struct ml_arena *scratch,
-                           struct ml_ruling *ruling) ML_MUST_CHECK;
+                           struct ml_slice bytes, uint64_t message_no, bool is_reply,
+                           struct ml_arena *scratch, struct ml_ruling *ruling) ML_MUST_CHECK;
+/**
+ * Work out ruling->amended. amend.c
+ * @retval ML_ESCRIPT  a plugin failed: hold
+ */
+enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script, struct ml_slice bytes,
+                          struct ml_ruling *ruling) ML_MUST_CHECK;
 /** Nothing was refused and nothing is rewritten. */
 bool ml_ruling_is_plain(const struct ml_ruling *ruling);
 

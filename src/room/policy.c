@@ -163,7 +163,6 @@ static enum ml_err settle(struct ml_member *from, struct ml_ruling *ruling, uint
 {
     const struct ml_script_update *u = &ruling->update;
 
-    ruling->verdict.effects = u->effects;
     if (!denial && !u->refusal_count)
         return ML_OK;
     from->room->rooms->stats.refused++;
@@ -244,8 +243,8 @@ static enum ml_err check_grant(struct ml_member *from, struct ml_ruling *ruling)
  */
 
 enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *update,
-                           uint64_t message_no, bool is_reply, struct ml_arena *scratch,
-                           struct ml_ruling *ruling)
+                           struct ml_slice bytes, uint64_t message_no, bool is_reply,
+                           struct ml_arena *scratch, struct ml_ruling *ruling)
 {
     struct ml_room *room = from->room;
     struct ml_script *script = ml_room_script(room);
@@ -255,6 +254,7 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
     enum ml_err err;
 
     ruling->verdict = (struct ml_verdict){0};
+    ruling->amended = NULL;
     ml_script_update_init(&ruling->update, update, room->doc, scratch);
     has_hooks =
         script && (ml_script_hooks(script) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE));
@@ -263,6 +263,11 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
     err = from->grant.rules.len ? check_grant(from, ruling) : ML_OK;
     if (!err && has_hooks)
         err = ask(script, &scope, &ruling->update, &denial);
+    ruling->verdict.effects = ruling->update.effects;
+    if (!err && ruling->update.amendment_count)
+        err = ml_room_amend(room, script, bytes, ruling);
+    if (script)
+        ml_script_update_done(script, &ruling->update);
     if (err == ML_ESCRIPT)
         return hold(from);
     from->held_since_ms = from->retry_at_ms = 0;

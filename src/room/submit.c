@@ -39,7 +39,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     const struct ml_update *update;
     const struct ml_change *change;
     struct ml_blob *record;
-    bool waits, plain;
+    bool waits, plain, as_sent;
     enum ml_err err;
 
     if (ml_member_is_remote(from))
@@ -74,10 +74,16 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         !ml_doc_contains(room->doc, update))
         return ML_ELIMIT;
 
-    err = ml_room_decide(from, update, message_no, is_reply, scratch, &ruling);
+    err = ml_room_decide(from, update, bytes, message_no, is_reply, scratch, &ruling);
     if (err)
         return err;
-    plain = ml_ruling_is_plain(&ruling);
+    as_sent = plain = ml_ruling_is_plain(&ruling);
+    if (ruling.amended && !ruling.verdict.undo_all) {
+        update = ruling.amended;
+        bytes = ruling.amended_bytes;
+        plain = true;
+        as_sent = false;
+    }
 
     ml_room_trace(from->identity.session, message_no, plain ? "policy" : "policy: undo");
     ml_room_watch(room);
@@ -105,7 +111,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     /* What waits for others is not in the change, but must survive with it: record what came, but
      * never what was refused. */
     record = ml_blob_new(waits && plain ? bytes : change->bytes);
-    err = record ? ml_room_stage(room, from, message_no, record, !plain) : ML_ELIMIT;
+    err = record ? ml_room_stage(room, from, message_no, record, !as_sent) : ML_ELIMIT;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);

@@ -37,6 +37,13 @@ struct ml_script_label {
 #define ML_LABEL_NAME_MAX  64
 #define ML_LABEL_BYTES_MAX 1024
 
+/** What a plugin writes on top of an update: a function of Lua, kept until all have answered. */
+struct ml_script_amendment {
+    void *handler, *state; /* private */
+    int ref;
+};
+#define ML_AMENDMENTS_MAX 8
+
 /** Everything in it lives in `scratch`, or is borrowed. */
 struct ml_script_update {
     const struct ml_update *update;
@@ -47,9 +54,12 @@ struct ml_script_update {
     size_t refusal_count, refusal_cap;
     struct ml_script_label labels[ML_LABELS_MAX];
     size_t label_count;
+    struct ml_script_amendment amendments[ML_AMENDMENTS_MAX];
+    size_t amendment_count;
     /* Of the question that is being asked. */
     size_t current;     /* authorize_edit: number of the edit */
     const char *plugin; /* who is asked */
+    void *asked;        /* private: its handler */
 };
 
 void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,

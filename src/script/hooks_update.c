@@ -48,6 +48,7 @@ enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_sc
         if (!wanted)
             continue;
         update->plugin = handler->plugin->name;
+        update->asked = handler;
         outcome = ml_ask(script, handler, HOOK_BEFORE_UPDATE, VIEW_UPDATE, update, scope,
                          deadline_of(script, update));
         if (outcome == OUTCOME_NIL)

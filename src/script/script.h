@@ -227,6 +227,18 @@ enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_sc
                                     struct ml_script_update *update,
                                     struct ml_denial *denial_out) ML_MUST_CHECK;
 
+/**
+ * Run the amendments of an update that all plugins let through, on a document that it went into.
+ * The document is of no use after an error.
+ * @param changes_out  up to ML_AMENDMENTS_MAX, in the scratch arena of the update
+ * @retval ML_ESCRIPT  one failed: hold
+ */
+enum ml_err ml_script_amend(struct ml_script *script, struct ml_script_update *update,
+                            struct ml_doc *doc, struct ml_slice *changes_out,
+                            size_t *count_out) ML_MUST_CHECK;
+/** Forget its amendments. Always, once it was asked about. */
+void ml_script_update_done(struct ml_script *script, struct ml_script_update *update);
+
 /** after_update(batch): may react, cannot refuse; failures are logged and counted. */
 struct ml_script_batch {
     struct ml_slice org, document;

@@ -86,6 +86,8 @@ extern const struct ml_lent_def ml_lent_request, ml_lent_ask, ml_lent_pairs, ml_
 extern const struct ml_lent_def ml_lent_update;
 /** The argument at 1, whose edits are there from now on. Raises. */
 const struct ml_lent *ml_update_looked_at(lua_State *L);
+/** u:amend(fn)   [may raise]. amend.c */
+int ml_update_amend(lua_State *L);
 /* view_edit.c */
 extern const struct ml_lent_def ml_lent_edit;
 /** Number of the edit at `index`, of this update. Raises. */

@@ -245,7 +245,7 @@ static const struct ml_lent_field update_fields[] = {
     {"undo", 0, update_undo},
     {"replace", 0, update_replace},
     {"remove", 0, update_remove},
-    {"amend", 0, ml_view_not_yet},
+    {"amend", 0, ml_update_amend},
     {"label", 0, update_label},
     {NULL, 0, NULL},
 };

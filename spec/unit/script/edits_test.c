@@ -73,10 +73,14 @@ static enum ml_err submit(struct world *w, const char *ops)
     if (!err) {
         const struct ml_verdict verdict = {.effects = w->decision.effects};
         const struct ml_change *change;
+        struct ml_slice changes[ML_AMENDMENTS_MAX];
+        size_t count;
 
         assert_int_equal(ml_doc_apply(w->doc, w->decision.update, &verdict, &w->scratch, &change),
                          ML_OK);
+        err = ml_script_amend(w->script, &w->decision, w->doc, changes, &count);
     }
+    ml_script_update_done(w->script, &w->decision);
     ml_arena_release(&arena);
     return err;
 }
@@ -283,6 +287,38 @@ static void what_cannot_be_done_to_an_edit_raises(void **state)
     EXPECT(w, strstr(w->log, "asked"));
 }
 
+static void what_is_written_on_top_sees_the_result(void **state)
+{
+    struct world *w = *state;
+
+    world_plugin(w, "a", "phase = 'validate', hooks = { before_update = {} }",
+                 PLUGIN("local kept = u\n"
+                        "u:amend(function(tx)\n"
+                        "  assert(not pcall(function() return kept.bytes end), 'views are over')\n"
+                        "  tx:text('t'):insert(2, '!')\n"
+                        "  tx:map('meta'):set('by', 'a')\n"
+                        "  if ml.time.now() == 1700000001 then error 'boom' end\n"
+                        "end)"));
+    world_plugin(w, "b", "phase = 'transform', hooks = { before_update = {} }",
+                 PLUGIN("for e in u:edits() do if e.text == 'no' then return ml.deny('no', 'No.') "
+                        "end end"));
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    EXPECT(w, submit(w, "[[\"text.insert\",\"t\",0,\"hi\"]]") == ML_OK);
+    EXPECT(w, !w->log[0]);
+    assert_shows(w, "t", ML_VIEW_TEXT, "hi!");
+    assert_shows(w, "meta", ML_VIEW_JSON, "{\"by\":\"a\"}");
+    /* A later denial drops it. */
+    EXPECT(w, submit(w, "[[\"text.insert\",\"t\",0,\"no\"]]") == ML_EDENIED);
+    assert_shows(w, "t", ML_VIEW_TEXT, "hi!");
+    /* One that fails has written nothing, and holds. */
+    world_wall_ms += 1000;
+    EXPECT(w, submit(w, "[[\"text.insert\",\"t\",0,\"so\"]]") == ML_ESCRIPT);
+    EXPECT(w, strstr(w->log, "boom"));
+    assert_shows(w, "t", ML_VIEW_TEXT, "sohi!");
+    world_wall_ms -= 1000;
+}
+
 /* ---- authorize_edit ----------------------------------------------------------------------------
  */
 
@@ -339,6 +375,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_value_can_be_replaced_and_a_block_read, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(what_cannot_be_done_to_an_edit_raises, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(what_is_written_on_top_sees_the_result, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(calm_titles_as_printed, open_world, close_world),
         cmocka_unit_test_setup_teardown(a_broken_authorize_edit_holds, open_world, close_world),

@@ -29,7 +29,7 @@ return {
       { "replace", "(e: moonloom.Edit, text: string)", since = S, cost = "linear",
         doc = "Accept, then rewrite the text it inserted, or the value of its key.", example = 'u:replace(e, (e.text:gsub("%d", "*")))' },
       { "remove", "(e: moonloom.Edit)", since = S, doc = "Accept, then remove what it inserted." },
-      { "amend", "(fn: fun(tx: moonloom.Tx))", doc = "Accept, then run this transaction on the result." },
+      { "amend", "(fn: fun(tx: moonloom.Tx))", since = S, cost = "linear", doc = "Accept, then run this transaction on the result. Costs the size of the document." },
       { "label", "(key: string, value: any)", since = S, doc = "For later plugins: at most 32, a value of 1 KiB as JSON." },
     } },
   { class = "moonloom.Edit", arg = "e", c = "edit", doc = "One piece of an update (`authorize_edit`, `u:edits()`); a change, once it is visible.",
