@@ -112,7 +112,35 @@ local function add_waiting(plugin, ml, manifest, native)
   if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
 end
 
-return function(plugin, manifest, ml, guard, native)
+-- What a pure hook (`conflict`) may call: what only computes, from what it is given.
+local PURE = {}
+for _, name in ipairs { "set", "json", "text", "glob", "path", "enc", "re", "words", "deny", "grant", "restrict", "merge",
+                        "keep_both", "slow", "allow", "retry", "dead", "array", "bytes", "int64",
+                        "time.duration", "time.parse", "time.format" } do
+  PURE[name] = true
+end
+
+-- Everything else raises there.
+local function forbid_in_pure_hooks(ml, is_pure)
+  local function forbid(name, f)
+    return function(...)
+      if is_pure() then error(("ml.%s is not pure: conflict sees only its argument, config and state"):format(name), 2) end
+      return f(...)
+    end
+  end
+  for name, member in pairs(ml) do
+    if type(member) == "function" and not PURE[name] then
+      ml[name] = forbid(name, member)
+    elseif type(member) == "table" and not PURE[name] and getmetatable(member) == nil then
+      for key, f in pairs(member) do
+        local path = name .. "." .. key
+        if type(f) == "function" and not PURE[path] then member[key] = forbid(path, f) end
+      end
+    end
+  end
+end
+
+return function(plugin, manifest, ml, guard, native, is_pure)
   ml.set = new_set
   add_time(ml.time)
   add_json(ml.json)
@@ -120,6 +148,7 @@ return function(plugin, manifest, ml, guard, native)
   add_path(ml.path)
   add_enc(ml, guard)
   add_waiting(plugin, ml, manifest, native)
+  forbid_in_pure_hooks(ml, is_pure)
   for _, name in ipairs(FAMILIES) do ml[name] = guard(ml[name], "ml." .. name) end
   for _, name in ipairs(WAITING) do
     if ml[name] then ml[name] = guard(ml[name], "ml." .. name) end

@@ -290,7 +290,19 @@ end
 
 local options = {}
 
-function options.kinds(value, report, field, out)
+function options.kinds(value, report, field, out, def)
+  if def.kinds then
+    local known = {}
+    for _, kind in ipairs(def.kinds) do known[#known + 1] = kind end
+    for _, kind in ipairs(def.later_kinds) do
+      known[#known + 1] = kind
+      if type(value) == "table" and contains(value, kind) then
+        report:add(field, ("'%s' is known, but not available in this version"):format(kind))
+      end
+    end
+    out.kinds = words(report, field, value, known, "kind")
+    return
+  end
   local known = {}
   for _, kind in ipairs(KINDS) do
     known[#known + 1] = kind
@@ -366,7 +378,7 @@ local function check_hook(name, value, report, out)
     elseif key == "on_error" then
       hook.on_error = item
     else
-      options[key](item, report, where, hook)
+      options[key](item, report, where, hook, def)
     end
   end
   hook.fails = failure_mode(def, hook.phase)

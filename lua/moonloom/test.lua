@@ -224,7 +224,7 @@ function Instance.__index(p, key)
     local result = call(p, { key }, true, ...)
     if key == "conflict" then
       -- Asked twice, on fresh instances: a policy that is not pure is found here.
-      local other = t.instance(p.name, p.given_config, p.given_opts)
+      local other = t.instance(p.name, rawget(p, "given_config"), rawget(p, "given_opts"))
       local again = call(other, { key }, true, ...)
       other:close()
       if not same_answer(result.results, again.results) then

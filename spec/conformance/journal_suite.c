@@ -353,6 +353,32 @@ static void a_load_after_a_number_brings_what_follows_and_no_snapshot(void **sta
     ml_load_release(&load);
 }
 
+static void a_load_tells_who_wrote_what_and_when(void **state)
+{
+    static const char *const authors[] = {"anna", "anna", "", "ben"};
+    struct append_case c;
+    struct ml_load load;
+
+    append_init(&c, "notes");
+    for (size_t i = 0; i < 4; i++) {
+        append_add(&c, "x", NULL, 0);
+        c.records[i].author = ml_slice_str(authors[i]);
+        c.records[i].at_ms = (int64_t)(1700000000000 + i);
+    }
+    assert_int_equal(append_run(*state, &c), ML_OK);
+    append_release(&c);
+    assert_int_equal(client_load(*state, "notes", ML_SEQ_ANY, 0, &load), ML_OK);
+    assert_int_equal(load.count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(load.records[i].at_ms, 1700000000000 + i);
+        if (authors[i][0])
+            assert_bytes(load.records[i].author, authors[i]);
+        else
+            assert_null(load.records[i].author);
+    }
+    ml_load_release(&load);
+}
+
 static void a_load_takes_the_newest_snapshot_below_the_ceiling(void **state)
 {
     static const struct {
@@ -797,6 +823,7 @@ int main(int argc, char **argv)
         TEST(trying_again_is_not_late_because_of_itself),
         TEST(what_was_answered_is_seen_by_the_next_load),
         TEST(a_load_after_a_number_brings_what_follows_and_no_snapshot),
+        TEST(a_load_tells_who_wrote_what_and_when),
         TEST(a_load_takes_the_newest_snapshot_below_the_ceiling),
         TEST(a_snapshot_goes_in_only_ahead_of_the_newest),
         TEST(three_snapshots_stay_or_as_many_as_asked),

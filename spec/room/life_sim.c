@@ -166,7 +166,7 @@ static void a_document_nobody_writes_in_becomes_bytes_and_comes_back(void **stat
     world_advance(&w, 4000);
     assert_int_equal(stats_now().resting_rooms, 1);
     assert_true(stats_now().memory_bytes < built);
-    assert_in_range(stats_now().memory_bytes, 1, V2_OF_THREE_LETTERS + 2700);
+    assert_in_range(stats_now().memory_bytes, 1, V2_OF_THREE_LETTERS + 2800);
     client_presence(ben, 1, "{\"a\":1}"); /* a cursor wakes nobody */
     sees(joined(2), anna, "abc");
     assert_int_equal(stats_now().rests, 1);

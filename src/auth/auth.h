@@ -15,6 +15,9 @@ struct ml_identity {
     char name[128];
     char session[40];      /* id of this connection, random: idempotency key of its records */
     int64_t expires_at_ms; /* 0: never */
+    char kind[12];         /* "user", "guest", "service"; empty: unknown */
+    /* Names, each ended by a line feed; what does not fit is left out. */
+    char roles[512], groups[512];
 };
 
 /* What an identity may do with one document. */
@@ -68,6 +71,10 @@ void ml_identity_guest(struct ml_identity *out);
 /** Copies; what is too long is cut at a character. Gives it a fresh session id. */
 void ml_identity_make(struct ml_identity *out, struct ml_slice user, struct ml_slice name,
                       int64_t expires_at_ms);
+/** Put a name into `list` (out->roles, out->groups), if it is one and there is room. */
+void ml_identity_add(char list[512], struct ml_slice name);
+/** Walk such a list: `*cursor` starts at 0; false at the end. Borrows. */
+bool ml_identity_next(const char *list, size_t *cursor, struct ml_slice *out);
 /** Everything an editor may do. */
 struct ml_grant ml_grant_editor(void);
 

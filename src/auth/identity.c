@@ -57,3 +57,26 @@ void ml_identity_guest(struct ml_identity *out)
     (void)snprintf(user, sizeof user, "guest-%.8s", unlike);
     ml_identity_make(out, ml_slice_str(user), ML_SLICE("Guest"), 0);
 }
+
+void ml_identity_add(char list[512], struct ml_slice name)
+{
+    size_t used = strlen(list);
+
+    if (!name.len || memchr(name.ptr, '\n', name.len) || memchr(name.ptr, '\0', name.len) ||
+        used + name.len + 2 > 512)
+        return;
+    memcpy(list + used, name.ptr, name.len);
+    list[used + name.len] = '\n';
+    list[used + name.len + 1] = '\0';
+}
+
+bool ml_identity_next(const char *list, size_t *cursor, struct ml_slice *out)
+{
+    const char *from = list + *cursor, *end = strchr(from, '\n');
+
+    if (!end)
+        return false;
+    *out = ml_slice_make(from, (size_t)(end - from));
+    *cursor += out->len + 1;
+    return true;
+}

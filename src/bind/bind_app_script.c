@@ -84,9 +84,32 @@ static int app_resume(lua_State *L)
 
 /* ---- What net asks --------------------------------------------------------------------------- */
 
+/* The names in the list at field `name`. */
+static void add_names(lua_State *L, int index, const char *name, char list[512])
+{
+    lua_getfield(L, index, name);
+    for (int i = 1, n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0; i <= n; i++) {
+        size_t len;
+        const char *text;
+
+        lua_rawgeti(L, -1, i);
+        text = lua_tolstring(L, -1, &len);
+        if (text)
+            ml_identity_add(list, ml_slice_make(text, len));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 void ml_app_identity(lua_State *L, int index, struct ml_identity *out)
 {
+    struct ml_slice kind = field_of(L, index, "kind");
+
     ml_identity_make(out, field_of(L, index, "user"), field_of(L, index, "name"), 0);
+    add_names(L, index, "roles", out->roles);
+    add_names(L, index, "groups", out->groups);
+    if (kind.len && kind.len < sizeof out->kind)
+        memcpy(out->kind, kind.ptr, kind.len);
 }
 
 /* app:authorize({ action, org, doc_id }, { user, roles, … } | nil)

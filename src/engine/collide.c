@@ -13,6 +13,8 @@
  *       current alive; in an answer to a Step1 it is a deletion that ml_past remembers.
  *  [K2] A deletion without a new value has missed whatever stands right of the deleted unit in the
  *       chain, unless the update brings (repeats) it, or the writer's state vector has it.
+ *       An answer to a Step1 also deletes what has lost on the writer's own replica, to something
+ *       that it was sent meanwhile: without `seen` its deletions tell nothing.
  *  [K3] An update that touches a key several times is one write: its last new item, or nothing if
  *       the update deletes that.
  */
@@ -362,6 +364,7 @@ struct chain {
     const struct ml_item *current;  /* the last that is not new; NULL: none */
     const struct ml_item *incoming; /* the last that is new; NULL: none */
     const struct ml_item *first;    /* its first new ancestor */
+    bool is_undone;                 /* the document itself has put something back */
 };
 
 static void read_chain(const struct ml_doc *doc, const struct touch *t, struct chain *c)
@@ -371,6 +374,7 @@ static void read_chain(const struct ml_doc *doc, const struct touch *t, struct c
          n = ml_item_at(doc, n)->left) {
         const struct ml_item *i = ml_item_at(doc, n);
 
+        c->is_undone |= is_added(doc, i) && doc->clients[ml_item_slot(i)].id == doc->own_client;
         if (is_added(doc, i) && !c->incoming)
             c->incoming = i;
         else if (!is_added(doc, i) && !c->current)
@@ -391,6 +395,17 @@ static void read_chain(const struct ml_doc *doc, const struct touch *t, struct c
 static bool leans_on(const struct ml_item *i, const struct ml_item *on)
 {
     return i->o_cl == ml_item_slot(on) && i->o_clock == ml_item_end(on) - 1;
+}
+
+/* False: it cannot be told. A writer that collects garbage sends what lost on its own replica
+ * without content. */
+static bool tell_side(struct look *l, const struct ml_item *i, struct ml_collision_side *side)
+{
+    enum ml_err err = tell_value(l, i, side);
+
+    if (err != ML_ENOTFOUND)
+        l->err = err;
+    return !err;
 }
 
 /* What both had seen, if it is known what that was. */
@@ -417,15 +432,18 @@ static bool judge_write(struct look *l, const struct chain *c, struct ml_collisi
         if (!was_deleted)
             return false;
         if (l->ask->has_whole_deletes) {
-            if (!past || past->was_overwritten)
+            if (!l->ask->seen.ptr || !past || past->was_overwritten)
                 return false;
             out->is_exact = false;
         } else if (!is_erased(l, current.client, current.clock)) {
             return false;
         }
         tell_base(l, &current, out);
-    } else if (ml_item_slot(c->current) == ml_item_slot(c->incoming)) {
-        return false;
+    } else if (ml_item_slot(c->current) == ml_item_slot(c->incoming) ||
+               (is_erased(l, incoming.client, incoming.clock) &&
+                (has_seen(l, current.client, current.clock) ||
+                 (l->ask->has_whole_deletes && !is_added(doc, ml_item_at(doc, c->entry)))))) {
+        return false; /* it has lost on its writer's own replica, too */
     } else if (c->first->o_cl == NIL) {
         out->is_base_known = true;
     } else {
@@ -436,13 +454,14 @@ static bool judge_write(struct look *l, const struct chain *c, struct ml_collisi
     out->incoming_stands = is_added(doc, ml_item_at(doc, c->entry));
     if (was_deleted)
         out->current.tag = past ? past->tag : 0;
-    else
-        l->err = tell_value(l, c->current, &out->current);
-    if (is_erased(l, incoming.client, incoming.clock))
+    else if (!tell_side(l, c->current, &out->current))
+        return false;
+    if (is_erased(l, incoming.client, incoming.clock) &&
+        (l->ask->seen.ptr || !l->ask->has_whole_deletes))
         out->incoming.tag = l->ask->tag;
-    else if (!l->err)
-        l->err = tell_value(l, c->incoming, &out->incoming);
-    return !l->err && (out->current.any.ptr || out->incoming.any.ptr);
+    else if (!tell_side(l, c->incoming, &out->incoming))
+        return false;
+    return out->current.any.ptr || out->incoming.any.ptr;
 }
 
 /* [K2] */
@@ -472,10 +491,10 @@ static bool judge_delete(struct look *l, const struct chain *c, struct ml_collis
     out->current.id = last_unit(doc, c->current);
     out->incoming = (struct ml_collision_side){.id = id, .tag = l->ask->tag};
     tell_base(l, &id, out);
-    l->err = tell_value(l, c->current, &out->current);
-    if (!l->err) /* said again it is old news */
-        ml_past_add(l->ask->past, &id, out->base, l->ask->tag, false);
-    return !l->err;
+    if (!tell_side(l, c->current, &out->current))
+        return false;
+    ml_past_add(l->ask->past, &id, out->base, l->ask->tag, false); /* said again it is old news */
+    return true;
 }
 
 static void judge(struct look *l, const struct touch *t)
@@ -487,7 +506,8 @@ static void judge(struct look *l, const struct touch *t)
     if (!(l->ask->kinds & 1u << out.kind))
         return;
     read_chain(l->doc, t, &c);
-    if (!c.current || (t->is_written ? !judge_write(l, &c, &out) : !judge_delete(l, &c, &out)))
+    if (!c.current || c.is_undone ||
+        (t->is_written ? !judge_write(l, &c, &out) : !judge_delete(l, &c, &out)))
         return;
     out.place = ml_branch_place(l->doc, t->branch);
     out.key = ml_arena_copy(l->arena, ml_name_text(l->doc, t->key));
@@ -538,8 +558,8 @@ static bool look(struct ml_watch *watch, struct ml_doc *doc)
 }
 
 enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *update,
-                                const struct ml_collide *ask, struct ml_arena *scratch,
-                                const struct ml_change **change_out,
+                                const struct ml_verdict *verdict, const struct ml_collide *ask,
+                                struct ml_arena *scratch, const struct ml_change **change_out,
                                 const struct ml_collision **collisions_out, size_t *count_out)
 {
     struct look l = {.watch = {.look = look}, .ask = ask, .update = update, .arena = scratch};
@@ -548,9 +568,9 @@ enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *upda
     *collisions_out = NULL;
     *count_out = 0;
     if (!ask || update->shape == ML_SHAPE_TYPED) /* typing touches no key */
-        return ml_doc_apply(doc, update, NULL, scratch, change_out);
+        return ml_doc_apply(doc, update, verdict, scratch, change_out);
     ml_doc_watch(doc, &l.watch);
-    err = ml_doc_apply(doc, update, NULL, scratch, change_out);
+    err = ml_doc_apply(doc, update, verdict, scratch, change_out);
     ml_doc_unwatch(doc, &l.watch);
     free(l.deleted.at);
     free(l.touches);

@@ -23,27 +23,30 @@ enum ml_collision_kind {
 
 #define ML_COLLISIONS_MAX 1000 /* of one update; what is beyond is left to the natural rule */
 
-/* What keys held that were overwritten or deleted, and by which transaction. Bounded; oldest go. */
-struct ml_past;
-/** NULL: out of memory. */
-struct ml_past *ml_past_new(size_t bytes_max) ML_MUST_CHECK;
-void ml_past_free(struct ml_past *past);
-
-/** One question about one update. Everything is borrowed for the call. */
-struct ml_collide {
-    unsigned kinds;       /* bits 1 << enum ml_collision_kind */
-    struct ml_past *past; /* not NULL: read, and added to */
-    uint64_t tag;         /* of this transaction, not 0: sides that were deleted name it */
-    struct ml_slice seen; /* state vector: what the writer had seen for sure; .ptr NULL: unknown */
-    bool has_whole_deletes; /* the delete set is all that the writer knows deleted: an answer to a
-                               Step1 */
-};
-
 struct ml_collision_side {
     struct ml_slice any;           /* one encoded Any; .ptr NULL: nothing is there */
     const struct ml_value *shared; /* a shared type: its copy, `any` shows how it reads; or NULL */
     struct ml_id id;               /* the unit that holds it; of a deletion: that was deleted */
     uint64_t tag;                  /* of a deletion: the transaction that did it, 0: long ago */
+};
+
+/* What keys held that were overwritten or deleted, and by which transaction. Bounded; oldest go. */
+struct ml_past;
+/** NULL: out of memory. */
+struct ml_past *ml_past_new(size_t bytes_max) ML_MUST_CHECK;
+void ml_past_free(struct ml_past *past);
+/** Transaction `tag` has ended this value: put another in its place, or deleted it. */
+void ml_past_note(struct ml_past *past, const struct ml_collision_side *side, uint64_t tag,
+                  bool was_overwritten);
+
+/** One question about one update. Everything is borrowed for the call. */
+struct ml_collide {
+    unsigned kinds;         /* bits 1 << enum ml_collision_kind */
+    struct ml_past *past;   /* not NULL: read, and added to */
+    uint64_t tag;           /* of this transaction, not 0: sides that were deleted name it */
+    struct ml_slice seen;   /* state vector: all that the writer had seen; .ptr NULL: unknown */
+    bool has_whole_deletes; /* the delete set is all that the writer knows deleted: an answer to a
+                               Step1 */
 };
 
 /** Lives in the scratch arena of the call. */
@@ -68,8 +71,8 @@ struct ml_collision {
  * Cost: beyond ml_doc_apply the keys that the update touches and the members of their chains.
  */
 enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *update,
-                                const struct ml_collide *ask, struct ml_arena *scratch,
-                                const struct ml_change **change_out,
+                                const struct ml_verdict *verdict, const struct ml_collide *ask,
+                                struct ml_arena *scratch, const struct ml_change **change_out,
                                 const struct ml_collision **collisions_out,
                                 size_t *count_out) ML_MUST_CHECK;
 

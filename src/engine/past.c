@@ -79,3 +79,9 @@ const struct ml_past_value *ml_past_find(const struct ml_past *past, const struc
     }
     return NULL;
 }
+
+void ml_past_note(struct ml_past *past, const struct ml_collision_side *side, uint64_t tag,
+                  bool was_overwritten)
+{
+    ml_past_add(past, &side->id, side->any, tag, was_overwritten);
+}

@@ -63,11 +63,24 @@ static bool grow(struct ml_chain *chain, struct ml_load *load)
     return true;
 }
 
+/* The author as the load keeps it: runs of records by the same one share the text. */
+static bool keep_author(const struct ml_load *load, struct ml_slice author, struct ml_blob **out)
+{
+    struct ml_blob *last = load->count ? load->records[load->count - 1].author : NULL;
+
+    *out = NULL;
+    if (!author.len)
+        return true;
+    *out = last && ml_slice_equal(ml_blob_slice(last), author) ? ml_blob_ref(last)
+                                                               : ml_blob_new(author);
+    return *out != NULL;
+}
+
 enum ml_err ml_chain_take(struct ml_chain *chain, struct ml_load *load,
                           const struct ml_record_sum *record, int64_t format, uint32_t checksum)
 {
     const char *wrong = check(chain, record, format, checksum);
-    struct ml_blob *blob;
+    struct ml_blob *blob, *author = NULL;
 
     if (wrong)
         return damaged(load, chain->seq + 1, wrong);
@@ -76,11 +89,11 @@ enum ml_err ml_chain_take(struct ml_chain *chain, struct ml_load *load,
         return ml_diag_set(&load->diag, ML_ELIMIT, 0, "more than %u bytes of records",
                            ML_LOAD_MAX_BYTES);
     blob = ml_blob_new(record->bytes);
-    if (!blob || !grow(chain, load)) {
+    if (!blob || !grow(chain, load) || !keep_author(load, record->author, &author)) {
         ml_blob_unref(blob);
         return ML_ELIMIT;
     }
-    load->records[load->count++] = (struct ml_stored){record->seq, blob};
+    load->records[load->count++] = (struct ml_stored){record->seq, blob, author, record->at_ms};
     chain->seq = record->seq;
     chain->known = true;
     chain->checksum = checksum;

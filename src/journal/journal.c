@@ -10,8 +10,10 @@ void ml_load_release(struct ml_load *load)
 {
     ml_blob_unref(load->snapshot);
     load->snapshot = NULL;
-    for (size_t i = 0; i < load->count; i++)
+    for (size_t i = 0; i < load->count; i++) {
         ml_blob_unref(load->records[i].bytes);
+        ml_blob_unref(load->records[i].author);
+    }
     free(load->records);
     load->records = NULL;
     load->count = 0;

@@ -85,6 +85,8 @@ struct ml_append {
 struct ml_stored {
     uint64_t seq;
     struct ml_blob *bytes;
+    struct ml_blob *author; /* user id; NULL: the server */
+    int64_t at_ms;
 };
 
 /**

@@ -297,6 +297,12 @@ static enum ml_err put_snapshot(struct memory_journal *j, struct ml_snapshot_put
 
 /* --- reading --- */
 
+static struct ml_stored stored_of(uint64_t seq, const struct memory_record *record)
+{
+    return (struct ml_stored){seq, ml_blob_ref(record->bytes),
+                              record->author ? ml_blob_ref(record->author) : NULL, record->at_ms};
+}
+
 static enum ml_err load_records(const struct memory_document *document, uint64_t after,
                                 struct ml_load *load)
 {
@@ -313,8 +319,7 @@ static enum ml_err load_records(const struct memory_document *document, uint64_t
     if (!load->records)
         return ML_ELIMIT;
     for (uint64_t seq = after + 1; seq <= last; seq++)
-        load->records[load->count++] =
-            (struct ml_stored){seq, ml_blob_ref(document->records[seq - 1].bytes)};
+        load->records[load->count++] = stored_of(seq, &document->records[seq - 1]);
     return ML_OK;
 }
 

@@ -137,6 +137,17 @@ bool ml_ask_needs_head(const struct ml_net *net)
     return hooks & ML_HOOK_AUTHENTICATE;
 }
 
+/* What rooms know of who writes. */
+static void keep_roles(struct ml_asker *asker)
+{
+    const struct ml_script_identity *facts = &asker->facts;
+
+    for (size_t i = 0; i < facts->role_count; i++)
+        ml_identity_add(asker->identity.roles, facts->roles[i]);
+    if (facts->kind.len < sizeof asker->identity.kind && facts->kind.len)
+        memcpy(asker->identity.kind, facts->kind.ptr, facts->kind.len);
+}
+
 enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
                             struct ml_arena *arena, struct ml_asker *asker_out,
                             struct ml_refusal *refusal_out)
@@ -160,6 +171,7 @@ enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *
             ml_identity_make(&asker_out->identity, ML_SLICE(""), ML_SLICE(""), 0);
         asker_out->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};
     }
+    keep_roles(asker_out);
     asker_out->facts.user = ml_slice_str(asker_out->identity.user);
     asker_out->facts.name = ml_slice_str(asker_out->identity.name);
     asker_out->facts.session = ml_slice_str(asker_out->identity.session);

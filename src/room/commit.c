@@ -29,6 +29,7 @@ static void free_staged(struct ml_staged *entry)
     ml_list_remove(&entry->node);
     ml_blob_unref(entry->bytes);
     free(entry->noted);
+    ml_decided_release(&entry->decided);
     free(entry);
 }
 
@@ -87,6 +88,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     entry->staged_ms = ml_room_now(room);
     (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
     (void)snprintf(entry->session, sizeof entry->session, "%s", from->identity.session);
+    ml_room_take_decided(room, entry);
     ml_list_append(&room->staged, &entry->node);
     from->staged_count++;
     room->staged_bytes += bytes ? bytes->len : 0;
@@ -140,6 +142,8 @@ static void acknowledge_authors(struct ml_room *room)
         struct ml_member *member = entry->member;
         uint64_t seq = entry->bytes ? room->records[next++].seq : room->head;
 
+        if (entry->bytes)
+            ml_room_note_seq(room, entry->decided.tag, seq);
         if (entry->bytes)
             ml_histogram_add(&room->rooms->stats.commit_took,
                              (ml_room_now(room) - entry->staged_ms) * 1000);
@@ -198,6 +202,14 @@ static void tell_update(struct telling *t, struct ml_slice update)
         ml_update_split(update, rooms->env.limits.frame_bytes, rooms->env.limits.engine,
                         &rooms->scratch, tell_part, t, NULL))
         (void)tell_part(t, update, true);
+}
+
+/** What others have committed. */
+void ml_room_tell_update(struct ml_room *room, struct ml_slice update)
+{
+    struct telling t = {room, NULL};
+
+    tell_update(&t, update);
 }
 
 /* One frame for all records of the commit; a single record goes out as it is. */
@@ -305,8 +317,8 @@ static void serve_waiting(struct ml_room *room)
     }
 }
 
-/* The outcome is unknown, or nothing was written: the same records are offered again. */
-static void hold(struct ml_room *room)
+/** The outcome is unknown, or nothing was written or read: it is tried again. */
+void ml_room_hold(struct ml_room *room, enum ml_err err, const char *why)
 {
     uint64_t now = ml_room_now(room);
 
@@ -316,8 +328,7 @@ static void hold(struct ml_room *room)
         ml_room_hurry(room);
         room->retry_ms = RETRY_FIRST_MS;
         ml_log(ML_LOG_WARN, "room.held", "org=%.*s doc=%s err=%s why=%s", ML_PRINT(room->org),
-               ML_LOG_TEXT(room->name), ml_err_name(room->append.err),
-               ML_LOG_TEXT(ml_slice_str(room->append.diag.text)));
+               ML_LOG_TEXT(room->name), ml_err_name(err), ML_LOG_TEXT(ml_slice_str(why)));
     } else {
         room->retry_ms = room->retry_ms * 2 < RETRY_MAX_MS ? room->retry_ms * 2 : RETRY_MAX_MS;
     }
@@ -339,6 +350,14 @@ void ml_room_abandon(struct ml_room *room)
     close_everybody(room, ML_CLOSE_TRY_LATER, "the document is loaded again");
 }
 
+/** A tombstone stands where the document was. */
+void ml_room_was_deleted(struct ml_room *room)
+{
+    ml_room_drop_staged(room);
+    room->is_abandoned = true;
+    close_everybody(room, ML_CLOSE_DELETED, "the document was deleted");
+}
+
 static void on_committed(struct ml_append *append)
 {
     struct ml_room *room = ML_CONTAINER(append, struct ml_room, append);
@@ -355,12 +374,13 @@ static void on_committed(struct ml_append *append)
         ml_room_settle(room);
         return;
     case ML_ENOTFOUND:
-        ml_room_drop_staged(room);
-        room->is_abandoned = true;
-        close_everybody(room, ML_CLOSE_DELETED, "the document was deleted");
+        ml_room_was_deleted(room);
+        return;
+    case ML_EMOVED:
+        ml_room_catch_up(room);
         return;
     default:
-        hold(room);
+        ml_room_hold(room, append->err, append->diag.text);
     }
 }
 
@@ -372,7 +392,7 @@ static void send_again(struct ml_room *room)
         .name = room->name,
         .records = room->records,
         .count = room->record_count,
-        .expected_head = ML_SEQ_ANY,
+        .expected_head = room->desk && ml_room_decides(room) ? room->head : ML_SEQ_ANY,
         .done = on_committed,
     };
     ml_journal_append(room->rooms->env.journal, &room->append);
@@ -381,8 +401,12 @@ static void send_again(struct ml_room *room)
 /** Try the failed append again, if its time has come. */
 void ml_room_retry(struct ml_room *room)
 {
-    if (room->state == ML_ROOM_HELD && !room->is_appending &&
-        ml_room_now(room) >= room->retry_at_ms)
+    if (room->state != ML_ROOM_HELD || room->is_appending || room->is_moving ||
+        ml_room_now(room) < room->retry_at_ms)
+        return;
+    if (room->desk && room->desk->must_move)
+        ml_room_catch_up(room);
+    else
         send_again(room);
 }
 
@@ -405,7 +429,7 @@ void ml_room_commit(struct ml_room *room)
 {
     size_t bytes = 0;
 
-    if (room->is_appending || room->state != ML_ROOM_LIVE)
+    if (room->is_appending || room->is_moving || room->state != ML_ROOM_LIVE)
         return;
     ML_ASSERT(ml_list_is_empty(&room->sent));
     room->record_count = 0;

@@ -43,6 +43,7 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
             ml_member_close(member, ML_CLOSE_TRY_LATER, "out of memory");
             continue;
         }
+        member->was_told |= kind == ML_FRAME_UPDATE;
         /* A full outbox is this member's affair: its port closes itself. */
         (void)!member->port->send(member->port, frame, as);
         ml_blob_unref(frame);
@@ -174,6 +175,7 @@ enum ml_err ml_member_send_state(struct ml_member *member, struct ml_doc *doc)
 
     if (!ml_dialect_speaks_first(member->port->dialect))
         err = ml_member_send_vector(member);
+    member->was_told = true;
     if (!err)
         err = send_state(member, vector, doc);
     ml_blob_unref(member->sync_vector);
@@ -190,5 +192,6 @@ enum ml_err ml_member_send_vector(struct ml_member *member)
     struct ml_slice vector;
     enum ml_err err = ml_room_state_vector(member->room, &vector);
 
+    member->is_asked_first = !member->was_told;
     return err ? err : ml_member_send(member, ML_FRAME_STEP1, vector, ML_SEND_UPDATE);
 }

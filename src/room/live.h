@@ -6,6 +6,7 @@
 #include "base/hashmap.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "room/conflict.h"
 #include "room/room.h"
 
 /*
@@ -43,6 +44,7 @@ struct ml_staged {
     char session[sizeof((struct ml_identity *)0)->session];
     struct ml_noted *noted; /* for observers; own; NULL: nobody wants to know, or out of memory */
     uint32_t depth;         /* of plugins that react to plugins */
+    struct ml_decided decided; /* conflict.c */
 };
 
 struct ml_member {
@@ -59,6 +61,11 @@ struct ml_member {
     uint64_t last_no;      /* newest message that was taken */
     uint32_t staged_count; /* of its entries in room->staged and room->sent */
     bool wants_sync;       /* a Step1 waits for the commit */
+    struct ml_who *who;    /* conflict.c: as an author */
+    struct ml_blob *seen;  /* state vector of its last Step1; kept if conflicts are decided */
+    bool was_told;         /* something of the document was sent to it */
+    bool is_asked_first;   /* our Step1 went out before that: its answer holds what was in `seen` */
+    uint64_t seen_us, synced_us; /* the newest it had seen by then; when it was answered */
     struct ml_blob *sync_vector;
     uint64_t held_since_ms, retry_at_ms; /* a plugin holds its message; 0: none */
     uint32_t retry_ms;
@@ -98,6 +105,8 @@ struct ml_room {
     struct ml_list members;
     uint32_t member_count;
     uint32_t sync_waiting; /* members with wants_sync */
+    struct ml_desk *desk;  /* conflict.c; NULL: nobody has decided anything yet */
+    uint64_t clock_us;     /* hybrid clock, see ml_room_clock */
 
     struct ml_doc *doc;   /* NULL: as it was loaded, or at rest; see body.c */
     struct ml_blob *rest; /* the document as it was loaded (V1), as long as nobody has written */
@@ -120,6 +129,7 @@ struct ml_room {
     struct ml_record *records;
     size_t record_count, record_cap;
     bool is_appending;
+    bool is_moving; /* moved.c: another node was faster; desk->catch_up is under way */
     uint64_t retry_at_ms, held_since_ms;
     uint32_t retry_ms;
 
@@ -238,6 +248,32 @@ void ml_room_abandon(struct ml_room *room);
 void ml_room_drop_staged(struct ml_room *room);
 void ml_room_forget_author(struct ml_room *room, const struct ml_member *member);
 void ml_room_settle(struct ml_room *room);
+void ml_room_tell_update(struct ml_room *room, struct ml_slice update);
+void ml_room_hold(struct ml_room *room, enum ml_err err, const char *why);
+void ml_room_was_deleted(struct ml_room *room);
+
+/* conflict.c */
+unsigned ml_room_decides(struct ml_room *room);
+uint64_t ml_room_clock(struct ml_room *room);
+const struct ml_scope *ml_member_author(struct ml_member *member);
+void ml_room_clock_saw(struct ml_room *room, int64_t at_ms);
+void ml_room_note_seq(struct ml_room *room, uint64_t tag, uint64_t seq);
+void ml_room_note_sync(struct ml_member *member);
+enum ml_err ml_room_take_record(struct ml_room *room, struct ml_doc *doc,
+                                const struct ml_stored *record,
+                                struct ml_arena *scratch) ML_MUST_CHECK;
+enum ml_err ml_room_integrate(struct ml_room *room, struct ml_member *from, bool is_reply,
+                              const struct ml_update *update, const struct ml_verdict *verdict,
+                              struct ml_slice received, struct ml_arena *scratch,
+                              const struct ml_change **change_out,
+                              bool *resolved_out) ML_MUST_CHECK;
+enum ml_err ml_room_integrate_again(struct ml_room *room, struct ml_staged *entry,
+                                    struct ml_arena *scratch) ML_MUST_CHECK;
+
+void ml_room_take_decided(struct ml_room *room, struct ml_staged *entry);
+
+/* moved.c */
+void ml_room_catch_up(struct ml_room *room);
 
 /* fanout.c */
 void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_slice payload,

@@ -52,18 +52,22 @@ static bool may_undo(struct ml_member *member)
     return ++member->undos <= UNDOS_A_MINUTE;
 }
 
-static struct ml_scope scope_of(struct ml_room *room, const struct ml_member *from, bool is_reply)
+static struct ml_scope scope_of(struct ml_room *room, struct ml_member *from, bool is_reply)
 {
-    return (struct ml_scope){
-        .org = room->org,
-        .document = room->name,
-        .user = ml_slice_str(from->identity.user),
-        .user_name = ml_slice_str(from->identity.name),
-        .session = ml_slice_str(from->identity.session),
-        .doc = room->doc,
-        .port = &room->port,
-        .origin = is_reply ? "sync" : "client",
-    };
+    const struct ml_scope *author = ml_member_author(from);
+    struct ml_scope scope = {0};
+
+    if (author)
+        scope = *author;
+    scope.org = room->org;
+    scope.document = room->name;
+    scope.user = ml_slice_str(from->identity.user);
+    scope.user_name = ml_slice_str(from->identity.name);
+    scope.session = ml_slice_str(from->identity.session);
+    scope.doc = room->doc;
+    scope.port = &room->port;
+    scope.origin = is_reply ? "sync" : "client";
+    return scope;
 }
 
 /* ---- Telling the writer ------------------------------------------------------------------------

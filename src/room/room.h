@@ -248,6 +248,8 @@ struct ml_rooms_stats {
     uint64_t wakes, rests;           /* documents built from bytes, and back */
     uint64_t answers_shared;         /* first syncs that cost no encode */
     uint64_t joins_refused;          /* full, draining, no memory */
+    uint64_t conflicts, resolutions; /* asked about; records that hold an answer */
+    uint64_t moved;                  /* another node was faster */
     uint64_t ack_ms[ML_TIME_PLACES]; /* from taking a message to its acknowledgement */
     uint64_t ack_ms_sum;
     struct ml_histogram commit_took; /* from staged to acknowledged */

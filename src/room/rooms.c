@@ -140,7 +140,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
 void ml_room_free(struct ml_room *room)
 {
     ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting &&
-              !room->is_reading);
+              !room->is_reading && !room->is_moving);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
     ml_list_remove(&room->node);
     ml_list_remove(&room->awake);
@@ -156,6 +156,7 @@ void ml_room_free(struct ml_room *room)
     ml_room_presence_release(room);
     ml_room_observation_free(room);
     ml_room_forget_answers(room);
+    ml_desk_free(room->desk);
     ml_doc_free(room->doc);
     ml_blob_unref(room->rest);
     ml_parked_free(room->parked);
@@ -168,7 +169,8 @@ static bool may_close(const struct ml_room *room)
 {
     if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
         return false;
-    if (room->member_count || room->is_appending || room->is_putting || room->is_reading)
+    if (room->member_count || room->is_appending || room->is_putting || room->is_reading ||
+        room->is_moving)
         return false;
     return room->is_abandoned || !ml_room_is_staging(room);
 }
@@ -217,6 +219,9 @@ bool ml_member_take_grant(struct ml_member *member, const struct ml_grant *grant
 static void member_free(struct ml_member *member)
 {
     ml_blob_unref(member->rules);
+    ml_blob_unref(member->sync_vector);
+    ml_blob_unref(member->seen);
+    ml_who_unref(member->who);
     free(member);
 }
 
@@ -231,14 +236,13 @@ void ml_rooms_crash(struct ml_rooms *rooms)
             struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
 
             ml_list_remove(node);
-            ml_blob_unref(member->sync_vector);
             member_free(member);
         }
         if (room->is_putting) {
             ml_blob_unref(room->put.state);
             ml_blob_unref(room->put.state_vector);
         }
-        room->is_appending = room->is_putting = room->is_reading = false;
+        room->is_appending = room->is_putting = room->is_reading = room->is_moving = false;
         ml_room_free(room);
     }
     free_all(rooms, true);
@@ -374,8 +378,10 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     room->empty_since_ms = room->snapshot_at_ms = room->changed_at_ms = ml_room_now(room);
     room->policy = rooms->env.snapshot;
     room->ops_since = load->count;
-    for (size_t i = 0; i < load->count; i++)
+    for (size_t i = 0; i < load->count; i++) {
         room->bytes_since += load->records[i].bytes->len;
+        ml_room_clock_saw(room, load->records[i].at_ms);
+    }
     room->grace_ms = rooms->env.limits.grace_ms;
     ml_room_observe_from_start(room);
     ml_room_tell(room, ML_MOMENT_LOADED, NULL);
@@ -585,7 +591,6 @@ void ml_member_leave(struct ml_member *member)
         room->sync_waiting--;
     ml_room_forget_author(room, member);
     ml_room_presence_leave(room, member);
-    ml_blob_unref(member->sync_vector);
     member_free(member);
     if (!room->member_count) {
         room->empty_since_ms = ml_room_now(room);

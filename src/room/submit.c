@@ -39,14 +39,14 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     const struct ml_update *update;
     const struct ml_change *change;
     struct ml_blob *record;
-    bool waits, plain, as_sent;
+    bool waits, plain, as_sent, resolved;
     enum ml_err err;
 
     if (ml_member_is_remote(from))
         return ml_remote_submit(from, bytes, message_no, is_reply, scratch);
     room = from->room;
     env = &room->rooms->env;
-    if (has_barrier(room) || is_full_of_staged(room, bytes.len))
+    if (room->is_moving || has_barrier(room) || is_full_of_staged(room, bytes.len))
         return ml_member_wait(from);
 
     ml_room_trace(from->identity.session, message_no, "room");
@@ -87,7 +87,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     ml_room_trace(from->identity.session, message_no, plain ? "policy" : "policy: undo");
     ml_room_watch(room);
-    err = ml_doc_apply(room->doc, update, plain ? NULL : &ruling.verdict, scratch, &change);
+    err = ml_room_integrate(room, from, is_reply, update, plain ? NULL : &ruling.verdict, bytes,
+                            scratch, &change, &resolved);
     ml_room_watched(room, ml_slice_str(from->identity.user), is_reply ? "sync" : "client");
     if (err) {
         /* Refused whole, unless the heap gave out in the middle: then the journal has the truth. */
@@ -101,7 +102,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     room->state_bytes += change->bytes.len;
     ml_room_forget_answers(room);
     ml_room_touch(room);
-    if (change->client_taken)
+    if (change->client_taken && !resolved)
         ml_doc_set_client(room->doc, env->random(env->arg) & ML_VARUINT_MAX);
     ml_room_trace(from->identity.session, message_no, "apply");
     waits = change->was_pending || change->pending_dropped;
@@ -110,8 +111,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     /* What waits for others is not in the change, but must survive with it: record what came, but
      * never what was refused. */
-    record = ml_blob_new(waits && plain ? bytes : change->bytes);
-    err = record ? ml_room_stage(room, from, message_no, record, !as_sent) : ML_ELIMIT;
+    record = ml_blob_new(waits && plain && !resolved ? bytes : change->bytes);
+    err = record ? ml_room_stage(room, from, message_no, record, !as_sent || resolved) : ML_ELIMIT;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);
@@ -146,6 +147,7 @@ enum ml_err ml_room_sync(struct ml_member *member, struct ml_slice state_vector,
     member->sync_vector = ml_blob_new(state_vector);
     if (!member->sync_vector)
         return ML_ELIMIT;
+    ml_room_note_sync(member);
     if (!member->wants_sync)
         member->room->sync_waiting++;
     member->wants_sync = true;

@@ -375,6 +375,15 @@ void ml_api_push_guard(lua_State *L)
     lua_pushcfunction(L, guard);
 }
 
+/* is_pure() -> boolean: does a hook run that may only compute? For lua/moonloom/library.lua only */
+static int is_pure(lua_State *L)
+{
+    const struct ml_script *script = ml_script_of(L);
+
+    lua_pushboolean(L, script->asking == ml_hook_names[HOOK_CONFLICT]);
+    return 1;
+}
+
 /*
  * The native groups go through lua/moonloom/library.lua, which adds what is written in Lua and the
  * stubs, and gives every group and the whole a face.
@@ -405,6 +414,7 @@ void ml_api_library(lua_State *L, struct ml_plugin *plugin)
     lua_setfield(L, -2, "drop");
     ml_api_push_guard(L);
     ml_wait_natives(L, plugin);
-    lua_call(L, 5, 1);
+    lua_pushcfunction(L, is_pure);
+    lua_call(L, 6, 1);
     plugin->library_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }

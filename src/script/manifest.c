@@ -140,7 +140,8 @@ void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *f
             *fails_out = (enum ml_fails)i;
     lua_pop(L, 1);
     lua_getfield(L, -1, "kinds");
-    filter->kinds = take_bits(L, ml_edit_word_bits);
+    filter->kinds =
+        take_bits(L, strcmp(hook, "conflict") == 0 ? ml_conflict_kind_bits : ml_edit_word_bits);
     lua_getfield(L, -1, "origins");
     filter->origins = take_bits(L, ml_origin_bits);
     lua_getfield(L, -1, "min_bytes");

@@ -293,6 +293,15 @@ void ml_sandbox_open(lua_State *L)
     set_registry(L, &base_key);
 }
 
+void ml_sandbox_seed_random(lua_State *L, uint64_t seed)
+{
+    lua_getfield(L, LUA_GLOBALSINDEX, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_pushnumber(L, (double)(seed >> 11));
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+}
+
 void ml_sandbox_push_core(lua_State *L)
 {
     get_registry(L, &core_key);

@@ -114,17 +114,18 @@ enum ml_hook {
     ML_HOOK_AUTHORIZE = 1 << 1,
     ML_HOOK_AUTHORIZE_EDIT = 1 << 2,
     ML_HOOK_BEFORE_UPDATE = 1 << 3,
-    ML_HOOK_AFTER_UPDATE = 1 << 4,
-    ML_HOOK_SNAPSHOT_POLICY = 1 << 5,
-    ML_HOOK_CACHE_CONTROL = 1 << 6,
-    ML_HOOK_ASSET_URL = 1 << 7,
-    ML_HOOK_PURGE = 1 << 8,
-    ML_HOOK_JOINED = 1 << 9,
-    ML_HOOK_LEFT = 1 << 10,
-    ML_HOOK_DOCUMENT_LOADED = 1 << 11,
-    ML_HOOK_DOCUMENT_UNLOADED = 1 << 12,
-    ML_HOOK_KEEP_DOCUMENT = 1 << 13,
-    ML_HOOK_AWARENESS = 1 << 14,
+    ML_HOOK_CONFLICT = 1 << 4,
+    ML_HOOK_AFTER_UPDATE = 1 << 5,
+    ML_HOOK_SNAPSHOT_POLICY = 1 << 6,
+    ML_HOOK_CACHE_CONTROL = 1 << 7,
+    ML_HOOK_ASSET_URL = 1 << 8,
+    ML_HOOK_PURGE = 1 << 9,
+    ML_HOOK_JOINED = 1 << 10,
+    ML_HOOK_LEFT = 1 << 11,
+    ML_HOOK_DOCUMENT_LOADED = 1 << 12,
+    ML_HOOK_DOCUMENT_UNLOADED = 1 << 13,
+    ML_HOOK_KEEP_DOCUMENT = 1 << 14,
+    ML_HOOK_AWARENESS = 1 << 15,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -205,6 +206,9 @@ struct ml_scope {
     const struct ml_slice *roles; /* of the author; may be NULL */
     size_t role_count;
     struct ml_doc_port *port; /* of `doc`; NULL: only its content is known */
+    const struct ml_slice *groups;
+    size_t group_count;
+    struct ml_slice kind; /* "user", "guest", "service"; .ptr NULL: unknown */
 };
 
 /**
@@ -347,6 +351,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 #include "script/deploy.h"
 
 #include "script/cells.h"
+#include "script/conflict.h"
 #include "script/publish.h"
 #include "script/work.h"
 

@@ -46,6 +46,7 @@ enum {
     HOOK_AUTHORIZE,
     HOOK_AUTHORIZE_EDIT,
     HOOK_BEFORE_UPDATE,
+    HOOK_CONFLICT,
     HOOK_AFTER_UPDATE,
     HOOK_SNAPSHOT_POLICY,
     HOOK_CACHE_CONTROL,
@@ -266,6 +267,8 @@ void ml_sandbox_push_core(lua_State *L);
 void ml_sandbox_guard(lua_State *L, const char *what);
 /** Raises if the table at `index` is one of ours that must not be changed. */
 void ml_sandbox_check_own(lua_State *L, int index);
+/** math.random of this state goes on from here. Raises. */
+void ml_sandbox_seed_random(lua_State *L, uint64_t seed);
 /** tostring without addresses. Pushes. */
 void ml_sandbox_tostring(lua_State *L, int index);
 
@@ -344,6 +347,7 @@ enum ml_view_kind {
     VIEW_BATCH,
     VIEW_REF,
     VIEW_EDIT,
+    VIEW_CONFLICT,
     VIEW_COUNT,
 };
 
@@ -365,6 +369,9 @@ void ml_views_expire(struct ml_script *script);
 extern const char *const ml_edit_words[ML_EFFECT_KINDS];
 /** Bits of a word ("map.set") or of its first part ("text"); 0: no such word. */
 uint32_t ml_edit_word_bits(struct ml_slice word);
+/** Bit of "map", "attr", "block" or "delete" in the filter of `conflict`; 0: no such word. */
+uint32_t ml_conflict_kind_bits(struct ml_slice word);
+const char *ml_conflict_kind_word(enum ml_collision_kind kind);
 /** Bits of "client", "sync" or "import"; 0: no such word. */
 uint32_t ml_origin_bits(struct ml_slice word);
 /** Does the edit stand at such a path? */

@@ -13,6 +13,7 @@ enum ml_lent_kind {
     KIND_BATCH = VIEW_BATCH,
     KIND_REF = VIEW_REF,
     KIND_EDIT = VIEW_EDIT,
+    KIND_CONFLICT = VIEW_CONFLICT,
     /* reached from the others */
     KIND_PAIRS,
     KIND_IDENTITY,
@@ -31,6 +32,8 @@ enum ml_lent_kind {
     KIND_TX_XML,
     KIND_TX_COUNTER,
     KIND_CHANGE,
+    KIND_BASE,
+    KIND_SIDE,
     KINDS,
 };
 
@@ -74,6 +77,8 @@ struct ml_views {
     uint64_t generation; /* of the running call; odd while one runs */
     int views[KINDS];    /* references to the reused userdata */
     int pairs[3];        /* headers, query, cookies */
+    int sides[2];        /* c.current, c.incoming */
+    int side_authors[2];
     int metatables[KINDS];
     struct ml_tx *tx;   /* the one transaction that is at work; NULL: none */
     uint64_t tx_number; /* grows when one begins and ends */
@@ -100,6 +105,8 @@ int ml_update_edits(lua_State *L);
 extern const struct ml_lent_def ml_lent_batch, ml_lent_author, ml_lent_member, ml_lent_change;
 /** Is anything of it at such a path? Errs on the side of yes. hooks_observe.c */
 bool ml_noted_touches(const struct ml_noted *noted, struct ml_slice pattern);
+/* view_conflict.c */
+extern const struct ml_lent_def ml_lent_conflict, ml_lent_base, ml_lent_side;
 /* view_doc.c */
 extern const struct ml_lent_def ml_lent_doc, ml_lent_ref;
 int ml_doc_transact(lua_State *L); /* view_transact.c */

@@ -5,7 +5,7 @@
 /* ---- u.author, u.member
  * ------------------------------------------------------------------------------------ */
 
-enum { AUTHOR_USER, AUTHOR_NAME, AUTHOR_SESSION, AUTHOR_ROLES };
+enum { AUTHOR_USER, AUTHOR_NAME, AUTHOR_SESSION, AUTHOR_ROLES, AUTHOR_GROUPS, AUTHOR_KIND };
 
 /* author:has_role(name) -> boolean */
 static int author_has_role(lua_State *L)
@@ -25,6 +25,7 @@ static int author_has_role(lua_State *L)
 static const struct ml_lent_field author_fields[] = {
     {"user", AUTHOR_USER, NULL},       {"name", AUTHOR_NAME, NULL},
     {"session", AUTHOR_SESSION, NULL}, {"roles", AUTHOR_ROLES, NULL},
+    {"groups", AUTHOR_GROUPS, NULL},   {"kind", AUTHOR_KIND, NULL},
     {"has_role", 0, author_has_role},  {NULL, 0, NULL},
 };
 
@@ -41,6 +42,12 @@ static void get_author(lua_State *L, const struct ml_lent *view, int id)
         break;
     case AUTHOR_SESSION:
         ml_push_slice_or_nil(L, scope->session);
+        break;
+    case AUTHOR_GROUPS:
+        ml_push_list(L, scope->groups, scope->group_count);
+        break;
+    case AUTHOR_KIND:
+        ml_push_slice_or_nil(L, scope->kind);
         break;
     default:
         ml_push_list(L, scope->roles, scope->role_count);

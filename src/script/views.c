@@ -105,6 +105,9 @@ static const struct ml_lent_def *const kinds[KINDS] = {
     [KIND_TX_XML] = &ml_lent_tx_xml,
     [KIND_TX_COUNTER] = &ml_lent_tx_counter,
     [KIND_CHANGE] = &ml_lent_change,
+    [KIND_CONFLICT] = &ml_lent_conflict,
+    [KIND_BASE] = &ml_lent_base,
+    [KIND_SIDE] = &ml_lent_side,
 };
 
 /*
@@ -211,6 +214,10 @@ void ml_views_open(lua_State *L)
     }
     for (int i = 0; i < 3; i++)
         views->pairs[i] = make_view(L, views, KIND_PAIRS);
+    for (int i = 0; i < 2; i++) {
+        views->sides[i] = make_view(L, views, KIND_SIDE);
+        views->side_authors[i] = make_view(L, views, KIND_AUTHOR);
+    }
     views->generation = 2;
 }
 

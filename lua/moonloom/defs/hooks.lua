@@ -11,6 +11,7 @@
 --   operator  true: only for plugins with tier = "operator"
 --   since     version that calls it; nil: in the contract, not built yet
 --   family    true: a table of named functions instead of one method
+--   kinds     what `kinds` may say, if it is not kinds of edits; later_kinds: and in a later version
 --   options   what the manifest may say about it, beside phase and on_error
 --   later     options of the contract that this version does not have
 return {
@@ -34,8 +35,8 @@ return {
   { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry" },
   { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
     options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
-  { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default",
-    options = { "kinds", "paths", "keys" } },
+  { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default", since = "0.1.0",
+    options = { "kinds", "paths", "keys" }, kinds = { "map", "attr" }, later_kinds = { "block", "delete" } },
   { name = "after_update",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.1.0",
     options = { "every", "max", "paths", "kinds", "origins", "durable" } },
   { name = "awareness",          kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.2.0" },

@@ -93,8 +93,9 @@ static size_t asks(struct ml_slice bytes, const struct ml_collide *with)
     ask.past = past;
     ask.tag = ++tag;
     assert_int_equal(ml_update_decode(&arena, bytes, NULL, NULL, &update), ML_OK);
-    assert_int_equal(ml_doc_apply_asking(room, update, &ask, &arena, &change, &found, &found_count),
-                     ML_OK);
+    assert_int_equal(
+        ml_doc_apply_asking(room, update, NULL, &ask, &arena, &change, &found, &found_count),
+        ML_OK);
     assert_int_equal(ml_doc_check(room, NULL), ML_OK);
     return found_count;
 }

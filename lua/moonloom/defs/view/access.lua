@@ -25,7 +25,8 @@ return {
     fields = {
       { "user", "string?", since = S, doc = "Id." }, { "name", "string?", since = S, doc = "For people." },
       { "session", "string?", since = S, doc = "Id of the session." }, { "roles", "string[]", since = S, doc = "Roles." },
-      { "groups", "string[]", doc = "Groups." }, { "kind", '"user"|"guest"|"service"', doc = "What it is." },
+      { "groups", "string[]", since = S, doc = "Groups." },
+      { "kind", '"user"|"guest"|"service"|nil', since = S, doc = "What it is." },
     },
     methods = { { "has_role", "(name: string): boolean", since = S, pure = true, doc = "Has it this role?" } } },
   { class = "moonloom.Ask", arg = "ask", c = "ask", fake = "ask", doc = "What `authorize` is asked.",

@@ -1,0 +1,56 @@
+local t = require "moonloom.test"
+
+describe("conflict-role-priority", function()
+  local function plugin(more)
+    local config = { order = { "owner", "editor" } }
+    for key, value in pairs(more or {}) do config[key] = value end
+    return t.instance("conflict-role-priority", config)
+  end
+  local function clash(current, incoming, more)
+    local given = { path = "meta", key = "title", current = { value = 1, roles = current, at = 2 },
+                    incoming = { value = 2, roles = incoming, at = 1 } }
+    for key, value in pairs(more or {}) do given[key] = value end
+    return t.conflict(given)
+  end
+
+  it("lets the stronger role win, on either side", function()
+    assert.equal("current", plugin():conflict(clash({ "owner" }, { "editor" })))
+    assert.equal("incoming", plugin():conflict(clash({ "editor" }, { "owner" })))
+    assert.equal("incoming", plugin():conflict(clash({ "guest" }, { "editor" })))
+    assert.equal("current", plugin():conflict(clash({ "guest", "owner" }, { "editor", "guest" })))
+  end)
+
+  it("asks the next plugin, the CRDT or the clock if both are as strong", function()
+    assert.is_nil(plugin():conflict(clash({ "editor" }, { "editor" })))
+    assert.is_nil(plugin():conflict(clash({}, {})))
+    assert.equal("current", plugin { tie = "natural" }:conflict(clash({}, {}, { natural = "current" })))
+    assert.equal("current", plugin { tie = "server_clock" }:conflict(clash({}, {})))
+  end)
+
+  it("decides only about its paths and kinds", function()
+    assert.is_nil(plugin { paths = { "tasks/*" } }:conflict(clash({ "owner" }, {})))
+    assert.is_nil(plugin { kinds = { "map" } }:conflict(clash({ "owner" }, {}, { kind = "attr" })))
+    assert.equal("current", plugin():conflict(clash({ "owner" }, {}, { kind = "attr" })))
+  end)
+
+  it("has to be told the order", function()
+    assert.has_error(function() t.config("conflict-role-priority") end)
+  end)
+
+  it("gives everybody the owner's value, whoever comes first", function()
+    for order in t.orders { "ana", "ben" } do
+      local app = t.app { plugins = { { "conflict-role-priority", config = { order = { "owner" } } } } }
+      app:client { user = "ana", roles = { "owner" }, doc = "notes" }
+      app:client { user = "ben", roles = { "editor" }, doc = "notes" }
+      app:settle()
+      app:user("ana"):map("meta"):set("title", "first")
+      app:settle()
+      app:offline()
+      app:user("ana"):map("meta"):set("title", "owner's")
+      app:user("ben"):map("meta"):set("title", "editor's")
+      for _, name in ipairs(order) do app:user(name):online() app:settle() end
+      assert.converged(app, "notes")
+      assert.equal("owner's", app:doc("notes"):get("meta/title"))
+    end
+  end)
+end)
