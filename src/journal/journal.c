@@ -341,6 +341,11 @@ bool ml_journal_knows(const char *store)
            (begins(store, "sqlite:") && store[strlen("sqlite:")]);
 }
 
+bool ml_journal_is_shared(const char *store)
+{
+    return is_postgres(store);
+}
+
 enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
                             struct ml_journal **journal_out)
 {

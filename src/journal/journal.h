@@ -306,6 +306,8 @@ void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void 
 
 /** Is this the address of a store: "memory:", "sqlite:PATH", "postgres://…"? */
 bool ml_journal_knows(const char *store);
+/** May other nodes stand over the same store? */
+bool ml_journal_is_shared(const char *store);
 /** Open whatever the address names; see below. */
 enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
                             struct ml_journal **journal_out) ML_MUST_CHECK;

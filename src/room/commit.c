@@ -213,7 +213,7 @@ void ml_room_tell_update(struct ml_room *room, struct ml_slice update)
 }
 
 /* One frame for all records of the commit; a single record goes out as it is. */
-static void fan_out_records(struct ml_room *room)
+static void fan_out_records(struct ml_room *room, uint64_t first, uint64_t last)
 {
     struct telling t = {room, only_author(room)};
     struct ml_rooms *rooms = room->rooms;
@@ -223,6 +223,7 @@ static void fan_out_records(struct ml_room *room)
 
     if (room->record_count == 1) {
         tell_update(&t, ml_blob_slice(room->records[0].bytes));
+        ml_room_tell_others(room, first, last, ml_blob_slice(room->records[0].bytes));
         ml_arena_reset(&rooms->scratch);
         return;
     }
@@ -234,6 +235,8 @@ static void fan_out_records(struct ml_room *room)
     if (!err)
         err = ml_updates_merge(parts, room->record_count, rooms->env.limits.engine, &rooms->scratch,
                                &merged, NULL);
+    ml_room_tell_others(room, first, last,
+                        err || merged.err ? (struct ml_slice){0} : ml_writer_slice(&merged));
     if (!err && !merged.err)
         tell_update(&t, ml_writer_slice(&merged));
     else
@@ -262,20 +265,23 @@ static void tell_plugins(struct ml_room *room)
 /* Steps 10 to 13. Nobody was told anything before this line. */
 static void tell_everybody(struct ml_room *room)
 {
-    uint64_t bytes = 0;
+    uint64_t first = UINT64_MAX, last = 0, bytes = 0;
 
-    for (size_t i = 0; i < room->record_count; i++)
+    for (size_t i = 0; i < room->record_count; i++) {
         bytes += room->records[i].bytes->len;
+        first = room->records[i].seq < first ? room->records[i].seq : first;
+        last = room->records[i].seq > last ? room->records[i].seq : last;
+    }
     room->ops_since += room->record_count;
     room->bytes_since += bytes;
     room->changed_at_ms = ml_room_now(room);
     if (room->record_count) {
-        room->head = room->append.head;
+        ml_room_committed(room, first, last, room->append.head);
         for (size_t i = 0; i < room->record_count; i++)
             ml_room_trace((const char *)room->records[i].session.ptr, room->records[i].message_no,
                           "committed");
         room->rooms->stats.commits++;
-        fan_out_records(room);
+        fan_out_records(room, first, last);
     }
     acknowledge_authors(room);
     if (room->record_count)
@@ -463,6 +469,7 @@ void ml_room_commit(struct ml_room *room)
  */
 void ml_room_settle(struct ml_room *room)
 {
+    ml_room_look_again(room);
     ml_room_commit(room);
     ml_room_consider_snapshot(room, false);
     serve_waiting(room);

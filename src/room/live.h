@@ -76,6 +76,7 @@ struct ml_member {
 /* One awareness client of a room; the clock is kept after it went offline. */
 struct ml_presence {
     uint64_t client, clock, seen_ms;
+    uint64_t node;           /* of another node; 0: of this one */
     struct ml_blob *json;    /* NULL: offline */
     struct ml_member *owner; /* NULL: its member is gone */
     bool is_news;            /* changed since the members were told last */
@@ -129,6 +130,10 @@ struct ml_room {
     struct ml_record *records;
     size_t record_count, record_cap;
     bool is_appending;
+    struct ml_hole *hole; /* others.c: is being read; NULL: none */
+    bool is_following, is_filling, wants_look;
+    uint64_t own_first, own_last; /* committed behind a hole; 0: none */
+    uint64_t looked;              /* round of ml_others in which its head was looked at */
     bool is_moving; /* moved.c: another node was faster; desk->catch_up is under way */
     uint64_t retry_at_ms, held_since_ms;
     uint32_t retry_ms;
@@ -146,6 +151,24 @@ struct ml_room {
     uint64_t grace_ms;                  /* so long it stays then */
     struct ml_observation *observation; /* observe.c; NULL: nobody was ever told anything */
     struct ml_doc_port port;            /* own.c: what hooks may ask of this room */
+};
+
+/* What other nodes wrote meanwhile, while it is read. */
+struct ml_hole {
+    struct ml_load load;
+    struct ml_room *room;
+};
+
+/* What is known of other nodes; others.c. */
+#define ML_NODES_MAX 64
+struct ml_others {
+    struct ml_heads look;
+    struct ml_arena names; /* of `look` */
+    bool is_looking, is_healthy;
+    uint64_t look_at_ms, round;
+    struct {
+        uint64_t id, seen_ms; /* 0: free */
+    } nodes[ML_NODES_MAX];
 };
 
 /* Letters for another loop, until the end of the turn. */
@@ -172,6 +195,7 @@ struct ml_rooms {
     struct ml_arena scratch;          /* for what a timer or a journal answer starts */
     struct ml_arena presence_scratch; /* of one entry of presence */
     struct ml_rooms_shared *shared, own_shared;
+    struct ml_others others;
     /* remote.c: */
     struct ml_outgoing *outgoing; /* [env.loops]; NULL: alone */
     struct ml_hashmap remotes;    /* seats of this loop's sessions elsewhere */
@@ -378,6 +402,23 @@ uint64_t ml_room_grace(struct ml_room *room);
 
 /* own.c */
 void ml_room_port_init(struct ml_room *room);
+void ml_room_presence_heard(struct ml_room *room, uint64_t node, struct ml_slice update);
+void ml_room_presence_tell_own(struct ml_room *room);
+void ml_room_presence_of_node_gone(struct ml_room *room, uint64_t node);
+
+/* others.c */
+void ml_room_follow(struct ml_room *room);
+void ml_room_unfollow(struct ml_room *room);
+void ml_room_tell_others(struct ml_room *room, uint64_t first, uint64_t last,
+                         struct ml_slice update);
+void ml_room_tell_presence(struct ml_room *room, struct ml_slice update);
+void ml_rooms_tell_deleted(struct ml_rooms *rooms, struct ml_slice org, struct ml_slice name);
+void ml_room_look_again(struct ml_room *room);
+void ml_room_committed(struct ml_room *room, uint64_t first, uint64_t last, uint64_t head);
+void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now);
+bool ml_rooms_is_looking(const struct ml_rooms *rooms);
+void ml_rooms_others_init(struct ml_rooms *rooms);
+void ml_rooms_others_release(struct ml_rooms *rooms);
 
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);

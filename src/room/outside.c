@@ -28,6 +28,7 @@ bool ml_rooms_dismiss(struct ml_rooms *rooms, struct ml_slice org, struct ml_sli
         ml_remote_dismiss(rooms, home, org, name, why, reason);
         return true;
     }
+    ml_rooms_tell_deleted(rooms, org, name);
     room = find(rooms, org, name);
     if (!room)
         return false;

@@ -159,8 +159,92 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     known->clock = in->clock;
     known->seen_ms = ml_room_now(room);
     known->owner = from;
+    known->node = 0;
     make_news(room, known);
     return ML_OK;
+}
+
+/* ---- From other nodes, and for them ---------------------------------------------------------- */
+
+/* An entry that another node sent. It knows whose it is; a live member of ours is not touched. */
+static enum ml_err merge_heard(struct ml_room *room, uint64_t node,
+                               const struct ml_presence_entry *in)
+{
+    struct ml_presence *known = find(room, in->client);
+    uint64_t clock = known ? known->clock : 0;
+    struct ml_blob *json = NULL;
+
+    if (known && known->owner && known->json)
+        return ML_OK;
+    if (known && known->json && in->clock == clock && !in->offline) {
+        known->seen_ms = ml_room_now(room);
+        return ML_OK;
+    }
+    if (!(in->clock > clock || (in->clock == clock && in->offline && known && known->json)))
+        return ML_OK;
+    if (!in->offline && in->json.len > room->rooms->env.limits.presence_state_bytes)
+        return ML_ELIMIT;
+    if (!in->offline) {
+        json = ml_blob_new(in->json);
+        if (!json)
+            return ML_ELIMIT;
+    }
+    if (!known)
+        known = add(room, in->client);
+    if (!known) {
+        ml_blob_unref(json);
+        return ML_ELIMIT;
+    }
+    ml_blob_unref(known->json);
+    known->json = json;
+    known->clock = in->clock;
+    known->seen_ms = ml_room_now(room);
+    known->owner = NULL;
+    known->node = node;
+    make_news(room, known);
+    return ML_OK;
+}
+
+void ml_room_presence_heard(struct ml_room *room, uint64_t node, struct ml_slice update)
+{
+    struct ml_presence_reader reader;
+    struct ml_presence_entry entry;
+    bool more;
+
+    if (ml_presence_begin(update, &reader))
+        return;
+    while (!ml_presence_next(&reader, &more, &entry) && more)
+        if (merge_heard(room, node, &entry) == ML_ELIMIT)
+            room->rooms->stats.presence_dropped++;
+}
+
+/* What of it is ours, all or only the news. */
+static void tell_others(struct ml_room *room, bool only_news)
+{
+    struct ml_writer out;
+    size_t count = 0;
+
+    for (size_t i = 0; i < room->presence_count; i++)
+        count += !room->presence[i].node &&
+                 (only_news ? room->presence[i].is_news : room->presence[i].json != NULL);
+    if (!count || !room->rooms->env.bus)
+        return;
+    begin(&out, count);
+    for (size_t i = 0; i < room->presence_count; i++) {
+        const struct ml_presence *p = &room->presence[i];
+
+        if (!p->node && (only_news ? p->is_news : p->json != NULL))
+            write_entry(&out, p);
+    }
+    if (!out.err)
+        ml_room_tell_presence(room, ml_writer_slice(&out));
+    ml_writer_release(&out);
+}
+
+/** Another node has just opened the document. */
+void ml_room_presence_tell_own(struct ml_room *room)
+{
+    tell_others(room, false);
 }
 
 enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
@@ -219,6 +303,7 @@ void ml_room_presence_tell(struct ml_room *room)
         count += room->presence[i].is_news;
     if (!count)
         return;
+    tell_others(room, true);
     begin(&out, count);
     for (size_t i = 0; i < room->presence_count; i++) {
         if (room->presence[i].is_news)
@@ -288,6 +373,17 @@ void ml_room_presence_leave(struct ml_room *room, struct ml_member *member)
     for (size_t i = 0; i < room->presence_count; i++)
         if (room->presence[i].owner == member)
             room->presence[i].owner = NULL;
+}
+
+static bool came_from(const struct ml_presence *entry, const void *node)
+{
+    return entry->node == *(const uint64_t *)node;
+}
+
+/** A node is gone, and so are those who were there. */
+void ml_room_presence_of_node_gone(struct ml_room *room, uint64_t node)
+{
+    take_offline(room, came_from, &node);
 }
 
 /** Cursors that were not renewed go. Cost: one pass over the entries. */

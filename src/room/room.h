@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/histogram.h"
+#include "bus/bus.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
 #include "proto/proto.h"
@@ -113,6 +114,7 @@ struct ml_room_limits {
 };
 
 struct ml_room_env {
+    struct ml_bus *bus; /* to other nodes over the same store; NULL: there can be none */
     struct ml_journal *journal;
     struct ml_cells *cells;   /* the plugins of every org; NULL: see `script` */
     struct ml_script *script; /* one for all orgs, for specs; NULL: no plugins */
@@ -240,6 +242,13 @@ uint64_t ml_member_seq(const struct ml_member *member);
 /* Times by powers of two: place i counts what took less than 2^i ms, the last one the rest. */
 #define ML_TIME_PLACES 16
 
+/* ---- Other nodes ------------------------------------------------------------------------------
+ */
+
+/** From the bus of this loop. */
+void ml_rooms_heard(struct ml_rooms *rooms, const struct ml_news *news);
+void ml_rooms_bus_changed(struct ml_rooms *rooms, bool is_healthy);
+
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;
     uint64_t memory_bytes, resting_rooms;
@@ -250,6 +259,7 @@ struct ml_rooms_stats {
     uint64_t joins_refused;          /* full, draining, no memory */
     uint64_t conflicts, resolutions; /* asked about; records that hold an answer */
     uint64_t moved;                  /* another node was faster */
+    uint64_t from_others, holes;     /* records of other nodes; times they had to be read */
     uint64_t ack_ms[ML_TIME_PLACES]; /* from taking a message to its acknowledgement */
     uint64_t ack_ms_sum;
     struct ml_histogram commit_took; /* from staged to acknowledged */

@@ -70,7 +70,9 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     if (!rooms->env.loops)
         rooms->env.loops = 1;
     rooms->shared = env->shared ? env->shared : &rooms->own_shared;
+    ml_rooms_others_init(rooms);
     if (!ml_remote_init(rooms)) {
+        ml_rooms_others_release(rooms);
         free(rooms);
         return NULL;
     }
@@ -85,12 +87,13 @@ void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *li
 
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
-    return rooms->count == 0 && ml_remote_is_quiet(rooms);
+    return rooms->count == 0 && ml_remote_is_quiet(rooms) && !ml_rooms_is_looking(rooms);
 }
 
 static void free_all(struct ml_rooms *rooms, bool by_force)
 {
     ml_remote_release(rooms, by_force);
+    ml_rooms_others_release(rooms);
     ml_hashmap_release(&rooms->by_key);
     ml_arena_release(&rooms->scratch);
     ml_arena_release(&rooms->presence_scratch);
@@ -141,6 +144,7 @@ void ml_room_free(struct ml_room *room)
 {
     ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting &&
               !room->is_reading && !room->is_moving);
+    ml_room_unfollow(room);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
     ml_list_remove(&room->node);
     ml_list_remove(&room->awake);
@@ -242,6 +246,7 @@ void ml_rooms_crash(struct ml_rooms *rooms)
             ml_blob_unref(room->put.state);
             ml_blob_unref(room->put.state_vector);
         }
+        free(room->hole);
         room->is_appending = room->is_putting = room->is_reading = room->is_moving = false;
         ml_room_free(room);
     }
@@ -393,6 +398,7 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
            ML_PRINT(room->org), ML_LOG_TEXT(room->name), (unsigned long long)load->head,
            (unsigned long long)load->snapshot_seq, load->count,
            room->is_read_only ? " quarantined=1" : "");
+    ml_room_follow(room);
 }
 
 /*
@@ -698,6 +704,7 @@ void ml_rooms_tick(struct ml_rooms *rooms)
         ml_list_append(&rooms->all, node);
         visit(ML_CONTAINER(node, struct ml_room, node), now);
     }
+    ml_rooms_tick_others(rooms, now);
     if (rooms->shared->memory_bytes > rooms->env.limits.rooms_bytes)
         give_way(rooms);
     (void)ml_rooms_flush(rooms);

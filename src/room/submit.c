@@ -46,7 +46,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         return ml_remote_submit(from, bytes, message_no, is_reply, scratch);
     room = from->room;
     env = &room->rooms->env;
-    if (room->is_moving || has_barrier(room) || is_full_of_staged(room, bytes.len))
+    if ((room->is_moving && !room->is_filling) || has_barrier(room) ||
+        is_full_of_staged(room, bytes.len))
         return ml_member_wait(from);
 
     ml_room_trace(from->identity.session, message_no, "room");

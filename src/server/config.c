@@ -7,6 +7,7 @@
 
 #include "server/address.h"
 
+#include "bus/bus.h"
 #include "journal/journal.h"
 
 #include <arpa/inet.h>
@@ -122,8 +123,10 @@ static void set_store(struct loading *l, const char *key, const char *value)
 
 static void set_bus(struct loading *l, const char *key, const char *value)
 {
-    if (strcmp(value, "local") != 0)
-        complain(l, key, "bus: \"%s\" is not in this version; only \"local\" is", value);
+    if (!ml_bus_knows(value))
+        complain(l, key, "bus: \"%s\" is not \"local\" or \"redis://HOST[:PORT]\"", value);
+    else
+        l->config->bus = copy_text(l->config, value);
 }
 
 static void set_data(struct loading *l, const char *key, const char *value)
@@ -614,6 +617,8 @@ static void finish(struct loading *l)
     config->plugins_json = copy_text(config, json ? json : "");
     cJSON_free(json);
     cJSON_Delete(l->kept);
+    if (!config->bus)
+        config->bus = copy_text(config, "local");
     if (!config->store) {
         (void)snprintf(store, sizeof store, "sqlite:%s/moonloom.db", config->data_dir);
         config->store = copy_text(config, store);

@@ -26,7 +26,8 @@ struct ml_config {
     char *host;
     uint16_t port;
     char *data_dir;    /* "data" */
-    char *store;       /* "sqlite:PATH" or "memory:" */
+    char *store;       /* "sqlite:PATH", "postgres://…" or "memory:" */
+    char *bus;         /* "local" or "redis://…" */
     char *plugins_dir; /* NULL: only what the binary carries */
     char *public_url;  /* may be NULL */
     const char **origins;

@@ -95,6 +95,9 @@ static void end(struct ml_loop *loop)
     ml_outside_close(loop->outside);
     ml_rooms_free(loop->rooms);
     loop->rooms = NULL;
+    if (loop->bus)
+        ml_bus_close(loop->bus, NULL, NULL);
+    loop->bus = NULL;
     ml_hub_detach(loop->process->hub, loop->number);
     if (loop->number) {
         ml_journal_close(loop->journal, on_door_closed, loop);
@@ -247,11 +250,44 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
     return open_worker(loop);
 }
 
+static void on_heard(void *arg, const struct ml_news *news)
+{
+    struct ml_loop *loop = arg;
+
+    if (loop->rooms)
+        ml_rooms_heard(loop->rooms, news);
+}
+
+static void on_bus_changed(void *arg, bool is_healthy)
+{
+    struct ml_loop *loop = arg;
+
+    if (loop->rooms)
+        ml_rooms_bus_changed(loop->rooms, is_healthy);
+}
+
+static enum ml_err open_bus(const struct ml_config *config, struct ml_loop *loop,
+                            struct ml_diag *diag)
+{
+    const struct ml_bus_options options = {
+        .url = config->bus,
+        .loop = &loop->uv,
+        .node = loop->process->node,
+        .secret = loop->process->bus_secret,
+        .heard = on_heard,
+        .changed = on_bus_changed,
+        .arg = loop,
+    };
+
+    return loop->process->is_shared ? ml_bus_open(&options, diag, &loop->bus) : ML_OK;
+}
+
 static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *loop)
 {
     struct ml_process *process = loop->process;
     struct ml_room_env env = {
         .journal = loop->journal,
+        .bus = loop->bus,
         .cells = loop->cells,
         .mono_ms = mono_ms,
         .wall_ms = wall_ms,
@@ -304,6 +340,9 @@ static void abandon(struct ml_loop *loop)
 {
     ml_rooms_free(loop->rooms);
     loop->rooms = NULL;
+    if (loop->bus)
+        ml_bus_close(loop->bus, NULL, NULL);
+    loop->bus = NULL;
     if (loop->is_attached)
         ml_hub_detach(loop->process->hub, loop->number);
     ml_worker_close(loop->worker);
@@ -324,6 +363,8 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
         err = ml_journal_attach(journal, &loop->uv, &loop->journal);
     if (!err)
         err = open_cells(loop, diag);
+    if (!err)
+        err = open_bus(config, loop, diag);
     if (!err)
         err = open_rooms(config, loop);
     if (!err)

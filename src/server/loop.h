@@ -6,6 +6,7 @@
 #ifndef ML_SERVER_LOOP_H
 #define ML_SERVER_LOOP_H
 
+#include "bus/bus.h"
 #include "journal/journal.h"
 #include "net/net.h"
 #include "room/room.h"
@@ -35,6 +36,9 @@ struct ml_process {
     struct ml_plugins *plugins;
     uint8_t seal_key[ML_SEAL_KEY_BYTES];
     bool has_seal_key;
+    bool is_shared; /* other nodes may stand over the same store */
+    uint64_t node;  /* if so: this one, random */
+    uint8_t bus_secret[32];
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */
     _Atomic unsigned generation;   /* of `config`: the loops look at it */
@@ -51,6 +55,7 @@ struct ml_loop {
     struct ml_outside *outside;
     struct ml_worker *worker;
     struct ml_cells *cells; /* NULL: no plugins */
+    struct ml_bus *bus;     /* NULL: no other node */
     struct ml_rooms *rooms;
     struct ml_net *net;
     struct ml_engine_limits engine_limits; /* of this loop's documents */

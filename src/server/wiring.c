@@ -12,6 +12,7 @@
  * A second SIGTERM ends the process at once; nothing acknowledged is lost by that (REL-16).
  */
 #include "server/wiring.h"
+#include "server/secret.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -22,6 +23,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -198,6 +200,24 @@ static enum ml_err open_journal(const struct ml_config *config, struct server *s
     return ml_journal_open(config->store, uv, diag, &s->journal);
 }
 
+/* Nodes that share a store have a secret there, under which they tell each other. */
+static enum ml_err meet_others(struct server *s, struct ml_diag *diag)
+{
+    struct ml_process *process = &s->process;
+
+    process->is_shared = ml_journal_is_shared(s->config->store);
+    if (!process->is_shared) {
+        if (strcmp(s->config->bus, "local") == 0)
+            return ML_OK;
+        return ml_diag_set(
+            diag, ML_EFORMAT, 0,
+            "a bus connects nodes over one PostgreSQL store; this store has one node");
+    }
+    if (getrandom(&process->node, sizeof process->node, 0) != (ssize_t)sizeof process->node)
+        return ml_diag_set(diag, ML_EIO, 0, "no random bytes");
+    return ml_secret_get(s->journal, &s->loops[0].uv, "bus", process->bus_secret, diag);
+}
+
 static enum ml_err open_deploy(struct server *s, struct ml_diag *diag)
 {
     const struct ml_deploy_options options = ml_config_deploy(s->config);
@@ -320,6 +340,8 @@ int ml_serve(const struct ml_config *config)
         goto out;
     }
     err = load_seal_key(&s, &diag);
+    if (!err)
+        err = meet_others(&s, &diag);
     if (!err)
         err = open_deploy(&s, &diag);
     if (!err)

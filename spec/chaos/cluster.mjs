@@ -1,0 +1,241 @@
+// Three nodes over one PostgreSQL and one Redis, behind a proxy that gives every connection to the next of them. Stock
+// clients type into shared documents while nodes are killed and frozen, the database restarts and the bus goes; in the
+// end every word that anybody typed is in every copy once, and in what a newcomer is sent.
+// Run by spec/support/with-postgres and with-redis. MOONLOOM_LONG: more of everything.
+import { execFileSync } from "node:child_process";
+import { connect, createServer } from "node:net";
+import { client } from "../interop/clients.mjs";
+import { Y } from "../interop/packages.mjs";
+import { freePort, LONG, Server } from "../support/node/server.mjs";
+import { afterFailure, finish, note, test, until } from "../support/node/tap.mjs";
+
+const NODES = 3;
+const DOCUMENTS = LONG ? 20 : 4;
+const CLIENTS = LONG ? 120 : 12;
+const RUNS = LONG ? 50 : 1;
+const TYPE_MS = LONG ? 40 : 60;
+
+const pg = process.env.MOONLOOM_TEST_PG;
+const host = /host=(\S+)/.exec(pg)[1];
+const redisPort = Number(process.env.MOONLOOM_TEST_REDIS);
+execFileSync("psql", [`${pg} dbname=postgres`, "-qc", "CREATE DATABASE cluster"]);
+const store = `postgres:///cluster?host=${host}&user=moonloom`;
+
+const nodes = [];
+for (let i = 0; i < NODES; i++)
+  nodes.push(new Server({ args: ["--store", store, "--bus", `redis://127.0.0.1:${redisPort}`], env: { MOONLOOM_LOG: "info" } }));
+for (const node of nodes) await node.start();
+afterFailure(() => nodes.forEach((node, i) => note(`node ${i}:\n${node.tail(1500)}`)));
+
+/** Round robin, as a balancer without stickiness does it. */
+class Balancer {
+  next = 0;
+
+  async start() {
+    this.port = await freePort();
+    this.server = createServer((socket) => {
+      const node = nodes[this.next++ % NODES];
+      const behind = connect(node.port, "127.0.0.1");
+      for (const [from, to] of [[socket, behind], [behind, socket]]) {
+        from.on("error", () => to.destroy());
+        from.on("close", () => to.destroy());
+      }
+      socket.pipe(behind);
+      behind.pipe(socket);
+    });
+    await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
+    return this;
+  }
+
+  get sync() {
+    return `ws://127.0.0.1:${this.port}/sync/default`;
+  }
+}
+const balancer = await new Balancer().start();
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const list = (doc) => doc.getArray("words");
+
+/** Everybody types a word of their own now and then; answers what stops it and says what was typed. */
+function crowd(run) {
+  const people = [];
+  const typed = Array.from({ length: DOCUMENTS }, () => new Set());
+  for (let i = 0; i < CLIENTS; i++) {
+    const document = i % DOCUMENTS;
+    const it = client(balancer, `run${run}-doc${document}`, { maxBackoffTime: 800 });
+    people.push({ ...it, document });
+  }
+  let count = 0;
+  const typing = setInterval(() => {
+    const person = people[Math.floor(Math.random() * people.length)];
+    const word = `w${count++}`;
+    const words = list(person.doc);
+    typed[person.document].add(word);
+    words.insert(Math.floor(Math.random() * (words.length + 1)), [word]);
+    person.doc.getMap("who").set(`k${count % 7}`, word);
+  }, TYPE_MS);
+  return {
+    people,
+    typed,
+    stop: () => clearInterval(typing),
+    close: () => people.forEach((person) => person.close()),
+  };
+}
+
+/** The map, whatever the order in which its keys came. */
+const who = (doc) => JSON.stringify(Object.entries(doc.getMap("who").toJSON()).sort());
+const state = (doc) => Buffer.from(Y.encodeStateAsUpdate(doc)).toString("base64");
+
+/** Everybody has every word, once, and everything else alike. Milliseconds that it took. */
+async function settle({ people, typed }, deadline_ms) {
+  const began = Date.now();
+  const isComplete = (person) => {
+    const words = list(person.doc).toArray();
+    return words.length === typed[person.document].size && new Set(words).size === words.length;
+  };
+  const isEqual = (person, first) =>
+    who(person.doc) === who(first.doc) &&
+    JSON.stringify(list(person.doc).toArray()) === JSON.stringify(list(first.doc).toArray());
+  try {
+    await until(() => people.every((p) => p.provider.synced && isComplete(p) && isEqual(p, people[p.document])),
+      "all have every word", deadline_ms, 25);
+  } catch (error) {
+    for (const p of people) {
+      const words = list(p.doc).toArray();
+      const first = people[p.document];
+      if (!isEqual(p, first)) note(`doc ${p.document}: ${who(p.doc)} is not ${who(first.doc)}, or the order of the words`);
+      if (!isComplete(p)) note(`doc ${p.document}: ${words.length} of ${typed[p.document].size} words, synced ${p.provider.synced}`);
+    }
+    throw error;
+  }
+  const took = Date.now() - began;
+  for (let d = 0; d < DOCUMENTS; d++) {
+    const newcomer = client(balancer, people[d].provider.roomname, { maxBackoffTime: 800 });
+    await until(() => newcomer.provider.synced && list(newcomer.doc).length === typed[d].size, "a newcomer has it all", 10_000);
+    if (state(newcomer.doc).length === 0) throw new Error("nothing");
+    newcomer.close();
+  }
+  return took;
+}
+
+const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : ["env"];
+const bindir = execFileSync("pg_config", ["--bindir"], { encoding: "utf8" }).trim();
+function restartPostgres(mode) {
+  execFileSync(asPostgres[0], [...asPostgres.slice(1), `${bindir}/pg_ctl`, "-D", process.env.MOONLOOM_TEST_PG_DATA, "-m", mode,
+    "-w", "-l", `${process.env.MOONLOOM_TEST_PG_DATA}/server.log`, "restart"], { stdio: "ignore", cwd: "/" });
+}
+
+const redisPid = Number(process.env.MOONLOOM_TEST_REDIS_PID);
+const redis = (...words) => execFileSync("redis-cli", ["-p", String(redisPort), ...words], { stdio: "ignore", timeout: 5000 });
+
+const faults = {
+  "nothing happens": async () => sleep(1000),
+  "a node is killed and comes back": async () => {
+    const node = nodes[Math.floor(Math.random() * NODES)];
+    await node.kill();
+    await sleep(700);
+    await node.start();
+  },
+  "a node stands still and goes on": async () => {
+    const node = nodes[Math.floor(Math.random() * NODES)];
+    process.kill(node.pid, "SIGSTOP");
+    await sleep(LONG ? 30_000 : 4000);
+    process.kill(node.pid, "SIGCONT");
+  },
+  "the database restarts": async () => {
+    restartPostgres("immediate");
+    await sleep(300);
+  },
+  "connections to the database are cut during commits": async () => {
+    for (let i = 0; i < 8; i++) {
+      execFileSync("psql", [`${pg} dbname=cluster`, "-qtc",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'moonloom' AND state <> 'idle'"],
+        { stdio: "ignore" });
+      await sleep(120);
+    }
+  },
+  "the bus forgets everybody and stands still": async () => {
+    redis("CLIENT", "KILL", "TYPE", "pubsub");
+    redis("FLUSHALL");
+    process.kill(redisPid, "SIGSTOP");
+    await sleep(5000);
+    process.kill(redisPid, "SIGCONT");
+  },
+};
+
+for (const [number, [name, fault]] of Object.entries(faults).entries()) {
+  await test(`${name}: no word is lost or doubled`, async () => {
+    const took = [];
+    for (let run = 0; run < RUNS; run++) {
+      const people = crowd(`${number}-${run}`);
+      await until(() => people.people.every((p) => p.provider.synced), "all are there", 30_000);
+      await sleep(600);
+      await fault();
+      await sleep(400);
+      people.stop();
+      took.push(await settle(people, 20_000));
+      people.close();
+    }
+    took.sort((a, b) => a - b);
+    note(`all equal after ${took[took.length >> 1]} ms (median of ${took.length}), ${took.at(-1)} ms at most`);
+  }, { deadline_ms: RUNS * 90_000 });
+}
+
+await test("without a bus words cross the nodes within 1.5 s", async () => {
+  process.kill(redisPid, "SIGSTOP");
+  try {
+    await sleep(4500); // until it is noticed
+    const one = client(nodes[0], "no-bus");
+    const two = client(nodes[1], "no-bus");
+    await until(() => one.provider.synced && two.provider.synced, "both are there");
+    const took = [];
+    for (let i = 0; i < 5; i++) {
+      const began = Date.now();
+      one.text.insert(0, "x");
+      await until(() => two.text.length === i + 1, "the other one sees it", 5000, 5);
+      took.push(Date.now() - began);
+    }
+    took.sort((a, b) => a - b);
+    note(`${took.join(", ")} ms`);
+    if (took[2] > 1500) throw new Error(`${took[2]} ms in the middle`);
+    one.close();
+    two.close();
+  } finally {
+    process.kill(redisPid, "SIGCONT");
+  }
+});
+
+await test("a cursor is seen on the other node, and goes when its node is killed", async () => {
+  await until(async () => {
+    const texts = await Promise.all(nodes.map((node) => fetch(`${node.url}/readyz`).then((r) => r.text())));
+    return texts.every((text) => !text.includes("degraded"));
+  }, "the bus is back", 15_000);
+  const one = client(nodes[0], "cursors");
+  const two = client(nodes[1], "cursors");
+  await until(() => one.provider.synced && two.provider.synced, "both are there");
+  one.awareness.setLocalStateField("user", { name: "Ana" });
+  await until(() => two.awareness.getStates().get(one.doc.clientID)?.user?.name === "Ana", "the cursor crosses", 20_000);
+  one.provider.shouldConnect = false;
+  await nodes[0].kill();
+  await until(() => !two.awareness.getStates().has(one.doc.clientID), "the cursor goes", 8000);
+  one.close();
+  two.close();
+  await nodes[0].start();
+});
+
+await test("what is deleted through one node is closed on the others", async () => {
+  const one = client(nodes[0], "gone");
+  const two = client(nodes[1], "gone");
+  await until(() => one.provider.synced && two.provider.synced, "both are there");
+  one.text.insert(0, "here");
+  await until(() => two.text.toString() === "here", "it crosses");
+  const answer = await fetch(`${nodes[2].url}/api/v1/orgs/default/docs/gone`, { method: "DELETE" });
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  await until(() => one.closes.length > 0 && two.closes.length > 0, "both are told", 15_000);
+  one.close();
+  two.close();
+});
+
+balancer.server.close();
+for (const node of nodes) await node.stop();
+finish();
