@@ -571,20 +571,20 @@ function App:call(name, args, client) return self.outside:call(name, args, clien
 --- would be told; then the old generation goes on.
 function App:reload(plugin, opts)
   for key in pairs(opts or {}) do if key ~= "config" then error(("app:reload: unknown key '%s'"):format(tostring(key)), 2) end end
-  local found
+  local found, config
   for _, one in ipairs(self.instances) do
     if one.name == plugin then
-      found = one
-      self.before[plugin] = { config = one.config }
+      found, config = one, one.config
       if opts and opts.config then one.config = opts.config end
     end
   end
   if not found then error(("app:reload: %s is not in this app"):format(tostring(plugin)), 2) end
   local ok, wrong = pcall(self.core.redeploy, self.core, module.server_json(self.instances), self.plugins_dir)
   if not ok then
-    found.config = self.before[plugin].config
+    found.config = config
     error(wrong, 2)
   end
+  self.before[plugin] = { config = config }
   self:settle()
 end
 
