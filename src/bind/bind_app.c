@@ -592,7 +592,8 @@ int ml_app_new(lua_State *L)
 
 void ml_app_open(lua_State *L)
 {
-    const luaL_Reg *const lists[] = {methods, ml_app_store_methods, ml_app_script_methods};
+    const luaL_Reg *const lists[] = {methods, ml_app_store_methods, ml_app_script_methods,
+                                     ml_app_work_methods};
 
     luaL_newmetatable(L, APP);
     lua_newtable(L);

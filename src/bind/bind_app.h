@@ -48,6 +48,7 @@ struct ml_script_port ml_app_port(struct ml_app *app);
 
 /* bind_app_script.c: what the outside asks of plugins. */
 extern const luaL_Reg ml_app_script_methods[];
+extern const luaL_Reg ml_app_work_methods[]; /* bind_app_work.c */
 /** The identity in the table at `index`. */
 void ml_app_identity(lua_State *L, int index, struct ml_identity *out);
 

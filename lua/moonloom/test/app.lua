@@ -431,6 +431,7 @@ function on.log(app, event)
 end
 
 function on.op(app, event) app.outside:begin(event) end
+function on.ended(app, event) app.outside:ended(event) end
 function on.cancel(app, event) app.outside:cancel(event.ticket) end
 
 --- Takes in what the core has said. Answers whether it said anything.
@@ -468,6 +469,7 @@ function App:settle()
     if self:pump() then moved = true end
     give_up_seats(self)
     if self.outside:step() then moved = true end
+    if not moved and self.outside:work() then moved = true end
     if not moved then
       local broken = self.broken
       self.broken = nil

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The outside world of a t.app: HTTP, the store of plugins, calls from outside. Plugins ask through the port of
 -- script/ (script/port.h); the answers are made here.
+local core = require "moonloom.test_core"
 local json = require "moonloom.test.json"
 
 local Outside = {}
@@ -103,7 +104,7 @@ function Jobs:list(instance) return list_jobs(self, instance, false) end
 function Jobs:dead(instance) return list_jobs(self, instance, true) end
 
 local function new(app)
-  local self = setmetatable({ app = app, waiting = {} }, Outside)
+  local self = setmetatable({ app = app, waiting = {}, running = {}, crons = {} }, Outside)
   self.http = setmetatable({ routes = {}, calls = {} }, Http)
   self.kv, self.jobs = setmetatable({ app = app }, Kv), setmetatable({ app = app }, Jobs)
   self.cache, self.metrics = {}, {}
@@ -132,10 +133,143 @@ function Outside:step()
   return true
 end
 
-local function not_yet(what)
-  return function() error(("t.app: %s is not available in this version"):format(what), 4) end
+-- ---- Work of plugins: what the server's worker does, by the app's clock ------------------------------------------------
+
+local function now_ms() return math.floor(core.clock() * 1000 + 0.5) end
+
+-- Begins work; `done` is told how it ended.
+function Outside:start(kind, instance, name, input, done)
+  self.next_id = (self.next_id or 0) + 1
+  self.running[self.next_id] = done
+  if not self.app.core:start(self.next_id, kind, instance, name, input) then
+    self.running[self.next_id] = nil
+    return false
+  end
+  return true
 end
 
-Outside.request, Outside.call = not_yet "asking a route", not_yet "rpc"
+function Outside:ended(event)
+  local done = self.running[event.id]
+  self.running[event.id] = nil
+  if done then done(event) end
+end
+
+-- The wait before the next try: doubles from the first to the last.
+local function backoff_ms(work, try)
+  local ms = work.backoff_first_ms
+  for _ = 2, try do ms = math.min(ms * 2, work.backoff_last_ms) end
+  return ms
+end
+
+function Outside:run_job(work, job)
+  local input = { args = job.args, id = job.id, try = job.try, at_ms = job.queued_ms }
+  local began = self:start("job", job.instance, job.name, input, function(event)
+    local how, due = "done", 0
+    if event.how == "again" or event.how == "failed" then
+      how = job.try > work.retries and "dead" or "retry"
+      due = now_ms() + (event.after_ms > 0 and event.after_ms or backoff_ms(work, job.try))
+    elseif event.how == "dead" then
+      how = "dead"
+    end
+    self.app.core:end_job(job, how, due, event.text)
+  end)
+  if not began then self.app.core:end_job(job, "retry", now_ms() + 60000, "there is no such job any more") end
+end
+
+--- Takes what is due: jobs and runs by the clock. Did anything begin?
+function Outside:work()
+  local began, by_instance = false, {}
+  local app = self.app
+  for _, work in ipairs(app.core:work()) do
+    if work.kind == "job" then
+      by_instance[work.instance] = by_instance[work.instance] or {}
+      by_instance[work.instance][work.name] = work
+    elseif work.kind == "cron" then
+      local key = work.instance .. "#" .. work.name
+      local entry = self.crons[key]
+      if not entry then
+        entry = { next = app.core:cron_next(work.instance, work.name, now_ms()) }
+        self.crons[key] = entry
+      end
+      if entry.next > 0 and now_ms() >= entry.next and not entry.running then
+        local due = entry.next
+        entry.running, began = true, true
+        entry.next = app.core:cron_next(work.instance, work.name, now_ms())
+        self:start("cron", work.instance, work.name, { at_ms = due }, function() entry.running = false end)
+      end
+    end
+  end
+  for instance, works in pairs(by_instance) do
+    for _, job in ipairs(app.core:take_jobs(app.org, instance, 16)) do
+      began = true
+      self:run_job(works[job.name] or { retries = 0, backoff_first_ms = 1000, backoff_last_ms = 1000 }, job)
+    end
+  end
+  return began
+end
+
+-- ---- Asked from outside --------------------------------------------------------------------------------------------
+
+local function may(work, client)
+  if #work.roles == 0 then return true end
+  for _, role in ipairs(work.roles) do
+    for _, own in ipairs(client.identity.roles) do if own == role then return true end end
+  end
+  return false
+end
+
+local function unescape(s) return (s:gsub("+", " "):gsub("%%(%x%x)", function(h) return string.char(tonumber(h, 16)) end)) end
+
+-- Runs until `box.event` is there, or nothing moves any more.
+local function finish(self, box)
+  self.app:settle()
+  return box.event or error("t.app: it waits for something that does not come; app:advance first, or app.http:on(…):reply(…)", 4)
+end
+
+function Outside:request(method, url, value, client, headers)
+  local instance, path = url:match("^/x/([^/?]+)(/[^?]*)")
+  local answer = { status = 404, headers = {}, body = "" }
+  if not instance then return answer end
+  local work, params = self.app.core:find_route(instance, method, path)
+  if not work then return answer end
+  if not work.is_public and not may(work, client) then
+    answer.status = 403
+    return answer
+  end
+  local query, sent = {}, {}
+  for name, one in (url:match("%?(.*)$") or ""):gmatch("([^&=]+)=?([^&]*)") do query[unescape(name)] = unescape(one) end
+  for name, one in pairs(headers or {}) do sent[name:lower()] = one end
+  local box, body = {}, value
+  if value ~= nil and type(value) ~= "string" then
+    body = json.encode(value)
+    sent["content-type"] = sent["content-type"] or "application/json"
+  end
+  self:start("route", work.instance, work.name, { method = method, path = path, headers = sent, query = query, cookies = {}, params = params,
+                                                  body = body or "", identity = client.identity }, function(event) box.event = event end)
+  local event = finish(self, box)
+  if event.how == "failed" then
+    answer.status = 500
+    return answer
+  end
+  answer.status, answer.body = event.status > 0 and event.status or 200, event.value or ""
+  for name, one in pairs(event.headers) do answer.headers[name:lower()] = one end
+  answer.json = answer.body ~= "" and json.decode(answer.body) or nil
+  return answer
+end
+
+--- Its value, or nil, kind, text.
+function Outside:call(name, args, client)
+  local found
+  for _, work in ipairs(self.app.core:work()) do if work.kind == "rpc" and work.name == name then found = work end end
+  if not found then return nil, "ENOTFOUND", "there is no rpc " .. name end
+  if not may(found, client) then return nil, "EDENIED", "not for this role" end
+  local box = {}
+  self:start("rpc", found.instance, name, { args = args and json.encode(args) or "{}", identity = client.identity, session = client.identity.session,
+                                            document = found.wants_doc and client.doc or nil }, function(event) box.event = event end)
+  local event = finish(self, box)
+  if event.how == "done" then return json.decode(event.value or "null") end
+  if event.how == "denied" then return nil, event.code, event.reason end
+  return nil, event.err or "ESCRIPT", event.text
+end
 
 return { new = new }
