@@ -217,7 +217,7 @@ end
 function Instance.__index(p, key)
   if FAMILIES[key] then return FAMILIES[key](p) end
   if Instance[key] then return Instance[key] end
-  if key == "config" or key == "state" then return ask(p, { what = key }).value end
+  if key == "config" or key == "state" or key == "metrics" then return ask(p, { what = key }).value end
   if key == "manifest" then return p.core_manifest end
   return function(self, ...)
     if self ~= p then error(("call it with ':', as p:%s(…)"):format(tostring(key)), 2) end
@@ -395,6 +395,11 @@ local ok, luassert = pcall(require, "luassert")
 if ok then assertions.register(t, luassert, require "say") end
 
 -- Kept for what the whole server needs of this file.
-t.internal = { config_json = config_json, manifest = manifest, schema = schema }
+local function inner_code()
+  inner = inner or source_of("moonloom.test.inner")
+  return inner
+end
+
+t.internal = { config_json = config_json, inner = inner_code, manifest = manifest, schema = schema }
 
 return t

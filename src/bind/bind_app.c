@@ -425,15 +425,10 @@ static void on_journal_closed(void *arg)
     (void)arg;
 }
 
-static int app_close(lua_State *L)
+static void drain(struct ml_app *app)
 {
-    struct ml_app *app = luaL_checkudata(L, 1, APP);
+    int64_t began_ms = ml_test_wall_ms();
 
-    if (!app->rooms)
-        return 0;
-    app->L = L;
-    ML_LIST_EACH(node, &app->seats)
-    drop_seat(ML_CONTAINER(node, struct seat, node));
     ml_rooms_drain(app->rooms, ML_CLOSE_SHUTDOWN);
     for (int i = 0; i < DRAIN_STEPS && !ml_rooms_is_empty(app->rooms); i++) {
         (void)ml_journal_memory_step(app->journal);
@@ -442,10 +437,25 @@ static int app_close(lua_State *L)
     }
     ml_rooms_free(app->rooms);
     app->rooms = NULL;
+    ml_test_advance_ms(began_ms - ml_test_wall_ms()); /* the clock is everybody's */
+}
+
+static int app_close(lua_State *L)
+{
+    struct ml_app *app = luaL_checkudata(L, 1, APP);
+
+    if (!app->journal)
+        return 0;
+    app->L = L;
+    ML_LIST_EACH(node, &app->seats)
+    drop_seat(ML_CONTAINER(node, struct seat, node));
+    if (app->rooms)
+        drain(app);
     ml_cells_free(app->cells); /* cancels what it waits for */
     ml_deploy_unref(app->deploy);
     ml_journal_close(app->journal, on_journal_closed, NULL);
     (void)ml_journal_memory_step(app->journal);
+    app->journal = NULL;
     ml_arena_release(&app->scratch);
     luaL_unref(L, LUA_REGISTRYINDEX, app->events_ref);
     return 0;

@@ -287,6 +287,16 @@ static void push_instance(lua_State *L, const struct ml_plugin *plugin)
     lua_setfield(L, -2, "name");
     lua_pushinteger(L, (lua_Integer)plugin->generation);
     lua_setfield(L, -2, "generation");
+    ml_shipped_require(L, "moonloom.metrics");
+    lua_pushstring(L, plugin->name);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->manifest_ref);
+    lua_getfield(L, -1, "metrics");
+    lua_remove(L, -2);
+    lua_call(L, 2, 2);
+    lua_pushfstring(L, ML_METRICS_KEY "%s", plugin->name);
+    lua_insert(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    lua_setfield(L, -2, "metrics");
     lua_newtable(L);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "__index");

@@ -100,6 +100,14 @@ static int reveal(lua_State *L)
     return 1;
 }
 
+/* metrics_of(instance) -> what it counted, by metric and labels */
+static int metrics_of(lua_State *L)
+{
+    lua_pushfstring(L, ML_METRICS_KEY "%s", luaL_checkstring(L, 1));
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    return 1;
+}
+
 /* clock() -> seconds, finer than a microsecond; only differences mean something */
 static int clock_now(lua_State *L)
 {
@@ -134,6 +142,8 @@ static void run(lua_State *L, void *arg)
     lua_setfield(L, -2, "kind_of");
     lua_pushcfunction(L, reveal);
     lua_setfield(L, -2, "reveal");
+    lua_pushcfunction(L, metrics_of);
+    lua_setfield(L, -2, "metrics_of");
     lua_pushcfunction(L, clock_now);
     lua_setfield(L, -2, "clock");
     ml_json_null(L);

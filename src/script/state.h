@@ -217,6 +217,9 @@ struct ml_handler {
     struct ml_breaker breaker;
 };
 
+/* Registry: before the name of an instance, the table of what it counted (lua/moonloom/metrics.lua). */
+#define ML_METRICS_KEY "moonloom.metrics."
+
 void ml_script_log(struct ml_script *script, struct ml_plugin *plugin, int level,
                    struct ml_slice text);
 /** Whose durable things a plugin's are. */

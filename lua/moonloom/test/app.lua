@@ -637,7 +637,7 @@ function module.new(t, given)
   local self = setmetatable({ core = made, org = org, seed = seed, clients = {}, users = {}, seats = {}, documents = {}, logs = {},
                               next_client = 0, given = given, instances = instances, before = {}, plugins_dir = t.plugins_dir }, App)
   self.outside = require("moonloom.test.outside").new(self)
-  self.http, self.kv, self.cache, self.jobs, self.metrics = self.outside.http, self.outside.kv, self.outside.cache, self.outside.jobs, self.outside.metrics
+  self.http, self.kv, self.jobs, self.metrics = self.outside.http, self.outside.kv, self.outside.jobs, self.outside.metrics
   self:settle()
   return self
 end

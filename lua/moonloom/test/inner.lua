@@ -412,6 +412,7 @@ for _, step in ipairs(request.path or {}) do
 end
 
 if request.what == "config" then return { value = plain(self.config, 0).value } end
+if request.what == "metrics" then return { value = plain(parts.metrics_of(request.name or self.name) or {}, 0).value } end
 if request.what == "manifest" then return { value = plain(parts.manifest, 0).value } end
 if request.what == "state" then return { value = plain(self.state, 0).value } end
 if request.what == "has" then return { value = type(fn) == "function" } end

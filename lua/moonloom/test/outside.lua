@@ -103,11 +103,22 @@ end
 function Jobs:list(instance) return list_jobs(self, instance, false) end
 function Jobs:dead(instance) return list_jobs(self, instance, true) end
 
+local Metrics = {}
+Metrics.__index = Metrics
+
+--- What an instance (the first, if none is named) counted: a number, for histograms { count, sum }; by labels as
+--- text ("result=ok") if it has some.
+function Metrics:get(name, labels, instance)
+  local internal = require("moonloom.test").internal
+  local result = assert(self.app.core:probe(internal.inner(), { what = "metrics", name = instance_of(self.app, instance) }))
+  return (result.value[name] or {})[labels or ""]
+end
+
 local function new(app)
   local self = setmetatable({ app = app, waiting = {}, running = {}, crons = {} }, Outside)
   self.http = setmetatable({ routes = {}, calls = {} }, Http)
   self.kv, self.jobs = setmetatable({ app = app }, Kv), setmetatable({ app = app }, Jobs)
-  self.cache, self.metrics = {}, {}
+  self.metrics = setmetatable({ app = app }, Metrics)
   return self
 end
 

@@ -11,6 +11,8 @@ local function show(value, depth, seen)
   local kind = type(value)
   if kind == "string" then return ("%q"):format(value):gsub("\\\n", "\\n") end
   if kind ~= "table" then return tostring(value) end
+  local mt = getmetatable(value)
+  if type(mt) == "table" and rawget(mt, "__tostring") then return tostring(value) end
   depth, seen = depth or 0, seen or {}
   if seen[value] then return "{ … }" end
   seen[value] = true

@@ -9,9 +9,9 @@ return {
       { "name", "string", since = S, doc = "Of the instance." },
       { "generation", "integer", since = S, doc = "Grows with every reload." },
       { "org", "moonloom.Org", doc = "nil for server-wide instances." },
-      { "metrics", "table<string, moonloom.Metric>", doc = "Those the manifest declares." },
+      { "metrics", "table<string, moonloom.Metric>", since = S, doc = "Those the manifest declares." },
     } },
   { class = "moonloom.Metric", doc = "A number for operators.",
-    methods = { { "add", "(n: number, labels?: table)", doc = "Counter." }, { "set", "(n: number, labels?: table)", doc = "Gauge." },
-                { "observe", "(seconds: number, labels?: table)", doc = "Histogram." } } },
+    methods = { { "add", "(n: number, labels?: table)", since = S, doc = "Counter." }, { "set", "(n: number, labels?: table)", since = S, doc = "Gauge." },
+                { "observe", "(seconds: number, labels?: table)", since = S, doc = "Histogram." } } },
 }

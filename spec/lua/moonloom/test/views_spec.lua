@@ -109,6 +109,24 @@ end]])
     assert.not_within_budget(function() p:before_update(t.update { bytes = 3e6 }) end)
   end)
 
+  it("counts what the manifest declares", function()
+    local p = plugin("counts", [[hooks = { before_update = true }, metrics = { seen = { type = "counter", help = "Seen", labels = { how = { "ok", "bad" } } },
+      size = { type = "histogram", help = "Size" } }]], [[
+function P:before_update(u)
+  self.metrics.seen:add(2, { how = u.origin == "sync" and "bad" or "ok" })
+  self.metrics.size:observe(u.bytes)
+  if u.origin == "import" then self.metrics.seen:add(1, { how = "other" }) end
+  if u.bytes == 1 then self.metrics.sene:add(1) end
+  if u.bytes == 2 then self.metrics.size:add(1) end
+end]])
+    p:before_update(t.update { bytes = 10 })
+    p:before_update(t.update { bytes = 20, origin = "sync" })
+    assert.same({ seen = { ["how=ok"] = 2, ["how=bad"] = 2 }, size = { [""] = { count = 2, sum = 30 } } }, p.metrics)
+    assert.error_matches(function() p:before_update(t.update { origin = "import" }) end, "metrics.seen: the label how may not be 'other'", 1, true)
+    assert.error_matches(function() p:before_update(t.update { bytes = 1 }) end, "declares no metric 'sene', did you mean 'seen'?", 1, true)
+    assert.error_matches(function() p:before_update(t.update { bytes = 2 }) end, "metrics.size is a histogram, it has no add", 1, true)
+  end)
+
   it("begins with the state it is given", function()
     local p = plugin("stateful", ALL, 'function P:before_update() if self.state.closed then return ml.deny("closed", "Closed.") end end')
     assert.is_nil(p:before_update(t.update {}))
