@@ -65,7 +65,7 @@ return function(W, ml, plugin, manifest, native)
       local field = need:match("^config%.(.+)$")
       if field then
         local value = native.config(field)
-        local urls = type(value) == "table" and value or { value }
+        local urls = type(value) == "table" and reveal(value) == value and value or { value } -- a secret is a table too
         for _, url in ipairs(urls) do
           local text = reveal(url)
           local _, host = parts_of(type(text) == "string" and text or "")

@@ -217,7 +217,8 @@ struct ml_handler {
     struct ml_breaker breaker;
 };
 
-/* Registry: before the name of an instance, the table of what it counted (lua/moonloom/metrics.lua). */
+/* Registry: before the name of an instance, the table of what it counted
+ * (lua/moonloom/metrics.lua). */
 #define ML_METRICS_KEY "moonloom.metrics."
 
 void ml_script_log(struct ml_script *script, struct ml_plugin *plugin, int level,

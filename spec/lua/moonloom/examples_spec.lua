@@ -6,7 +6,12 @@ local json = require "moonloom.test.json"
 local BIN = os.getenv("MOONLOOM_BIN") or "build/dev/moonloom"
 
 -- plugin → test → what is missing
-local PENDING = {}
+local PENDING = {
+  ["paste-guard"] = {
+    ["paste-guard the hook alone masks cards and leaves other numbers alone"] = "ml.cache",
+    ["paste-guard with two people in a document shows nobody the number, not even for a moment"] = "ml.cache",
+  },
+}
 
 local function run(args)
   local f = assert(io.popen(("env -u LD_PRELOAD ASAN_OPTIONS=detect_leaks=0 %s plugin %s 2>&1"):format(BIN, args)))
