@@ -73,8 +73,9 @@ struct ml_observation {
     struct ml_arena arena; /* events of the change that is being integrated */
     struct ml_listener *listener;
     struct ml_noted *fresh;
-    bool is_telling; /* Lua runs, and may write */
-    uint32_t depth;  /* of what it is told */
+    bool wants_changes; /* somebody looks at what became visible */
+    bool is_telling;    /* Lua runs, and may write */
+    uint32_t depth;     /* of what it is told */
     uint64_t own_id, own_no;
 };
 
@@ -212,11 +213,14 @@ static bool settle_observers(struct ml_observation *o, const struct ml_script *s
     if (count > OBSERVERS_MAX)
         count = OBSERVERS_MAX;
     same = count == o->observer_count;
-    for (size_t i = 0; i < count && same; i++) {
+    o->wants_changes = false;
+    for (size_t i = 0; i < count; i++) {
         struct ml_observing how;
+        bool applies = ml_script_observer(script, i, o->room->name, &how);
 
-        any |= ml_script_observer(script, i, o->room->name, &how);
-        same = ml_slice_equal(how.instance, ml_slice_str(o->observers[i]->instance));
+        any |= applies;
+        o->wants_changes |= applies && how.changes;
+        same = same && ml_slice_equal(how.instance, ml_slice_str(o->observers[i]->instance));
     }
     if (same)
         return any;
@@ -235,7 +239,8 @@ void ml_room_watch(struct ml_room *room)
     if (!script)
         return;
     o = observation_of(room);
-    if (!o || !settle_observers(o, script) || o->listener || o->bytes > NOTED_BYTES)
+    if (!o || !settle_observers(o, script) || !o->wants_changes || o->listener ||
+        o->bytes > NOTED_BYTES)
         return;
     if (ml_doc_listen(room->doc, &o->arena, &o->listener))
         o->listener = NULL;
@@ -246,10 +251,11 @@ void ml_room_watched(struct ml_room *room, struct ml_slice author, const char *o
 {
     struct ml_observation *o = room->observation;
     const struct ml_event *events = NULL;
-    bool gap = true;
+    bool gap;
 
     if (!o)
         return;
+    gap = o->wants_changes; /* somebody would have looked */
     if (o->listener)
         gap = ml_doc_unlisten(room->doc, o->listener, &events) != ML_OK;
     o->listener = NULL;
@@ -356,7 +362,7 @@ void ml_room_note(struct ml_room *room, struct ml_noted *noted, const struct ml_
     if (o && !noted) {
         noted = ml_noted_new(NULL, NULL, record->author);
         if (noted)
-            noted->gap = true;
+            noted->gap = o->wants_changes;
     }
     if (!o || !noted || !settle_observers(o, script)) {
         free(noted);

@@ -26,6 +26,27 @@ size_t ml_script_observers(const struct ml_script *script)
     return script->chains[HOOK_AFTER_UPDATE].count;
 }
 
+/*
+ * Noting what became visible costs a walk over every list that is touched. It is done for who
+ * filters by it, or whose source names it; anybody else who asks all the same is told that there is
+ * a gap.
+ */
+static bool wants_changes(const struct ml_handler *handler)
+{
+    const struct ml_source *source = handler->plugin->source;
+
+    if (handler->filter.kinds || handler->filter.path_count || handler->filter.key_count)
+        return true;
+    for (size_t i = 0; source && i < source->file_count; i++) {
+        struct ml_slice text = source->files[i].text;
+
+        if (text.len &&
+            (memmem(text.ptr, text.len, "changes", 7) || memmem(text.ptr, text.len, "touched", 7)))
+            return true;
+    }
+    return false;
+}
+
 bool ml_script_observer(const struct ml_script *script, size_t i, struct ml_slice document,
                         struct ml_observing *out)
 {
@@ -36,6 +57,7 @@ bool ml_script_observer(const struct ml_script *script, size_t i, struct ml_slic
         .every_ms = handler->every_ms,
         .max = handler->max,
         .durable = handler->durable,
+        .changes = handler->wants_changes,
     };
     return ml_plugin_applies(handler->plugin, document);
 }
@@ -95,6 +117,13 @@ bool ml_script_observer_wants(const struct ml_script *script, size_t i,
 
 /* ---- Told -------------------------------------------------------------------------------------
  */
+
+/* The chain was made anew. */
+void ml_observers_arrange(struct ml_script *script)
+{
+    for (size_t i = 0; i < ml_script_observers(script); i++)
+        handler_at(script, i)->wants_changes = wants_changes(handler_at(script, i));
+}
 
 struct telling {
     struct ml_handler *handler;

@@ -214,6 +214,7 @@ static void arrange(lua_State *L, void *arg)
             luaL_error(L, "%s", lua_tostring(L, -1));
         fill_chain(L, script, ml_hook_names[hook], &script->chains[hook]);
     }
+    ml_observers_arrange(script);
     ml_plan_renew(script);
 }
 

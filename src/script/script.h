@@ -265,6 +265,7 @@ struct ml_observing {
     struct ml_slice instance; /* good as long as the script */
     uint32_t every_ms, max;
     bool durable;
+    bool changes; /* it looks at what became visible */
 };
 /** Instances that observe updates are numbered from 0. */
 size_t ml_script_observers(const struct ml_script *script);

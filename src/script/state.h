@@ -214,6 +214,7 @@ struct ml_handler {
     struct ml_edit_filter filter;
     uint32_t every_ms, max; /* after_update: told so often, of so many at most */
     bool durable;
+    bool wants_changes; /* after_update: what became visible has to be noted */
     struct ml_breaker breaker;
 };
 
@@ -398,6 +399,8 @@ void ml_manifest_load(lua_State *L, struct ml_script *script, struct ml_plugin *
 /** The filters of a hook as C wants them; the manifest is at the top of the stack. */
 void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *filter,
                         enum ml_fails *fails_out);
+/** Once the chains are there: what observers need. hooks_observe.c */
+void ml_observers_arrange(struct ml_script *script);
 /** How an observer is told: every, max, durable; the manifest is at the top of the stack. */
 void ml_manifest_pace(lua_State *L, const char *hook, struct ml_handler *handler);
 void ml_filter_release(struct ml_edit_filter *filter);
