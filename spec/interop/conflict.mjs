@@ -200,6 +200,7 @@ async function history(seed) {
   const { Provider } = [...providers, nextProvider][below(2)];
   const all = [0, 1, 2].map(() => client(server, name, { Provider, doc: docWith(1 + below(1_000_000_000)) }));
   const away = new Set();
+  const backAt = new Map();
   let counter = 0;
   // Updates that were written while connected and have not come back as an echo.
   const onWay = (it) => (away.has(it) ? 0 : all.filter((other) => !away.has(other)).some((other) => !equalBytes(stateOf(other.doc), stateOf(it.doc))) ? 1 : 0);
@@ -210,7 +211,8 @@ async function history(seed) {
     switch (below(6)) {
       case 0:
         // What is on its way and has lost on its writer's own screen meanwhile is gone there: first let it arrive.
-        if (away.size > 1 && !away.has(it)) break; // alone nobody can tell what has arrived
+        // Alone nobody can tell what has arrived, and what a first answer brings is in no echo.
+        if ((away.size > 1 && !away.has(it)) || Date.now() - (backAt.get(it) ?? 0) < 250) break;
         await until(() => onWay(it) === 0, `${seed}: all has arrived`, 30_000);
         it.provider.disconnect();
         away.add(it);
@@ -219,6 +221,7 @@ async function history(seed) {
         if (away.delete(it)) {
           it.provider.connect();
           await until(() => it.synced(), `${seed}: back`, 30_000);
+          backAt.set(it, Date.now());
         }
         break;
       case 2:
