@@ -96,7 +96,7 @@ end
 return Plugin
 ]] }
 
-P["view-after-waiting"] = { [[hooks = { after_update = true, joined = true }, needs = { "kv" }, ]], [[
+P["view-after-waiting"] = { [[hooks = { after_update = true }, needs = { "kv" }, ]], [[
 local ml = require "moonloom"
 local Plugin = {}
 function Plugin.after_update(_, batch)
