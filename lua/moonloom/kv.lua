@@ -101,7 +101,7 @@ return function(W, json, jobs, space)
     items[#items + 1] = { kind = "delete", key = key }
     local answer = commit(what, items)
     if answer.err then return failed(answer) end
-    return true
+    return answer.items[#items].rev == 1
   end
 
   function kv.incr(key, n, options)

@@ -6,12 +6,13 @@ local nearest = require "moonloom.nearest"
 local new_http = require "moonloom.http"
 local new_jobs = require "moonloom.jobs"
 local new_kv = require "moonloom.kv"
+local shared = require "moonloom.shared"
 local new_set = require "moonloom.set"
 local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
 local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words", "jwt" }
-local WAITING = { "timer", "kv", "jobs", "http" } -- those of them that are there
+local WAITING = { "timer", "kv", "jobs", "http", "cache", "limiter", "cluster" } -- those of them that are there
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil
@@ -109,6 +110,9 @@ local function add_waiting(plugin, ml, manifest, native)
   local jobs = new_jobs(W, ml, manifest)
   ml.jobs = { push = jobs.push }
   if has_need(manifest, "kv") then ml.kv = new_kv(W, ml.json, jobs, "kv") end
+  if has_need(manifest, "cache") then ml.cache = shared.cache(W, native, ml.json) end
+  if has_need(manifest, "limiter") then ml.limiter = shared.limiter(native) end
+  if has_need(manifest, "cluster") then ml.cluster = shared.cluster(W, native, ml) end
   if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
 end
 

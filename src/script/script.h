@@ -24,6 +24,7 @@
 #include "script/document.h"
 #include "script/noted.h"
 #include "script/port.h"
+#include "script/shared.h"
 
 struct ml_script;
 
@@ -57,9 +58,10 @@ struct ml_script_options {
     struct ml_script_limits limits;
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
-    int64_t (*wall_ms)(void);   /* for ml.time.now; NULL: the real clock */
-    uint64_t (*mono_ms)(void);  /* for the breaker and ml.time.mono; NULL: the real clock */
-    struct ml_script_port port; /* what plugins may wait for; all NULL: nothing */
+    int64_t (*wall_ms)(void);       /* for ml.time.now; NULL: the real clock */
+    uint64_t (*mono_ms)(void);      /* for the breaker and ml.time.mono; NULL: the real clock */
+    struct ml_shared_store *shared; /* cache, rates, messages of the node; NULL: none */
+    struct ml_script_port port;     /* what plugins may wait for; all NULL: nothing */
     struct ml_slice lua_dir;  /* moonloom/NAME.lua there override the built-in ones; empty: none */
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */

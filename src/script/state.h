@@ -109,6 +109,7 @@ struct ml_script {
     struct ml_waiting *waiting; /* calls that may wait: wait.c */
     struct ml_works *works;     /* rpc, routes, jobs, cron: work.c */
     struct ml_script_port port;
+    struct ml_shared_store *shared;
     const char *asking; /* the no-wait hook that runs; NULL: none */
 
     struct ml_views *views;

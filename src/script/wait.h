@@ -52,6 +52,9 @@ size_t ml_wait_count(const struct ml_script *script, const struct ml_plugin *plu
 void ml_work_take(lua_State *L, struct ml_script *script);
 void ml_work_free(struct ml_script *script);
 
+/** Add those of cache, rates and messages to the table at the top. shared.c */
+void ml_shared_natives(lua_State *L, struct ml_plugin *plugin);
+
 /** Push the table of functions that lua/moonloom/wait.lua builds on. */
 void ml_wait_natives(lua_State *L, struct ml_plugin *plugin);
 /** The port's kinds by name; NULL-terminated. wait_ops.c */

@@ -242,6 +242,7 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
     if (loop->process->has_seal_key)
         options.script.seal_key =
             ml_slice_make(loop->process->seal_key, sizeof(loop->process->seal_key));
+    options.script.shared = loop->process->shared;
     err = ml_cells_new(&options, diag, &loop->cells);
     if (err)
         return err;

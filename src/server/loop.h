@@ -29,6 +29,7 @@ enum ml_loop_phase {
 /* What the loops of the process have in common. Written before the threads start, but for the
  * atomics and what the mutex guards. */
 struct ml_process {
+    struct ml_shared_store *shared; /* of the plugins */
     unsigned count;
     struct ml_hub *hub;
     struct ml_rooms_shared rooms;

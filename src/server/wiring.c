@@ -303,6 +303,7 @@ static void release(struct server *s)
     }
     ml_plugins_free(s->process.plugins);
     ml_deploy_unref(s->process.deploy);
+    ml_shared_store_free(s->process.shared);
     ml_hub_free(s->process.hub);
     (void)pthread_mutex_destroy(&s->process.mutex);
     free(s->loops);
@@ -314,11 +315,12 @@ static bool prepare(struct server *s, const struct ml_config *config)
     s->process.count = count_loops(config);
     s->loops = calloc(s->process.count, sizeof *s->loops);
     s->process.hub = ml_hub_new(s->process.count);
+    s->process.shared = ml_shared_store_new(0);
     ML_ASSERT(pthread_mutex_init(&s->process.mutex, NULL) == 0);
     for (unsigned i = 0; s->loops && i < s->process.count; i++)
         if (uv_loop_init(&s->loops[i].uv))
             return false;
-    return s->loops && s->process.hub;
+    return s->loops && s->process.hub && s->process.shared;
 }
 
 int ml_serve(const struct ml_config *config)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Members of `moonloom` that are in the contract but not in this version, with the capability each
--- needs. What exists is in src/script/api.c; a test checks that nothing is in both.
+-- Members of `moonloom` that are in the contract but not in this version, and those that are there only for
+-- who asks for the capability they need. What exists is in src/script/api.c; a test checks that nothing is in both.
 return {
   { name = "kv",       need = "kv" },
   { name = "cache",    need = "cache" },

@@ -413,6 +413,76 @@ static void shield_lets_a_short_tail_wait(void **state)
     assert_int_equal(outside.count, 3); /* the wait after the tail raised */
 }
 
+static void the_cache_is_shared_by_states_and_keeps_times(void **state)
+{
+    struct world *w = *state;
+    struct ml_shared_store *shared = ml_shared_store_new(1 << 20);
+
+    w->options.shared = shared;
+    world_plugin(
+        w, "p", "needs = { 'cache', 'limiter' }, hooks = { before_update = {} }",
+        "local ml = require 'moonloom'\nlocal P = {}\n"
+        "function P:setup() self.state.l = ml.limiter.new { rate = '2/s', burst = 3 } end\n"
+        "function P:before_update(u)\n"
+        "  local n = ml.cache.incr('n')\n"
+        "  ml.cache.add('first', n)\n"
+        "  ml.cache.set('short', { n = n }, '1s')\n"
+        "  local ok, wait = self.state.l:take('k', 2)\n"
+        "  ml.log.info(('n=%d first=%d ok=%s wait=%s'):format(n, ml.cache.get('first'), "
+        "tostring(ok), tostring(wait)))\n"
+        "  if n == 3 then ml.log.info('short ' .. tostring(ml.cache.get('short').n)) end\n"
+        "end\nreturn P\n");
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    EXPECT(w, world_insert(w, "body", "x") == ML_OK);
+    EXPECT(w, strstr(w->log, "n=1 first=1 ok=true wait=nil"));
+    EXPECT(w, world_insert(w, "body", "x") == ML_OK);
+    EXPECT(w, strstr(w->log, "n=2 first=1 ok=false wait=0.5"));
+    world_mono_ms += 500;
+    ml_script_free(w->script); /* another state of the same node */
+    world_start(w);
+    EXPECT(w, world_insert(w, "body", "x") == ML_OK);
+    EXPECT(w, strstr(w->log, "n=3 first=1 ok=true wait=nil"));
+    EXPECT(w, strstr(w->log, "short 3"));
+    ml_script_free(w->script);
+    w->script = NULL;
+    w->options.shared = NULL;
+    ml_shared_store_free(shared);
+}
+
+static void one_fills_the_cache_and_the_others_wait_for_it(void **state)
+{
+    struct world *w = *state;
+    struct ml_shared_store *shared = ml_shared_store_new(0);
+
+    w->options.shared = shared;
+    world_plugin(
+        w, "p", "needs = { 'cache', 'kv', 'cluster' }, hooks = { before_update = {} }",
+        "local ml = require 'moonloom'\nlocal P = {}\n"
+        "function P:setup()\n"
+        "  ml.cluster.subscribe('t', function(m) ml.log.info('heard ' .. m.x) end)\n"
+        "  for i = 1, 3 do ml.spawn(function()\n"
+        "    local v = ml.cache.once('k', '1m', function() return (ml.kv.get('source')) end)\n"
+        "    ml.log.info(i .. ' has ' .. v)\n"
+        "  end) end\n"
+        "  ml.spawn(function() ml.cluster.publish('t', { x = 7 }) end)\n"
+        "end\nfunction P:before_update() end\nreturn P\n");
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    ml_script_tick(w->script);
+    assert_int_equal(outside.count, 1);
+    answer(w, 0, "\"v\"");
+    advance(w, 60);
+    EXPECT(w, strstr(w->log, "1 has v") && strstr(w->log, "2 has v") && strstr(w->log, "3 has v"));
+    assert_int_equal(outside.count, 1);
+    advance(w, 60);
+    EXPECT(w, strstr(w->log, "heard 7"));
+    ml_script_free(w->script);
+    w->script = NULL;
+    w->options.shared = NULL;
+    ml_shared_store_free(shared);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -432,6 +502,8 @@ int main(void)
         TEST(a_transaction_runs_again_after_a_clash),
         TEST(calls_that_wait_end_with_the_script),
         TEST(shield_lets_a_short_tail_wait),
+        TEST(the_cache_is_shared_by_states_and_keeps_times),
+        TEST(one_fills_the_cache_and_the_others_wait_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,13 +2,13 @@
 return {
   name = "http", need = "http",
   doc = "Outgoing requests, to granted hosts only; private addresses are refused, redirects are checked again.",
-  { "request", "(opts: moonloom.HttpOptions): moonloom.HttpAnswer", waits = true, fails = true, doc = "The whole request in one table.",
+  { "request", "(opts: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "The whole request in one table.",
     example = 'local res, kind = ml.http.request { url = self.config.url, timeout = 5 }' },
-  { "get", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", waits = true, fails = true, doc = "GET." },
-  { "post", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", waits = true, fails = true, doc = "POST.",
+  { "get", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "GET." },
+  { "post", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "POST.",
     example = 'ml.http.post(self.config.url, { json = { text = "hi" } })' },
-  { "put", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", waits = true, fails = true, doc = "PUT." },
-  { "delete", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", waits = true, fails = true, doc = "DELETE." },
+  { "put", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "PUT." },
+  { "delete", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "DELETE." },
   classes = {
     { class = "moonloom.HttpOptions", doc = "What a request may say.",
       fields = {

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 return {
   name = "limiter", need = "limiter", doc = "Token buckets.",
-  { "new", '(opts: { rate: string, burst?: integer, scope?: "node"|"cluster" }): moonloom.Limiter', doc = "Made in setup.",
+  { "new", '(opts: { rate: string, burst?: integer, scope?: "node"|"cluster" }): moonloom.Limiter', since = "0.2.0", doc = "Made in setup.",
     example = 'self.state.limit = ml.limiter.new { rate = "10/s", burst = 20 }' },
   classes = {
     { class = "moonloom.Limiter", doc = "One rate, many keys.",
