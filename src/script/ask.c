@@ -17,7 +17,6 @@
 #include "script/ask.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/log.h"
 
@@ -115,20 +114,13 @@ static void failed(struct ml_script *script, struct ml_handler *handler, int hoo
 /* ---- One question
  * ------------------------------------------------------------------------------------------ */
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
 {
-    if (!script->L || ml_ask_is_open(script, &handler->breaker))
-        return false;
+    bool may = script->L && !ml_ask_is_open(script, &handler->breaker);
+
     handler->plugin->stats.calls++;
-    return true;
+    handler->plugin->stats.failures += !may;
+    return may;
 }
 
 void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index)
@@ -143,7 +135,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
                        uint32_t deadline_us)
 {
     lua_State *L = script->L;
-    uint64_t began_us, took_us;
+    uint64_t took_us;
     enum ml_err err;
 
     if (!ml_plan_has(script->plan, handler->plugin))
@@ -154,11 +146,11 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->plugin->self_ref);
     ml_views_push(script, kind, subject, scope);
-    began_us = now_us();
+    (void)ml_share_is_empty(&script->share);
     script->asking = ml_hook_names[hook];
-    err = ml_script_call(script, 2, 1, deadline_us);
+    err = ml_script_call(script, 2, 1, ml_share_deadline_us(&script->share, deadline_us));
     script->asking = NULL;
-    took_us = now_us() - began_us;
+    took_us = script->share.took_us;
     ml_histogram_add(&script->stats.hook_took, took_us);
     ml_histogram_add(&handler->plugin->stats.took, took_us);
     ml_views_expire(script);

@@ -24,6 +24,7 @@
 
 #define IDLE_MS        (10u * 60 * 1000)
 #define STATES_MAX     1024
+#define CPU_SHARE      0.25 /* of a core, per org and loop */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS   60000
 
@@ -70,6 +71,7 @@ enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *
     options.plugin_count = has->plugin_count;
     if (has->memory_bytes)
         options.limits.memory_bytes = has->memory_bytes;
+    options.limits.cpu = has->cpu > 0 ? has->cpu : CPU_SHARE;
     options.keep_failing = is_first;
     options.has_late_setup = !is_first;
     if (options.seal_key.len) {

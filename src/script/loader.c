@@ -597,6 +597,7 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
         script->memory_max = MEMORY_MIN;
     script->has_late_setup = options->has_late_setup;
     ml_plan_renew(script);
+    ml_share_init(&script->share, limits->cpu);
     script->hook_us = (limits->hook_ms ? limits->hook_ms : HOOK_MS) * 1000;
     script->log = options->log;
     script->log_arg = options->log_arg;

@@ -118,7 +118,9 @@ void ml_round_run(struct ml_script *script, struct ml_round *round)
             continue;
         }
         script->stats.calls++;
-        if (ml_script_protect(script, 0, ask_now, round, script->hook_us)) {
+        (void)ml_share_is_empty(&script->share);
+        if (ml_script_protect(script, 0, ask_now, round,
+                              ml_share_deadline_us(&script->share, script->hook_us))) {
             ml_ask_failed(script, round->handler->plugin, &round->handler->breaker,
                           ml_hook_names[round->hook]);
             fail(round);

@@ -33,6 +33,7 @@ struct ml_script;
 struct ml_script_limits {
     uint32_t hook_ms;    /* hard deadline of a no-wait hook; 0: 10 */
     size_t memory_bytes; /* of the Lua state; 0: 16 MiB */
+    double cpu;          /* share of a core, over 10 s; 0: no limit */
 };
 
 struct ml_source;

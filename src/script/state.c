@@ -90,9 +90,11 @@ enum ml_err ml_script_call(struct ml_script *script, int nargs, int nresults, ui
     int status;
 
     script->fault.text[0] = script->fault.trace[0] = '\0';
+    ml_share_begin(&script->share);
     ml_budget_enter(&script->budget, deadline_us);
     status = lua_pcall(L, nargs, nresults, SLOT_TRACEBACK);
     ml_budget_leave(&script->budget);
+    ml_share_end(&script->share);
     if (status == 0)
         return ML_OK;
 

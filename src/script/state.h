@@ -11,6 +11,7 @@
 #include "base/glob.h"
 #include "script/budget.h"
 #include "script/script.h"
+#include "script/share.h"
 #include "script/source.h"
 
 #define ML_PLUGIN_NAME_MAX   40
@@ -78,6 +79,7 @@ struct ml_chain {
 struct ml_script {
     lua_State *L;
     struct ml_budget budget;
+    struct ml_share share; /* of the org, on this loop */
 
     size_t memory_bytes, memory_max; /* of the Lua state */
     uint64_t faults_since_ms;        /* memory faults: start of the minute that is counted */

@@ -32,6 +32,7 @@
 #include "base/log.h"
 
 #define PUMP_MAX   256 /* calls in one turn */
+#define QUEUED_MS  20
 #define SLOTS_STEP 64
 #define RESULTS    3 /* that `done` gets */
 
@@ -341,9 +342,11 @@ static void run(struct ml_script *script, struct ml_call *call, int nargs)
 
     ml_list_remove(&call->ready);
     w->current = call;
+    ml_share_begin(&script->share);
     ml_budget_enter(&script->budget, ML_CPU_BETWEEN_WAITS);
     status = lua_resume(call->co, nargs);
     ml_budget_leave(&script->budget);
+    ml_share_end(&script->share);
     w->current = NULL;
     ml_views_expire(script);
     if (status == LUA_YIELD && call->parked)
@@ -368,14 +371,18 @@ static void pump(struct ml_script *script)
     if (w->pumping)
         return;
     w->pumping = true;
-    for (int i = 0; i < PUMP_MAX && script->L && !ml_list_is_empty(&w->ready); i++) {
+    for (int i = 0; i < PUMP_MAX && script->L && !ml_list_is_empty(&w->ready) &&
+                    !ml_share_is_empty(&script->share);
+         i++) {
         struct ml_call *call = ML_CONTAINER(w->ready.next, struct ml_call, ready);
 
         run(script, call, call->nargs);
     }
     w->pumping = false;
-    if (!ml_list_is_empty(&w->ready))
-        ml_wait_want(script, 1);
+    if (ml_list_is_empty(&w->ready))
+        return;
+    /* The org has used up its share: what is ready waits until something has flowed in. */
+    ml_wait_want(script, script->share.is_empty ? script->mono_ms() + QUEUED_MS : 1);
 }
 
 struct start {

@@ -24,14 +24,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOOPS_MAX     64
-#define HISTORY       3
-#define TEXT_MAX      (4u << 20)
-#define WATCH_MS      (10u * 60 * 1000)
-#define WATCH_EACH_MS 1000
-#define WATCH_CALLS   100 /* fewer say nothing */
-#define FILES_EACH_MS 500
-#define FOLDER_DEPTH  8
+#define LOOPS_MAX      64
+#define HISTORY        3
+#define TEXT_MAX       (4u << 20)
+#define WATCH_MS       (10u * 60 * 1000)
+#define WATCH_EACH_MS  1000
+#define WATCH_CALLS    100 /* fewer say nothing about denials */
+#define WATCH_FAILURES 5   /* as many open a breaker */
+#define FILES_EACH_MS  500
+#define FOLDER_DEPTH   8
 
 enum phase { IDLE, BUILD, PREPARE, SWAP, SETTLE, BACK, WITHDRAW, LIST, WATCH };
 
@@ -389,12 +390,10 @@ static void begin_build(struct ml_plugins *p)
 /* Failures over 1 %, or three times as many denials as before (plugin-api 14). */
 static bool is_worse(const struct ml_cells_watch *now, const struct ml_cells_watch *before)
 {
-    if (now->calls < WATCH_CALLS)
-        return false;
-    if (now->failures * 100 > now->calls &&
+    if (now->failures >= WATCH_FAILURES && now->failures * 100 > now->calls &&
         now->failures * before->calls >= before->failures * now->calls)
         return true;
-    return before->calls >= WATCH_CALLS && before->denials &&
+    return now->calls >= WATCH_CALLS && before->calls >= WATCH_CALLS && before->denials &&
            now->denials * before->calls > 3 * before->denials * now->calls;
 }
 
