@@ -13,7 +13,6 @@
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS  5000
 #define CONNECT_MS     5000
-#define READ_BYTES     (64u << 10)
 
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
@@ -160,11 +159,10 @@ void ml_line_reset(struct ml_line *line)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-    static _Thread_local char room[READ_BYTES];
+    struct ml_line *line = handle->data;
 
-    (void)handle;
     (void)suggested;
-    *buf = uv_buf_init(room, sizeof room);
+    *buf = uv_buf_init(line->room, sizeof line->room);
 }
 
 static void greeted(struct ml_line *line, const struct redisReply *reply)

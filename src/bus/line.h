@@ -44,6 +44,7 @@ struct ml_line {
     unsigned attempt, handles;
     bool is_up, is_closing, tcp_open, is_resolving;
     uint64_t reconnects;
+    char room[16u << 10]; /* what is being read */
     void (*closed)(struct ml_line *line);
 };
 
