@@ -93,6 +93,13 @@ struct ml_answer {
     uint64_t used_ms;
 };
 
+/* A snapshot on its way to the journal. */
+struct ml_putting {
+    struct ml_snapshot_put put;
+    struct ml_room *room;
+    struct ml_blob *texts; /* its name and labels; NULL: none */
+};
+
 struct ml_room {
     struct ml_list node;   /* rooms->all */
     struct ml_list awake;  /* rooms->awake, while doc is there */
@@ -139,10 +146,12 @@ struct ml_room {
     uint32_t retry_ms;
 
     struct ml_snapshot_policy policy;
-    struct ml_snapshot_put put;
+    struct ml_putting *putting; /* while is_putting */
     bool is_putting, snapshot_due;
     uint64_t ops_since, bytes_since; /* the newest snapshot */
     uint64_t snapshot_at_ms, changed_at_ms;
+    uint64_t asked_due_ms;  /* snapshot_due was asked last */
+    uint64_t kept_house_ms; /* retain.c; 0: not yet */
 
     struct ml_presence *presence;
     size_t presence_count, presence_cap;
@@ -204,6 +213,7 @@ struct ml_rooms {
     struct ml_arena letters;      /* scratch for what came in letters */
     uint64_t next_remote;
     struct ml_rooms_stats stats;
+    uint32_t keeping_count; /* retain.c: under way */
 };
 
 static inline uint64_t ml_room_now(const struct ml_room *room)
@@ -423,6 +433,9 @@ void ml_rooms_others_release(struct ml_rooms *rooms);
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);
 void ml_room_take_snapshot(struct ml_room *room);
+void ml_room_forget_snapshot(struct ml_room *room);
+/* retain.c */
+void ml_room_keep_house(struct ml_room *room, uint64_t seq);
 
 /* rooms.c */
 enum ml_err ml_room_build(struct ml_room *room, const struct ml_load *load, struct ml_diag *diag,

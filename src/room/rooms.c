@@ -87,7 +87,8 @@ void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *li
 
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
-    return rooms->count == 0 && ml_remote_is_quiet(rooms) && !ml_rooms_is_looking(rooms);
+    return rooms->count == 0 && !rooms->keeping_count && ml_remote_is_quiet(rooms) &&
+           !ml_rooms_is_looking(rooms);
 }
 
 static void free_all(struct ml_rooms *rooms, bool by_force)
@@ -242,10 +243,8 @@ void ml_rooms_crash(struct ml_rooms *rooms)
             ml_list_remove(node);
             member_free(member);
         }
-        if (room->is_putting) {
-            ml_blob_unref(room->put.state);
-            ml_blob_unref(room->put.state_vector);
-        }
+        if (room->is_putting)
+            ml_room_forget_snapshot(room);
         free(room->hole);
         room->is_appending = room->is_putting = room->is_reading = room->is_moving = false;
         ml_room_free(room);

@@ -135,6 +135,8 @@ static void on_answer(struct ml_script *script, void *arg, enum ml_outcome outco
 {
     struct ml_round *round = arg;
 
+    if (outcome == OUTCOME_ANSWER)
+        lua_pop(script->L, ML_CALL_RESULTS - 1); /* a hook has one answer */
     if (outcome == OUTCOME_ANSWER &&
         !ml_ask_decode(script, round->handler, round->hook, decode, round))
         fail(round);

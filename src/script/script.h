@@ -120,15 +120,21 @@ enum ml_hook {
     ML_HOOK_CONFLICT = 1 << 4,
     ML_HOOK_AFTER_UPDATE = 1 << 5,
     ML_HOOK_SNAPSHOT_POLICY = 1 << 6,
-    ML_HOOK_CACHE_CONTROL = 1 << 7,
-    ML_HOOK_ASSET_URL = 1 << 8,
-    ML_HOOK_PURGE = 1 << 9,
-    ML_HOOK_JOINED = 1 << 10,
-    ML_HOOK_LEFT = 1 << 11,
-    ML_HOOK_DOCUMENT_LOADED = 1 << 12,
-    ML_HOOK_DOCUMENT_UNLOADED = 1 << 13,
-    ML_HOOK_KEEP_DOCUMENT = 1 << 14,
-    ML_HOOK_AWARENESS = 1 << 15,
+    ML_HOOK_SNAPSHOT_DUE = 1 << 7,
+    ML_HOOK_SNAPSHOT_NAME = 1 << 8,
+    ML_HOOK_BEFORE_SNAPSHOT = 1 << 9,
+    ML_HOOK_AFTER_SNAPSHOT = 1 << 10,
+    ML_HOOK_RETAIN = 1 << 11,
+    ML_HOOK_COMPACT = 1 << 12,
+    ML_HOOK_CACHE_CONTROL = 1 << 13,
+    ML_HOOK_ASSET_URL = 1 << 14,
+    ML_HOOK_PURGE = 1 << 15,
+    ML_HOOK_JOINED = 1 << 16,
+    ML_HOOK_LEFT = 1 << 17,
+    ML_HOOK_DOCUMENT_LOADED = 1 << 18,
+    ML_HOOK_DOCUMENT_UNLOADED = 1 << 19,
+    ML_HOOK_KEEP_DOCUMENT = 1 << 20,
+    ML_HOOK_AWARENESS = 1 << 21,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -357,6 +363,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 #include "script/cells.h"
 #include "script/conflict.h"
 #include "script/publish.h"
+#include "script/versions.h"
 #include "script/work.h"
 
 /* ---- The configuration file ------------------------------------------------------------------ */

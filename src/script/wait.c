@@ -34,7 +34,7 @@
 #define PUMP_MAX   256 /* calls in one turn */
 #define QUEUED_MS  20
 #define SLOTS_STEP 64
-#define RESULTS    3 /* that `done` gets */
+#define RESULTS    ML_CALL_RESULTS
 
 static struct ml_waiting *waiting_of(const struct ml_script *script)
 {

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "script/ask.h"
 
+#define ML_CALL_RESULTS      3      /* that `done` gets: what is missing is nil */
 #define ML_CALLS_MAX         4096   /* of one state, parked ones included */
 #define ML_CPU_BETWEEN_WAITS 50000u /* microseconds */
 #define ML_SPAWNED_MAX       64     /* of one plugin */
@@ -20,8 +21,9 @@ struct ml_run {
     uint32_t soft_ms, hard_ms; /* from now, in all */
     /**
      * Runs once, when the call is over, maybe before ml_call_start returns. OUTCOME_ANSWER: the
-     * answer is on top of the main stack, for ml_script_protect; the stack is emptied afterwards.
-     * OUTCOME_FAILED: script->fault says how, unless the state was lost (script->L NULL).
+     * ML_CALL_RESULTS values are on top of the main stack, for ml_script_protect; the stack is
+     * emptied afterwards. OUTCOME_FAILED: script->fault says how, unless the state was lost
+     * (script->L NULL).
      */
     void (*done)(struct ml_script *script, void *arg, enum ml_outcome outcome);
     void *arg;
