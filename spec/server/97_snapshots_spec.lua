@@ -96,7 +96,7 @@ describe("snapshots", function()
     assert.same({}, list[1].labels)
   end)
 
-  local function age(name, hours)
+  local function age(hours)
     world:stop()
     world:sql(("UPDATE versions SET at_ms = at_ms - %d; UPDATE records SET at_ms = at_ms"):format(hours * 3600000))
     world:start()
@@ -117,7 +117,7 @@ describe("snapshots", function()
     end
     ask("POST", path("doc", "/versions"), { name = "mine", seq = 3 })
     ask("POST", path("doc", "/versions/1"), { pinned = true })
-    age("doc", 25)
+    age(25)
     world:client "ben":joins "doc"
     write "doc"
     local seen
