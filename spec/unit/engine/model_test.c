@@ -2,16 +2,17 @@
 /*
  * The engine against a stupid model: several replicas, random edits, random delivery with repeats.
  *
- * The model keeps a text as a flat array of single units with ids, tombstones included, and places
- * one unit at a time by the YATA rules written down as they stand in the paper's words: no runs, no
- * splits, no index, nothing shared with the engine. Each replica has a model that makes the edits
- * (as updates) and an engine document; both get every update in the same random order. After each
- * delivery the texts are equal and the invariants hold; in the end all documents have the same
- * bytes.
+ * The model keeps a text, and every key of a map, as a flat array of single units with ids,
+ * tombstones included, and places one unit at a time by the YATA rules written down as they stand
+ * in the paper's words: no runs, no splits, no index, nothing shared with the engine. Of a key only
+ * the last unit counts. Each replica has a model that makes the edits (as updates) and an engine
+ * document; both get every update in the same random order. After each delivery the texts are equal
+ * and the invariants hold; in the end all documents have the same bytes.
  */
 #include "support/test.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/codec_v1.h"
 #include "engine/engine.h"
@@ -19,14 +20,17 @@
 #define REPLICAS    4
 #define UNITS_MAX   4000
 #define UPDATES_MAX 600
-#define ROUNDS      60
+#define ROUNDS      120
 #define MAX_BYTES   ((size_t)8 << 20)
 #define NOBODY      UINT64_MAX
+#define KEYS        3
+#define LISTS       (1 + KEYS) /* the text, then the keys "k0" … */
 
 struct unit {
     struct ml_id id, origin, right_origin; /* client NOBODY: none */
     char text;
     bool dead;
+    unsigned list;
 };
 
 /* One edit: a run of inserted units, or one deleted range. */
@@ -38,9 +42,13 @@ struct edit {
     size_t len;
 };
 
-struct model {
+struct list {
     struct unit units[UNITS_MAX];
     size_t count;
+};
+
+struct model {
+    struct list lists[LISTS];
     uint64_t clocks[REPLICAS];
     bool waiting[UPDATES_MAX]; /* delivered, not yet possible */
     bool done[UPDATES_MAX];
@@ -72,7 +80,7 @@ static bool same_id(const struct ml_id *a, const struct ml_id *b)
 /* ---- The model
  * ------------------------------------------------------------------------------------- */
 
-static size_t position_of(const struct model *m, const struct ml_id *id)
+static size_t position_of(const struct list *m, const struct ml_id *id)
 {
     for (size_t i = 0; i < m->count; i++)
         if (same_id(&m->units[i].id, id))
@@ -95,13 +103,14 @@ static bool is_there(struct model *m, const struct ml_id *id)
 }
 
 /* Position + 1 of a unit, 0 for none: a left border. */
-static size_t behind(const struct model *m, const struct ml_id *id)
+static size_t behind(const struct list *m, const struct ml_id *id)
 {
     return id->client == NOBODY ? 0 : position_of(m, id) + 1;
 }
 
-static void place(struct model *m, const struct unit *u)
+static void place(struct model *model, const struct unit *u)
 {
+    struct list *m = &model->lists[u->list];
     size_t left = behind(m, &u->origin);
     size_t end = u->right_origin.client == NOBODY ? m->count : position_of(m, &u->right_origin);
     size_t at = left, first_conflict = left;
@@ -127,7 +136,7 @@ static void place(struct model *m, const struct unit *u)
     memmove(&m->units[at + 1], &m->units[at], (m->count - at) * sizeof *m->units);
     m->units[at] = *u;
     m->count++;
-    *clock_of(m, u->id.client) = u->id.clock + 1;
+    *clock_of(model, u->id.client) = u->id.clock + 1;
 }
 
 /* What of an edit is possible now; true if nothing is left of it. */
@@ -149,10 +158,16 @@ static bool try_edit(struct model *m, const struct edit *e)
     for (uint64_t k = 0; k < e->deleted.len; k++) {
         struct ml_id id = {e->deleted.client, e->deleted.clock + k};
 
-        if (is_there(m, &id))
-            m->units[position_of(m, &id)].dead = true;
-        else
+        if (!is_there(m, &id)) {
             all = false;
+            continue;
+        }
+        for (size_t l = 0; l < LISTS; l++) {
+            size_t at = position_of(&m->lists[l], &id);
+
+            if (at != SIZE_MAX)
+                m->lists[l].units[at].dead = true;
+        }
     }
     return all;
 }
@@ -176,12 +191,22 @@ static void model_deliver(struct model *m, size_t number)
 
 static size_t model_text(const struct model *m, char *out)
 {
+    const struct list *text = &m->lists[0];
     size_t n = 0;
 
-    for (size_t i = 0; i < m->count; i++)
-        if (!m->units[i].dead)
-            out[n++] = m->units[i].text;
+    for (size_t i = 0; i < text->count; i++)
+        if (!text->units[i].dead)
+            out[n++] = text->units[i].text;
     return n;
+}
+
+/* The value of a key, 0: none. */
+static char model_value(const struct model *m, unsigned key)
+{
+    const struct list *list = &m->lists[1 + key];
+    const struct unit *last = list->count ? &list->units[list->count - 1] : NULL;
+
+    return last && !last->dead ? last->text : '\0';
 }
 
 /* ---- Edits
@@ -199,22 +224,27 @@ static void finish_edit(struct edit *e, struct ml_writer *w)
 static void write_insert(struct edit *e)
 {
     const struct unit *first = &e->run[0];
-    char text[sizeof e->run / sizeof *e->run];
+    char text[sizeof e->run / sizeof *e->run], value[3] = {119, 1, first->text}, key[16];
     struct ml_wire s = {.client = first->id.client, .clock = first->id.clock, .len = e->count};
     struct ml_writer w;
 
     ml_writer_init(&w, MAX_BYTES);
     for (size_t i = 0; i < e->count; i++)
         text[i] = e->run[i].text;
-    s.kind = ML_WIRE_STRING;
-    s.content = ml_slice_make(text, e->count);
+    s.kind = first->list ? ML_WIRE_ANY : ML_WIRE_STRING;
+    s.content = first->list ? ml_slice_make(value, sizeof value) : ml_slice_make(text, e->count);
     s.origin = first->origin;
     s.right_origin = first->right_origin;
     s.info = (uint8_t)((s.origin.client != NOBODY ? ML_INFO_ORIGIN : 0) |
                        (s.right_origin.client != NOBODY ? ML_INFO_RIGHT_ORIGIN : 0));
     if (!s.info) {
         s.parent = ML_PARENT_ROOT;
-        s.root = ML_SLICE("t");
+        s.root = first->list ? ML_SLICE("m") : ML_SLICE("t");
+        if (first->list) {
+            (void)snprintf(key, sizeof key, "k%u", first->list - 1);
+            s.key = ml_slice_str(key);
+            s.info |= ML_INFO_KEY;
+        }
     }
     ml_write_varuint(&w, 1);
     ml_wire_write_section(&w, 1, s.client, s.clock);
@@ -237,27 +267,47 @@ static const struct ml_id none = {NOBODY, 0};
 
 static void make_insert(struct replica *r, struct edit *e)
 {
-    struct model *m = &r->model;
+    struct list *m = &r->model.lists[0];
     size_t at = random_below((uint32_t)m->count + 1);
     struct ml_id left = at ? m->units[at - 1].id : none;
     struct ml_id right = at < m->count ? m->units[at].id : none;
-    uint64_t clock = *clock_of(m, r->client);
+    uint64_t clock = *clock_of(&r->model, r->client);
 
     e->count = 1 + random_below(sizeof e->run / sizeof *e->run);
     for (size_t i = 0; i < e->count; i++) {
-        e->run[i] = (struct unit){
-            {r->client, clock + i}, left, right, (char)('a' + random_below(26)), false};
+        e->run[i] = (struct unit){{r->client, clock + i},         left,  right,
+                                  (char)('a' + random_below(26)), false, 0};
         left = e->run[i].id;
     }
     write_insert(e);
 }
 
+/* A value behind all that the key has had. */
+static void make_set(struct replica *r, struct edit *e)
+{
+    unsigned list = 1 + random_below(KEYS);
+    const struct list *m = &r->model.lists[list];
+
+    e->count = 1;
+    e->run[0] = (struct unit){{r->client, *clock_of(&r->model, r->client)},
+                              m->count ? m->units[m->count - 1].id : none,
+                              none,
+                              (char)('A' + random_below(26)),
+                              false,
+                              list};
+    write_insert(e);
+}
+
 static void make_delete(struct replica *r, struct edit *e)
 {
-    const struct unit *u = &r->model.units[random_below((uint32_t)r->model.count)];
-    uint64_t state = *clock_of(&r->model, u->id.client);
-    uint64_t len = 1 + random_below(6);
+    const struct list *m = &r->model.lists[random_below(LISTS)];
+    const struct unit *u;
+    uint64_t state, len = 1 + random_below(6);
 
+    if (!m->count)
+        m = &r->model.lists[0];
+    u = &m->units[random_below((uint32_t)m->count)];
+    state = *clock_of(&r->model, u->id.client);
     e->count = 0;
     e->deleted = (struct ml_wire_range){u->id.client, u->id.clock, len};
     if (u->id.clock + len > state)
@@ -267,6 +317,30 @@ static void make_delete(struct replica *r, struct edit *e)
 
 /* ---- Both
  * ---------------------------------------------------------------------------------------------- */
+
+static void check_keys(const struct replica *r)
+{
+    size_t len = 2, values = 0;
+    struct ml_writer w;
+
+    ml_writer_init(&w, MAX_BYTES);
+    assert_int_equal(ml_doc_read(r->doc, ML_SLICE("m"), ML_VIEW_JSON, &w), ML_OK);
+    ml_write_u8(&w, 0);
+    for (unsigned key = 0; key < KEYS; key++) {
+        char value = model_value(&r->model, key), field[16];
+
+        if (!value)
+            continue;
+        (void)snprintf(field, sizeof field, "\"k%u\":\"%c\"", key, value);
+        if (!strstr((const char *)w.ptr, field))
+            fail_msg("%s is not in %s", field, (const char *)w.ptr);
+        len += strlen(field) + (values++ > 0);
+    }
+    /* A map that nobody has written to shows as what it is: nothing. */
+    if (values && strlen((const char *)w.ptr) != len)
+        fail_msg("more than the values in %s", (const char *)w.ptr);
+    ml_writer_release(&w);
+}
 
 static void check_replica(const struct replica *r)
 {
@@ -280,6 +354,7 @@ static void check_replica(const struct replica *r)
     if (w.len != len || (len && memcmp(w.ptr, text, len) != 0))
         fail_msg("texts differ (seed round)");
     ml_writer_release(&w);
+    check_keys(r);
     if (ml_doc_check(r->doc, &diag))
         fail_msg("%s", diag.text);
 }
@@ -296,9 +371,12 @@ static void deliver(struct replica *r, size_t number)
 static void make_edit(struct replica *r)
 {
     struct edit *e = &edits[edit_count];
+    uint32_t what = random_below(6);
 
-    if (r->model.count == 0 || random_below(3))
+    if (r->model.lists[0].count == 0 || what < 3)
         make_insert(r, e);
+    else if (what < 4)
+        make_set(r, e);
     else
         make_delete(r, e);
     deliver(r, edit_count++);
