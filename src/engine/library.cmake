@@ -16,7 +16,8 @@ target_compile_options(moonloom_engine_library PRIVATE
 target_link_libraries(moonloom_engine_library PUBLIC m)
 
 set(public_header ${CMAKE_BINARY_DIR}/include/moonloom/engine.h)
-file(GLOB public_header_parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/base/*.h)
+file(GLOB public_header_parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/base/*.h
+  ${CMAKE_SOURCE_DIR}/src/engine/*.h)
 add_custom_command(OUTPUT ${public_header}
   COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/include/moonloom
   COMMAND ${LUAJIT_EXECUTABLE} ${CMAKE_SOURCE_DIR}/scripts/public-header ${public_header}
