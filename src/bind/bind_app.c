@@ -452,6 +452,7 @@ static int app_close(lua_State *L)
     if (app->rooms)
         drain(app);
     ml_cells_free(app->cells); /* cancels what it waits for */
+    ml_shared_store_free(app->shared);
     ml_deploy_unref(app->deploy);
     ml_journal_close(app->journal, on_journal_closed, NULL);
     (void)ml_journal_memory_step(app->journal);
@@ -541,7 +542,8 @@ static bool open_plugins(lua_State *L, struct ml_app *app, struct ml_writer *rep
     if (deploy(app, server, field_of(L, 1, "plugins_dir"), report, &app->deploy))
         return false;
     options.deploy = app->deploy;
-    if (ml_cells_new(&options, &diag, &app->cells)) {
+    options.script.shared = app->shared = ml_shared_store_new(0);
+    if (!app->shared || ml_cells_new(&options, &diag, &app->cells)) {
         ml_write_bytes(report, ml_slice_str(diag.text));
         return false;
     }

@@ -25,6 +25,7 @@
 
 struct instance {
     struct ml_script *script;
+    struct ml_shared_store *shared;
     char log[4096]; /* what the plugin and the host logged since the last call */
     size_t log_len;
 };
@@ -115,7 +116,9 @@ static int instance_close(lua_State *L)
     struct instance *instance = luaL_checkudata(L, 1, INSTANCE);
 
     ml_script_free(instance->script);
+    ml_shared_store_free(instance->shared);
     instance->script = NULL;
+    instance->shared = NULL;
     return 0;
 }
 
@@ -149,6 +152,9 @@ static int core_open(lua_State *L)
     *instance = (struct instance){0};
     luaL_getmetatable(L, INSTANCE);
     lua_setmetatable(L, -2);
+    options.shared = instance->shared = ml_shared_store_new(0);
+    if (!instance->shared)
+        return luaL_error(L, "out of memory");
     if (ml_script_new(&options, &diag, &instance->script))
         return luaL_error(L, "%s", diag.text);
     return 1;

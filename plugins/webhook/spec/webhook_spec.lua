@@ -17,10 +17,37 @@ describe("webhook", function()
     app:settle()
   end
 
-  -- What comes out at the other end is told once t.app does the jobs of its plugins.
-  pending("tells about a change, once for all of a moment")
-  pending("tries again, with the same key, until it is taken")
-  pending("stops when the receiver is gone (410)")
+  it("tells about a change, once for all of a moment", function()
+    start()
+    hook:reply(200)
+    write "a"
+    write "b"
+    app:advance "6s"
+    assert.equal(1, #hook.calls)
+    assert.equal("updated", hook.calls[1].json.event)
+    assert.equal("notes/1", hook.calls[1].json.doc)
+    assert.same({ "ana" }, hook.calls[1].json.authors)
+    write "c"
+    app:advance "6s"
+    assert.equal(2, #hook.calls)
+  end)
+
+  it("tries again, with the same key, until it is taken", function()
+    start()
+    hook:reply(500):reply(200)
+    write "a"
+    app:advance "1m"
+    assert.equal(2, #hook.calls)
+    assert.equal(hook.calls[1].headers["idempotency-key"], hook.calls[2].headers["idempotency-key"])
+  end)
+
+  it("stops when the receiver is gone (410)", function()
+    start()
+    hook:reply(410)
+    write "a"
+    app:advance "1h"
+    assert.equal(1, #hook.calls)
+  end)
 
   it("takes a change without a fault", function()
     start()
