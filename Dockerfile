@@ -13,7 +13,7 @@ FROM debian:12-slim
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       libwebsockets17 libwebsockets-evlib-uv libluajit-5.1-2 libuv1 libsqlite3-0 libzstd1 libutf8proc2 \
-      libcjson1 zlib1g libssl3 libargon2-1 \
+      libcjson1 zlib1g libssl3 libargon2-1 libcurl4 libpq5 libhiredis0.14 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /data moonloom \
  && install -d -o moonloom -g moonloom -m 0700 /data
