@@ -43,6 +43,14 @@ static bool is_up(const struct ml_room *room)
 
 /* ---- Following ------------------------------------------------------------------------------- */
 
+static void look_soon(struct ml_rooms *rooms)
+{
+    uint64_t soon = now_of(rooms) + LOOK_ALONE_MS;
+
+    if (rooms->others.look_at_ms > soon)
+        rooms->others.look_at_ms = soon;
+}
+
 /** The room is loaded: hear of its document from now on. What came before that is looked for soon.
  */
 void ml_room_follow(struct ml_room *room)
@@ -56,8 +64,7 @@ void ml_room_follow(struct ml_room *room)
     room->is_following = true;
     ml_bus_follow(bus_of(rooms), room->org, room->name);
     ml_bus_tell(bus_of(rooms), &who_is_there);
-    if (rooms->others.look_at_ms > now_of(rooms) + LOOK_ALONE_MS)
-        rooms->others.look_at_ms = now_of(rooms) + LOOK_ALONE_MS;
+    look_soon(rooms);
 }
 
 void ml_room_unfollow(struct ml_room *room)
@@ -173,7 +180,7 @@ static void on_hole_read(struct ml_load *load)
     else if (err == ML_EFORMAT || err == ML_ENOTFOUND || (!err && load->epoch != room->epoch))
         ml_room_abandon(room); /* history was replaced, or what lies between is not kept */
     else if (err)
-        room->wants_look = true; /* later; meanwhile commits go on */
+        look_soon(room->rooms); /* not at once: the journal is in trouble, and commits go first */
     else if (!may_take(room))
         room->wants_look = true;
     else if (take_all(room, load))
