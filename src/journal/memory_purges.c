@@ -81,7 +81,7 @@ enum ml_err ml_memory_note_purge(struct memory_journal *j, struct ml_purge_note 
 {
     if (note->act == ML_PURGE_PUSH)
         return ml_memory_push_purge(j, note->org, note->name, note->reason, note->at_ms);
-    for (size_t i = 0; i < note->count; i++) {
+    for (size_t i = 0; i < note->count && note->act != ML_PURGE_TAKE; i++) {
         struct memory_purge **at = &j->purges, *purge;
 
         while (*at && (*at)->as.id != note->ids[i])

@@ -17,8 +17,6 @@ struct postgres {
     struct ml_pg writer, reader;
 };
 
-static const char no_purges[] = "purges are not kept in PostgreSQL in this version";
-
 static struct postgres *postgres_of(struct ml_backing *backing)
 {
     return ML_CONTAINER(backing, struct postgres, base);
@@ -72,8 +70,7 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
     case ML_REQUEST_COMPACT:
         return ml_pg_commit_compact(pg, ml_compact_of(node), diag);
     case ML_REQUEST_NOTE_PURGE:
-        ml_request_fail(node, ML_EVERSION, no_purges);
-        return ML_OK;
+        return ml_pg_commit_purge(pg, ml_purge_note_of(node), diag);
     default:
         return ml_pg_commit_deleted(pg, ml_set_deleted_of(node), diag);
     }
@@ -99,8 +96,7 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
     case ML_REQUEST_VERSIONS:
         return ml_versions_of(node)->err = ml_pg_read_versions(pg, ml_versions_of(node));
     case ML_REQUEST_PURGES:
-        ml_request_fail(node, ML_EVERSION, no_purges);
-        break;
+        return ml_purges_of(node)->err = ml_pg_read_purges(pg, ml_purges_of(node));
     case ML_REQUEST_APPEND:
     case ML_REQUEST_SNAPSHOT:
     case ML_REQUEST_SET_DELETED:

@@ -113,6 +113,18 @@ enum ml_err ml_pg_commit_compact(struct ml_pg *pg, struct ml_compact *request,
                                  struct ml_diag *diag) ML_MUST_CHECK;
 enum ml_err ml_pg_read_versions(struct ml_pg *pg, struct ml_versions *request) ML_MUST_CHECK;
 
+/* --- postgres_purges.c --- */
+
+/** Inside a transaction; *pushed_out (may be NULL): there is such a document. Uses `args`. */
+enum ml_err ml_pg_push_purge(struct ml_pg *pg, struct ml_pg_args *args, struct ml_slice org,
+                             struct ml_slice name, enum ml_purge_reason reason, int64_t at_ms,
+                             bool *pushed_out, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_is_purging(struct ml_pg *pg, struct ml_pg_args *args, struct ml_slice org,
+                             struct ml_slice name, bool *out, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_commit_purge(struct ml_pg *pg, struct ml_purge_note *note,
+                               struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_read_purges(struct ml_pg *pg, struct ml_purges *request) ML_MUST_CHECK;
+
 /* --- postgres_store.c --- */
 
 enum ml_err ml_pg_commit_store(struct ml_pg *pg, struct ml_store_write *write,

@@ -483,7 +483,10 @@ static enum ml_err publish(struct alone *a, struct ml_version_change *change)
     change->changed = true;
     keyed(a);
     ml_pg_int8(&a->args, (int64_t)change->number);
-    return run(a, "UPDATE documents SET published = $3::bigint" KEYED, NULL);
+    err = run(a, "UPDATE documents SET published = $3::bigint" KEYED, NULL);
+    return err ? err
+               : ml_pg_push_purge(a->pg, &a->args, a->org, change->name, ML_PURGE_PUBLISHED,
+                                  change->at_ms, NULL, a->diag);
 }
 
 static enum ml_err hide(struct alone *a, struct ml_version_change *change)
@@ -493,6 +496,10 @@ static enum ml_err hide(struct alone *a, struct ml_version_change *change)
     change->changed = a->published != 0;
     keyed(a);
     err = run(a, "UPDATE documents SET published = 0" KEYED, NULL);
+    if (!err && change->changed)
+        err = ml_pg_push_purge(a->pg, &a->args, a->org, change->name, ML_PURGE_MADE_PRIVATE,
+                               change->at_ms, NULL, a->diag);
+    keyed(a);
     return err ? err
                : run(a,
                      "UPDATE versions SET hash = NULL, root = NULL" KEYED " AND hash IS NOT NULL",
@@ -604,6 +611,9 @@ enum ml_err ml_pg_commit_deleted(struct ml_pg *pg, struct ml_set_deleted *reques
         else
             ml_pg_null(&a.args);
         err = run(&a, "UPDATE documents SET deleted_ms = $3::bigint" KEYED, NULL);
+        if (!err && request->deleted && a.published)
+            err = ml_pg_push_purge(pg, &a.args, a.org, request->name, ML_PURGE_DELETED,
+                                   request->at_ms, NULL, diag);
     }
     return end(&a, err);
 }
@@ -668,6 +678,9 @@ enum ml_err ml_pg_read_versions(struct ml_pg *pg, struct ml_versions *request)
     err = run_plain(&a, "BEGIN");
     if (!err)
         err = find(&a, FIND, request->name);
+    if (!err)
+        err = ml_pg_is_purging(pg, &a.args, a.org, request->name, &request->is_purging,
+                               &request->diag);
     if (!err && a.is_deleted)
         err = ml_diag_set(&request->diag, ML_ENOTFOUND, 0, "the document is deleted");
     if (!err) {
@@ -677,7 +690,7 @@ enum ml_err ml_pg_read_versions(struct ml_pg *pg, struct ml_versions *request)
         request->compacted_seq = a.compacted_seq;
         request->published = a.published;
     }
-    if (!err && a.exists)
+    if (!err && a.exists && (a.published || !request->is_published_only))
         err = list(&a, request);
     if (run_plain(&a, err ? "ROLLBACK" : "COMMIT") && !err)
         err = ML_EIO;

@@ -8,6 +8,7 @@
 
 #define ML_PURGE_COLLECT_MS 1000 /* what is not urgent waits so long for more of the same */
 #define ML_PURGE_FILES_MAX  100  /* published versions that one purge names */
+#define ML_PURGE_ID_BITS    55   /* an id has no more of them */
 
 enum ml_purge_reason {
     ML_PURGE_PUBLISHED,
@@ -51,6 +52,8 @@ enum ml_purge_act {
     ML_PURGE_PUSH,  /* of a document that there is; `reason` */
     ML_PURGE_DONE,  /* `ids` */
     ML_PURGE_RETRY, /* `ids`: not before due_ms, one try more */
+    ML_PURGE_TAKE,  /* `ids`, until due_ms, all or none: where several nodes share the store, so
+                       that one of them does it; elsewhere always granted */
 };
 struct ml_purge_note {
     /* request: borrowed until done */
@@ -62,7 +65,8 @@ struct ml_purge_note {
     int64_t at_ms, due_ms;
     void (*done)(struct ml_purge_note *note);
     /* result */
-    enum ml_err err; /* ML_OK; ML_ENOTFOUND: no such document; ML_EIO */
+    enum ml_err err; /* ML_OK; ML_ENOTFOUND: no such document; ML_ECONFLICT: (take) another node is
+                        at it; ML_EIO */
     struct ml_diag diag;
     /* private */
     struct ml_journal_node node;

@@ -87,9 +87,12 @@ static int note_each(struct ml_sqlite_conn *conn, const struct ml_purge_note *no
 enum ml_err ml_sqlite_commit_purge(struct ml_sqlite_conn *conn, struct ml_purge_note *note,
                                    struct ml_diag *diag)
 {
-    int rc = sqlite3_exec(conn->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int rc;
 
     note->err = ML_OK;
+    if (note->act == ML_PURGE_TAKE)
+        return ML_OK; /* nobody else has the file */
+    rc = sqlite3_exec(conn->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = note->act == ML_PURGE_PUSH
                  ? ml_sqlite_push_purge(conn, note->org, note->name, note->reason, note->at_ms)

@@ -3,13 +3,14 @@
  * Purges: the journal keeps what caches have to forget (purges.h), this file brings it to the
  * `purge` hooks, until every one of them has said that it is done.
  *
- *   journal --> due? --> all of one document together --> hooks (they wait for the CDN)
+ *   journal --> due? --> all of one document together --> taken --> hooks (they wait for the CDN)
  *      ^                                                     |
  *      +--- done: gone · not done: due again in 1 s … 5 min -+
  *
  * What is not urgent waits a second for more of the same document. Nothing is forgotten by a crash:
- * a purge that was under way is simply asked again. While an urgent one waits, what is published of
- * its document is answered no-store (cache.c, C3).
+ * a purge that was under way is simply asked again. Of many nodes over one store the one that takes
+ * it does it; if that one dies, the others may when its time is over. While an urgent one waits,
+ * what is published of its document is answered no-store (cache.c, C3).
  */
 #include "net/purge.h"
 
@@ -29,7 +30,8 @@
 #define LOOK_MS        30000 /* unasked, for what other nodes left behind */
 #define RETRY_FIRST_MS 1000
 #define RETRY_LAST_MS  300000
-#define RETRY_LEAST_MS 100 /* whatever a plugin wishes */
+#define RETRY_LEAST_MS 100    /* whatever a plugin wishes */
+#define TAKEN_MS       120000 /* longer than hooks may take */
 #define ARENA_MAX      (4u << 20)
 
 struct ml_purger {
@@ -253,18 +255,39 @@ static struct job *make_job(struct ml_purger *purger, const struct ml_purges *al
     return job;
 }
 
-static void start(struct ml_purger *purger, struct job *job)
+static void on_taken(struct ml_purge_note *note)
 {
-    struct ml_script *script = ml_net_script(purger->net, job->org, job->name);
+    struct job *job = ML_CONTAINER(note, struct job, note);
+    struct ml_net *net = job->purger->net;
+    struct ml_script *script = net ? ml_net_script(net, job->org, job->name) : NULL;
 
-    ml_list_append(&purger->under_way, &job->node);
-    purger->count++;
+    if (note->err || !net) {
+        end(job, RETRY_FIRST_MS);
+        return;
+    }
     if (script && (ml_script_hooks(script) & ML_HOOK_PURGE)) {
         ml_script_purge_start(script, &job->purging);
         return;
     }
     job->purging.is_done = true; /* there is nobody to tell */
     on_purged(&job->purging);
+}
+
+static void start(struct ml_purger *purger, struct job *job)
+{
+    int64_t now_ms = ml_clock_wall_ms();
+
+    ml_list_append(&purger->under_way, &job->node);
+    purger->count++;
+    job->note = (struct ml_purge_note){
+        .act = ML_PURGE_TAKE,
+        .ids = job->ids,
+        .count = job->id_count,
+        .at_ms = now_ms,
+        .due_ms = now_ms + TAKEN_MS,
+        .done = on_taken,
+    };
+    ml_journal_note_purge(purger->net->env.journal, &job->note);
 }
 
 static void on_looked(struct ml_purges *request)
