@@ -346,6 +346,20 @@ bool ml_journal_is_shared(const char *store)
     return is_postgres(store);
 }
 
+enum ml_err ml_journal_migrate(const char *store, bool only_look, const char *role,
+                               struct ml_migration *out, struct ml_diag *diag)
+{
+    ML_ASSERT(ml_journal_knows(store));
+    *out = (struct ml_migration){0};
+    if (is_postgres(store))
+        return ml_pg_migrate(store, only_look, role, out, diag);
+    if (role)
+        return ml_diag_set(diag, ML_EFORMAT, 0, "roles are PostgreSQL's");
+    if (strcmp(store, "memory:") == 0)
+        return ML_OK;
+    return ml_sqlite_migrate(store + strlen("sqlite:"), only_look, out, diag);
+}
+
 enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
                             struct ml_journal **journal_out)
 {

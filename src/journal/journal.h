@@ -308,6 +308,21 @@ void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void 
 bool ml_journal_knows(const char *store);
 /** May other nodes stand over the same store? */
 bool ml_journal_is_shared(const char *store);
+
+/** What `ml_journal_migrate` found, and did. */
+struct ml_migration {
+    long before, needed; /* versions of the schema; before 0: there was nothing */
+};
+/**
+ * Bring the schema of a store up to what this build needs, or only look. Any number may do it at
+ * once, one does it. PostgreSQL: with `role`, that role may read and write the tables and nothing
+ * more. Blocks.
+ *
+ * @param role  NULL: none
+ * @retval ML_EVERSION the schema is newer than this build; ML_EIO; ML_EFORMAT
+ */
+enum ml_err ml_journal_migrate(const char *store, bool only_look, const char *role,
+                               struct ml_migration *out, struct ml_diag *diag) ML_MUST_CHECK;
 /** Open whatever the address names; see below. */
 enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
                             struct ml_journal **journal_out) ML_MUST_CHECK;
@@ -325,12 +340,13 @@ enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_
                                    struct ml_journal **journal_out) ML_MUST_CHECK;
 
 /**
- * PostgreSQL: any number of nodes over one primary; group commit of whatever is waiting. Brings the
- * schema up to date under an advisory lock. Blocks; for start-up. `url`: what libpq takes
- * ("postgresql://…" or "host=… dbname=…").
+ * PostgreSQL: any number of nodes over one primary; group commit of whatever is waiting. An empty
+ * database is set up, everything else is left to ml_journal_migrate. Blocks; for start-up. `url`:
+ * what libpq takes ("postgresql://…" or "host=… dbname=…").
  *
- * @retval ML_EIO      not reachable, or a standby
- * @retval ML_EVERSION the schema is newer than this build
+ * @retval ML_EIO      not reachable, or a standby; later also for a database that is not the one
+ * that was opened, or has lost what was acknowledged (postgres_identity.c)
+ * @retval ML_EVERSION the schema is older than this build, or newer and not for it
  * @retval ML_EFORMAT  a database of another encoding
  */
 enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml_diag *diag,

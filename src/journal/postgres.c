@@ -14,6 +14,7 @@
 struct postgres {
     struct ml_backing base;
     char *url;
+    struct ml_pg_identity identity;
     struct ml_pg writer, reader;
 };
 
@@ -37,8 +38,8 @@ static enum ml_err postgres_open(struct ml_backing *backing, enum ml_side side,
     struct postgres *p = postgres_of(backing);
 
     if (side == ML_SIDE_WRITE)
-        return ml_pg_open(&p->writer, p->url, true, ml_pg_write_sql, diag);
-    return ml_pg_open(&p->reader, p->url, false, ml_pg_read_sql, diag);
+        return ml_pg_open(&p->writer, p->url, true, ml_pg_write_sql, &p->identity, diag);
+    return ml_pg_open(&p->reader, p->url, false, ml_pg_read_sql, &p->identity, diag);
 }
 
 static void postgres_close(struct ml_backing *backing, enum ml_side side)
@@ -115,6 +116,7 @@ static void postgres_free(struct ml_backing *backing)
 
     ml_pg_close(&p->writer);
     ml_pg_close(&p->reader);
+    ml_pg_identity_release(&p->identity);
     free(p->url);
     free(p);
 }
@@ -138,6 +140,7 @@ enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml
     if (!p)
         return ML_ELIMIT;
     p->base.ops = &postgres_ops;
+    ml_pg_identity_init(&p->identity);
     p->url = strdup(url);
     err = p->url ? postgres_open(&p->base, ML_SIDE_WRITE, diag) : ML_ELIMIT;
     if (!err)

@@ -12,6 +12,8 @@
 #include "journal/threads.h"
 
 #include <libpq-fe.h>
+#include <pthread.h>
+#include <stdio.h>
 
 #define ML_PG_STATEMENTS 24
 #define ML_PG_ARGS       14
@@ -26,10 +28,23 @@ enum {
     ML_PG_INT8_ARRAY = 1016,
 };
 
+/** What is known of the database beyond a connection; shared by the threads of one journal. */
+struct ml_pg_identity {
+    pthread_mutex_t mutex;
+    char system[32]; /* system identifier; "": not seen yet */
+    int timeline;
+    /* the last record that was answered for; seq 0: none */
+    char org[64];
+    uint8_t document[ML_DOCUMENT_ID_BYTES];
+    uint64_t seq;
+    uint32_t checksum;
+};
+
 /** One connection, always in pipeline mode. */
 struct ml_pg {
-    PGconn *conn;           /* NULL: not open */
-    const char *const *sql; /* prepared when it was opened; NULL ends them */
+    PGconn *conn;                    /* NULL: not open */
+    struct ml_pg_identity *identity; /* borrowed; NULL: nothing is remembered */
+    const char *const *sql;          /* prepared when it was opened; NULL ends them */
 };
 
 /** Arguments of one statement, in the binary format. */
@@ -42,13 +57,19 @@ struct ml_pg_args {
 
 /* --- postgres_conn.c --- */
 
+/** Connect, and refuse what cannot be written to; nothing is left open on failure. */
+enum ml_err ml_pg_connect(struct ml_pg *pg, const char *url, bool writer,
+                          struct ml_diag *diag) ML_MUST_CHECK;
 /**
- * Connect, refuse what cannot be written to, and (writer) bring the schema up to date.
+ * The same, and make it ready: the database and its schema are the ones that are expected.
  * @param sql  the statements that the owner uses
  * @retval ML_EIO, ML_EVERSION, ML_EFORMAT; nothing is left open then
  */
 enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
-                       struct ml_diag *diag) ML_MUST_CHECK;
+                       struct ml_pg_identity *identity, struct ml_diag *diag) ML_MUST_CHECK;
+/** Before pipeline mode: one statement without arguments, text results. NULL: diag says why. */
+PGresult *ml_pg_plain(struct ml_pg *pg, const char *sql, struct ml_diag *diag);
+enum ml_err ml_pg_plain_run(struct ml_pg *pg, const char *sql, struct ml_diag *diag) ML_MUST_CHECK;
 void ml_pg_close(struct ml_pg *pg);
 
 void ml_pg_args_init(struct ml_pg_args *args);
@@ -93,6 +114,24 @@ static inline bool ml_pg_is_null(const PGresult *result, int row, int column)
 
 /** Is it the document that is at fault, not the database? (SQLSTATE classes 22, 23, 54) */
 bool ml_pg_is_fault_of_document(const char *state);
+
+/* --- postgres_identity.c --- */
+
+void ml_pg_identity_init(struct ml_pg_identity *identity);
+void ml_pg_identity_release(struct ml_pg_identity *identity);
+/** The record was committed and is answered for. From any thread. */
+void ml_pg_remember(struct ml_pg_identity *identity, struct ml_slice org, const uint8_t *document,
+                    uint64_t seq, uint32_t checksum);
+/** Before pipeline mode: is it the same cluster, and not an old copy of it? ML_EIO: no. */
+enum ml_err ml_pg_check_identity(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+/** In pipeline mode: is what was answered for still there? ML_EIO: no. */
+enum ml_err ml_pg_check_tail(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_migrate.c --- */
+
+/** Before pipeline mode: ML_EVERSION if the schema is not one that this build works with. A
+ * database with nothing of ours in it is set up. */
+enum ml_err ml_pg_check_schema(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
 
 /* --- postgres_write.c --- */
 

@@ -5,9 +5,9 @@
  * What it is told apart by when it opens:
  *   a standby           refused: what it holds may be behind, and nothing can be written
  *   another encoding    refused: names are UTF-8
- *   a newer schema      refused; an older one is brought up to date under an advisory lock, by
- * whichever node comes first fsync, full_page_writes or synchronous_commit off: a warning in the
- * log; the operator's choice
+ *   another database    refused: postgres_identity.c
+ *   another schema      refused, unless there is none at all (postgres_migrate.c)
+ *   fsync, full_page_writes or synchronous_commit off: a warning in the log; the operator's choice
  *
  * The connection is in pipeline mode for life: statements go out together, one round trip answers
  * them. Arguments and results are binary: eight bytes are a number, bytes are bytes.
@@ -15,14 +15,11 @@
 #include "journal/postgres.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "postgres_schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ADVISORY_LOCK  "7598263478146"
 #define ARGS_MAX_BYTES ((size_t)1 << 30)
 
 static enum ml_err fail(const struct ml_pg *pg, enum ml_err err, const char *doing,
@@ -36,8 +33,7 @@ static enum ml_err fail(const struct ml_pg *pg, enum ml_err err, const char *doi
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-/* Before pipeline mode: one statement without arguments, text results. NULL: diag says why. */
-static PGresult *plain(struct ml_pg *pg, const char *sql, struct ml_diag *diag)
+PGresult *ml_pg_plain(struct ml_pg *pg, const char *sql, struct ml_diag *diag)
 {
     PGresult *result = PQexec(pg->conn, sql);
     ExecStatusType status = PQresultStatus(result);
@@ -49,9 +45,9 @@ static PGresult *plain(struct ml_pg *pg, const char *sql, struct ml_diag *diag)
     return NULL;
 }
 
-static enum ml_err plain_run(struct ml_pg *pg, const char *sql, struct ml_diag *diag)
+enum ml_err ml_pg_plain_run(struct ml_pg *pg, const char *sql, struct ml_diag *diag)
 {
-    PGresult *result = plain(pg, sql, diag);
+    PGresult *result = ml_pg_plain(pg, sql, diag);
 
     PQclear(result);
     return result ? ML_OK : ML_EIO;
@@ -63,7 +59,7 @@ static enum ml_err check_server(struct ml_pg *pg, bool writer, struct ml_diag *d
                               " current_setting('fsync') AS fsync, "
                               "current_setting('full_page_writes') AS full_page_writes,"
                               " current_setting('synchronous_commit') AS synchronous_commit";
-    PGresult *result = plain(pg, sql, diag);
+    PGresult *result = ml_pg_plain(pg, sql, diag);
     enum ml_err err = ML_OK;
 
     if (!result)
@@ -79,96 +75,6 @@ static enum ml_err check_server(struct ml_pg *pg, bool writer, struct ml_diag *d
         if (strcmp(PQgetvalue(result, 0, i), "off") == 0)
             ml_log(ML_LOG_WARN, "journal.not_durable", "setting=%s value=off", PQfname(result, i));
     PQclear(result);
-    return err;
-}
-
-static long migration_version(const struct ml_embedded *migration)
-{
-    return strtol(migration->name, NULL, 10);
-}
-
-static enum ml_err stored_version(struct ml_pg *pg, long *version_out, struct ml_diag *diag)
-{
-    PGresult *result;
-
-    *version_out = 0;
-    result = plain(pg, "SELECT to_regclass('schema_version') IS NOT NULL", diag);
-    if (!result)
-        return ML_EIO;
-    if (PQgetvalue(result, 0, 0)[0] != 't') {
-        PQclear(result);
-        return ML_OK;
-    }
-    PQclear(result);
-    result = plain(pg, "SELECT coalesce(max(version), 0) FROM schema_version", diag);
-    if (!result)
-        return ML_EIO;
-    *version_out = strtol(PQgetvalue(result, 0, 0), NULL, 10);
-    PQclear(result);
-    return ML_OK;
-}
-
-static enum ml_err apply_migration(struct ml_pg *pg, const struct ml_embedded *m,
-                                   struct ml_diag *diag)
-{
-    char note[256];
-    enum ml_err err = plain_run(pg, "BEGIN", diag);
-
-    snprintf(note, sizeof note,
-             "INSERT INTO schema_version (version, name, applied_ms) VALUES (%ld, '%s', %lld)",
-             migration_version(m), m->name, (long long)ml_clock_wall_ms());
-    if (!err)
-        err = plain_run(pg, (const char *)m->bytes, diag);
-    if (!err)
-        err = plain_run(pg, note, diag);
-    if (!err)
-        return plain_run(pg, "COMMIT", diag);
-    (void)plain_run(pg, "ROLLBACK", NULL);
-    return err;
-}
-
-/* Under the lock: somebody else may have done it meanwhile. */
-static enum ml_err apply_migrations(struct ml_pg *pg, struct ml_diag *diag)
-{
-    long version = 0;
-    enum ml_err err =
-        plain_run(pg,
-                  "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY,"
-                  " name text NOT NULL, applied_ms bigint NOT NULL)",
-                  diag);
-
-    if (!err)
-        err = stored_version(pg, &version, diag);
-    for (const struct ml_embedded *m = ml_postgres_migrations; m->name && !err; m++) {
-        if (migration_version(m) <= version)
-            continue;
-        ml_log(ML_LOG_INFO, "journal.migrating", "to=%s", m->name);
-        err = apply_migration(pg, m, diag);
-    }
-    return err;
-}
-
-static enum ml_err migrate(struct ml_pg *pg, struct ml_diag *diag)
-{
-    long version, newest = 0;
-    enum ml_err err = stored_version(pg, &version, diag);
-
-    for (const struct ml_embedded *m = ml_postgres_migrations; m->name; m++)
-        newest = migration_version(m);
-    if (err)
-        return err;
-    if (version > newest)
-        return ml_diag_set(diag, ML_EVERSION, 0,
-                           "the journal has schema version %ld, this build knows up to %ld: "
-                           "use a newer build",
-                           version, newest);
-    if (version == newest)
-        return ML_OK;
-    err = plain_run(pg, "SELECT pg_advisory_lock(" ADVISORY_LOCK ")", diag);
-    if (err)
-        return err;
-    err = apply_migrations(pg, diag);
-    (void)plain_run(pg, "SELECT pg_advisory_unlock(" ADVISORY_LOCK ")", NULL);
     return err;
 }
 
@@ -192,8 +98,7 @@ static void on_notice(void *arg, const PGresult *result)
     (void)result;
 }
 
-enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
-                       struct ml_diag *diag)
+enum ml_err ml_pg_connect(struct ml_pg *pg, const char *url, bool writer, struct ml_diag *diag)
 {
     /* What stands in the address comes last and wins. */
     static const char *const words[] = {
@@ -201,6 +106,24 @@ enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const cha
         "keepalives_count", "tcp_user_timeout", "fallback_application_name",
         "client_encoding",  "dbname",           NULL};
     const char *values[] = {"5", "20", "5", "3", "30000", "moonloom", "UTF8", url, NULL};
+    enum ml_err err;
+
+    pg->conn = PQconnectdbParams(words, values, 1);
+    if (!pg->conn)
+        return ML_ELIMIT;
+    if (PQstatus(pg->conn) != CONNECTION_OK)
+        err = fail(pg, ML_EIO, "connecting", diag);
+    else
+        err = check_server(pg, writer, diag);
+    PQsetNoticeReceiver(pg->conn, on_notice, NULL);
+    if (err)
+        ml_pg_close(pg);
+    return err;
+}
+
+enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
+                       struct ml_pg_identity *identity, struct ml_diag *diag)
+{
     static const char settings[] = "SET lock_timeout = '10s'; SET statement_timeout = '60s';"
                                    "SET idle_in_transaction_session_timeout = '60s'";
     static const char reading[] = "SET default_transaction_read_only = on;"
@@ -213,25 +136,23 @@ enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const cha
         "SET jit = off";
     enum ml_err err;
 
-    *pg = (struct ml_pg){.sql = sql};
-    pg->conn = PQconnectdbParams(words, values, 1);
-    if (!pg->conn)
-        return ML_ELIMIT;
-    if (PQstatus(pg->conn) != CONNECTION_OK)
-        err = fail(pg, ML_EIO, "connecting", diag);
-    else
-        err = check_server(pg, writer, diag);
-    PQsetNoticeReceiver(pg->conn, on_notice, NULL);
-    if (!err && writer)
-        err = migrate(pg, diag);
+    *pg = (struct ml_pg){.sql = sql, .identity = identity};
+    err = ml_pg_connect(pg, url, writer, diag);
+    if (err)
+        return err;
+    err = ml_pg_check_identity(pg, diag);
     if (!err)
-        err = plain_run(pg, settings, diag);
+        err = ml_pg_check_schema(pg, diag);
     if (!err)
-        err = plain_run(pg, writer ? writing : reading, diag);
+        err = ml_pg_plain_run(pg, settings, diag);
+    if (!err)
+        err = ml_pg_plain_run(pg, writer ? writing : reading, diag);
     for (int i = 0; i < ML_PG_STATEMENTS && sql[i] && !err; i++)
         err = prepare(pg, i, diag);
     if (!err && !PQenterPipelineMode(pg->conn))
         err = fail(pg, ML_EIO, "entering pipeline mode", diag);
+    if (!err)
+        err = ml_pg_check_tail(pg, diag);
     if (err)
         ml_pg_close(pg);
     return err;

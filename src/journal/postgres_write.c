@@ -637,8 +637,12 @@ static enum ml_err commit(struct ml_pg *pg, struct ml_append **appends, size_t c
     if (!err) {
         stats->commits++;
         for (size_t i = 0; i < b.document_count; i++) {
-            stats->rows += b.documents[i].rows;
-            stats->bytes += b.documents[i].bytes;
+            const struct document *d = &b.documents[i];
+
+            stats->rows += d->rows;
+            stats->bytes += d->bytes;
+            if (d->rows)
+                ml_pg_remember(pg->identity, d->org, d->id, d->head, d->checksum);
         }
     }
     batch_release(&b);

@@ -141,6 +141,12 @@ static inline struct ml_journal_node *ml_node_of(struct ml_list *link)
     return ML_CONTAINER(link, struct ml_journal_node, link);
 }
 
+/* ---- postgres_migrate.c, sqlite_conn.c: ml_journal_migrate for one kind of store */
+enum ml_err ml_pg_migrate(const char *url, bool only_look, const char *role,
+                          struct ml_migration *out, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_migrate(const char *path, bool only_look, struct ml_migration *out,
+                              struct ml_diag *diag) ML_MUST_CHECK;
+
 /* ---- purges.c */
 
 /** As ml_versions_take. */

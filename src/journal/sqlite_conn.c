@@ -241,6 +241,33 @@ fail:
     return err;
 }
 
+enum ml_err ml_sqlite_migrate(const char *path, bool only_look, struct ml_migration *out,
+                              struct ml_diag *diag)
+{
+    static const char *const none[ML_SQL_MAX] = {0};
+    struct ml_sqlite_conn conn = {0};
+    sqlite3_int64 version = 0;
+    bool is_current;
+    enum ml_err err = ML_OK;
+
+    out->before = out->needed = newest_version();
+    if (access(path, F_OK))
+        return ML_OK; /* whoever opens it makes it as it should be */
+    if (sqlite3_open_v2(path, &conn.db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        err = ml_sqlite_fail(&conn, ML_EIO, "opening", diag);
+    if (!err)
+        err = check_ours(&conn, &is_current, diag);
+    if (!err)
+        (void)query_number(conn.db, "SELECT max(version) FROM schema_version", 0, &version);
+    out->before = (long)version;
+    ml_sqlite_conn_close(&conn);
+    if (err || only_look || version == out->needed)
+        return err;
+    err = ml_sqlite_conn_open(&conn, path, true, none, diag);
+    ml_sqlite_conn_close(&conn);
+    return err;
+}
+
 void ml_sqlite_conn_close(struct ml_sqlite_conn *conn)
 {
     for (size_t i = 0; i < ML_SQL_MAX; i++) {

@@ -6,6 +6,7 @@
 #include "script/script.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
+#include "server/cmd_migrate.h"
 #include "server/cmd_plugin.h"
 #include "server/cmd_update.h"
 #include "server/config.h"
@@ -98,6 +99,8 @@ static const struct command {
      "work on files of Yjs updates, without a server", ml_cmd_update},
     {"doc", "ls|cat|state|import|export|history|rm|undelete … [--url URL | --store sqlite:PATH]",
      "documents of a running server, or of a store", ml_cmd_doc},
+    {"migrate", "[--check] [--role ROLE] [--config FILE | --store URL | --data DIR]",
+     "bring the schema of the store up to what this build needs", ml_cmd_migrate},
     {"plugin", "new|test|lint|check|schema|types|docs … (moonloom plugin help)",
      "write, test and check plugins", ml_cmd_plugin},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
