@@ -101,7 +101,8 @@ static enum ml_err check_server(struct ml_pg *pg, struct ml_pg_identity *identit
                            PQerrorMessage(pg->conn));
     }
     lock(identity);
-    err = judge_server(identity, PQgetvalue(result, 0, 0), atoi(PQgetvalue(result, 0, 1)), diag);
+    err = judge_server(identity, PQgetvalue(result, 0, 0),
+                       (int)strtol(PQgetvalue(result, 0, 1), NULL, 10), diag);
     unlock(identity);
     PQclear(result);
     return err;
@@ -138,13 +139,12 @@ static enum ml_err check_last(struct ml_pg *pg, struct ml_pg_identity *identity,
     if (!result)
         return ML_EIO;
     if (!has_last(result, &last))
-        err =
-            ml_diag_set(diag, ML_EIO, 0,
-                        "refused: the database went back: record %llu of a document of org %s was "
-                        "acknowledged and is not there any more (a standby that was behind was "
-                        "promoted, or a backup was restored); restart the node to go on from "
-                        "here, clients then send again what they have",
-                        (unsigned long long)last.seq, last.org);
+        err = ml_diag_set(
+            diag, ML_EIO, 0,
+            "refused: the database went back: record %llu of org %s was acknowledged and is "
+            "not there any more (a standby that was behind was promoted, or a backup was "
+            "restored); restart the node to accept that",
+            (unsigned long long)last.seq, last.org);
     PQclear(result);
     return err;
 }
