@@ -59,9 +59,10 @@ export async function until(what, probe, ms = 5_000) {
 
 /** The binary on a free port, with a folder of its own; or a server that somebody else started. */
 export class Server {
-  static async start() {
+  static async start(options = {}) {
     const server = new Server();
-    if (process.env.MOONLOOM_URL) {
+    server.arguments = options.arguments ?? [];
+    if (process.env.MOONLOOM_URL && options.arguments === undefined) {
       server.url = process.env.MOONLOOM_URL.replace(/\/$/, "");
       server.foreign = true;
     } else {
@@ -74,12 +75,18 @@ export class Server {
   async run(listen) {
     const [program, ...first] = (process.env.MOONLOOM_BIN ?? "build/release/moonloom").split(" ");
     const path = program.includes("/") ? resolve(ROOT, program) : program;
-    this.process = spawn(path, [...first, "serve", "--listen", listen, "--data", this.data], {
+    this.process = spawn(path, [...first, "serve", "--listen", listen, "--data", this.data, ...this.arguments], {
       cwd: first.length > 0 ? ROOT : this.data,
       stdio: ["ignore", "pipe", "pipe"],
     });
     const child = this.process;
     let said = "";
+    this.said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk) => {
+        this.said = (this.said + chunk).slice(-1_000_000);
+      });
+    }
     child.stderr.on("data", (chunk) => {
       said = (said + chunk).slice(-2_000);
     });

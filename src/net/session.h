@@ -85,6 +85,7 @@ struct ml_session {
     bool is_reading;         /* what the transport was told last */
     bool is_pinged;          /* since it was last heard */
     bool may_write;          /* in some seat */
+    bool hears_notices;      /* y-websocket: the client said that it knows them */
     uint64_t closing_ms;     /* since then; with `parting` until then */
     struct ml_blob *parting; /* the close frame, if it may not go at once */
     uint64_t heard_ms;       /* anything came */
@@ -132,6 +133,12 @@ struct ml_session_dialect {
     void (*release)(struct ml_seat *seat);
     void (*release_session)(struct ml_session *session);
 };
+
+/**
+ * A notice as JSON. The caller releases the writer also after an error.
+ * @retval ML_ELIMIT  it is too long to be told
+ */
+enum ml_err ml_notice_write(const struct ml_notice *notice, struct ml_writer *text) ML_MUST_CHECK;
 
 /* ---- session.c ------------------------------------------------------------------------------- */
 

@@ -34,7 +34,6 @@
 #include <stdlib.h>
 
 #define REFUSALS_MAX 100 /* credentials that one socket may try in vain */
-#define NOTICE_MAX   16384
 #define ORG_MAX      63
 
 struct ml_collab {
@@ -590,29 +589,11 @@ static bool is_of_the_document(enum ml_close why)
            why == ML_CLOSE_UNAUTHENTICATED || why == ML_CLOSE_DOCUMENT_TOO_LARGE;
 }
 
-/* What became of an edit, for people (plugin-api: notices). */
 static void refused(struct ml_seat *seat, const struct ml_notice *notice)
 {
-    char number[32];
     struct ml_writer text;
 
-    ml_writer_init(&text, NOTICE_MAX);
-    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)notice->message_no);
-    ml_write_bytes(&text, ML_SLICE("{\"kind\":\"refused\",\"update\":"));
-    ml_write_bytes(&text, ml_slice_str(number));
-    ml_write_bytes(&text, ML_SLICE(",\"code\":"));
-    ml_json_write_text(&text, notice->denial->code);
-    ml_write_bytes(&text, ML_SLICE(",\"reason\":"));
-    ml_json_write_text(&text, notice->denial->reason);
-    ml_write_bytes(&text, notice->is_fenced ? ML_SLICE(",\"mode\":\"fence\",\"paths\":[")
-                                            : ML_SLICE(",\"mode\":\"undo\",\"paths\":["));
-    for (size_t i = 0; i < notice->path_count; i++) {
-        if (i)
-            ml_write_u8(&text, ',');
-        ml_json_write_text(&text, notice->paths[i]);
-    }
-    ml_write_bytes(&text, ML_SLICE("]}"));
-    if (!text.err)
+    if (!ml_notice_write(notice, &text))
         say(seat->session, seat->port.address, ML_FRAME_STATELESS, ml_writer_slice(&text));
     ml_writer_release(&text);
 }

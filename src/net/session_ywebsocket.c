@@ -135,6 +135,13 @@ static enum ml_outcome take_status(struct ml_seat *seat, const struct ml_frame *
     return ML_TAKEN;
 }
 
+static enum ml_outcome take_stateless(struct ml_seat *seat, const struct ml_frame *frame)
+{
+    (void)frame;
+    seat->session->hears_notices = true;
+    return ML_TAKEN;
+}
+
 static enum ml_outcome ignore(struct ml_seat *seat, const struct ml_frame *frame)
 {
     (void)seat;
@@ -150,6 +157,7 @@ static enum ml_outcome (*const takers[])(struct ml_seat *seat, const struct ml_f
     [ML_FRAME_QUERY_AWARENESS] = take_query,
     [ML_FRAME_DENIED] = ignore, /* the server's word, from a client nobody's */
     [ML_FRAME_SYNC_STATUS] = take_status,
+    [ML_FRAME_STATELESS] = take_stateless,
     [ML_FRAME_UNKNOWN] = ignore, /* and what lies between is never decoded in this dialect */
 };
 
@@ -199,6 +207,18 @@ static void acknowledged(struct ml_seat *seat, uint64_t message_no)
         ml_blob_unref(echo->frame);
         free(echo);
     }
+}
+
+/* A stock client would complain about a message that it does not know. */
+static void refused(struct ml_seat *seat, const struct ml_notice *notice)
+{
+    struct ml_writer text;
+
+    if (!seat->session->hears_notices)
+        return;
+    if (!ml_notice_write(notice, &text))
+        send_message(seat->session, ML_FRAME_STATELESS, ml_writer_slice(&text));
+    ml_writer_release(&text);
 }
 
 static void failed(struct ml_seat *seat, uint64_t message_no, enum ml_err err)
@@ -278,6 +298,7 @@ static const struct ml_session_dialect ywebsocket = {
     .take = take,
     .joined = joined,
     .acknowledged = acknowledged,
+    .refused = refused,
     .failed = failed,
     .lost = lost,
     .broken = broken,

@@ -35,13 +35,13 @@ enum ml_frame_kind {
     ML_FRAME_TOKEN,         /* payload: token text; `version` beside it */
     ML_FRAME_TOKEN_REQUEST, /* "send me your token again" (server to client); no payload */
     ML_FRAME_AUTHENTICATED, /* payload: scope (server to client) */
-    ML_FRAME_STATELESS,     /* payload: text of the application */
-    ML_FRAME_BROADCAST,     /* between servers only: a client's is refused */
-    ML_FRAME_CLOSE,         /* one document ends; payload: reason, or nothing from a client */
-    ML_FRAME_PING,          /* no address, no payload */
-    ML_FRAME_PONG,          /* likewise */
-    ML_FRAME_UNKNOWN_SYNC,  /* a sync message of no known kind */
-    ML_FRAME_UNKNOWN,       /* ignore */
+    ML_FRAME_STATELESS, /* payload: text of the application (y-websocket: only with our client) */
+    ML_FRAME_BROADCAST, /* between servers only: a client's is refused */
+    ML_FRAME_CLOSE,     /* one document ends; payload: reason, or nothing from a client */
+    ML_FRAME_PING,      /* no address, no payload */
+    ML_FRAME_PONG,      /* likewise */
+    ML_FRAME_UNKNOWN_SYNC, /* a sync message of no known kind */
+    ML_FRAME_UNKNOWN,      /* ignore */
 };
 
 /** One message. Slices borrow from the received bytes. */

@@ -11,8 +11,9 @@
  *   02 00 varString(reason)          DENIED            server; a client's is ignored
  *   03                               QUERY_AWARENESS   client
  *   66    varBytes(varUint version)  SYNC_STATUS       both: y-sweet's, echoed unchanged
- *   other                            UNKNOWN           takes the rest of the frame with it, because
- *                                                      nobody can say where it ends
+ *   67    varString(text)            STATELESS         both: ours. From a client: "tell me
+ * notices"; from the server only to who said so other                            UNKNOWN takes the
+ * rest of the frame with it, because nobody can say where it ends
  *
  * Source: y-websocket 3.1.0, y-protocols 1.0.7 (sync.js, auth.js), @y-sweet/client 0.9.1.
  */
@@ -21,7 +22,8 @@
 #include "base/assert.h"
 
 #define NO_SUBTYPE (-1)
-#define KINDS      (ML_FRAME_SYNC_STATUS + 1) /* this dialect has the first of the list */
+#define ABSENT     (-1)
+#define KINDS      (ML_FRAME_STATELESS + 1)
 
 enum body { BODY_NONE, BODY_BYTES, BODY_TEXT };
 
@@ -36,6 +38,10 @@ static const struct row {
     [ML_FRAME_QUERY_AWARENESS] = {3, NO_SUBTYPE, BODY_NONE},
     [ML_FRAME_DENIED] = {2, 0, BODY_TEXT},
     [ML_FRAME_SYNC_STATUS] = {102, NO_SUBTYPE, BODY_BYTES},
+    [ML_FRAME_TOKEN] = {ABSENT, NO_SUBTYPE, BODY_NONE},
+    [ML_FRAME_TOKEN_REQUEST] = {ABSENT, NO_SUBTYPE, BODY_NONE},
+    [ML_FRAME_AUTHENTICATED] = {ABSENT, NO_SUBTYPE, BODY_NONE},
+    [ML_FRAME_STATELESS] = {103, NO_SUBTYPE, BODY_TEXT},
 };
 
 static bool has_subtype(uint64_t type)
@@ -48,7 +54,7 @@ static enum ml_frame_kind kind_of(uint64_t type, uint64_t subtype)
     for (size_t kind = 0; kind < KINDS; kind++) {
         const struct row *row = &rows[kind];
 
-        if (type != (uint64_t)row->type)
+        if (row->type == ABSENT || type != (uint64_t)row->type)
             continue;
         if (row->subtype == NO_SUBTYPE || subtype == (uint64_t)row->subtype)
             return (enum ml_frame_kind)kind;
@@ -92,7 +98,7 @@ void ml_ywebsocket_head(struct ml_slice address, enum ml_frame_kind kind, size_t
     const struct row *row;
     uint8_t *p = out->bytes;
 
-    ML_ASSERT(kind < KINDS && !address.len);
+    ML_ASSERT(kind < KINDS && rows[kind].type != ABSENT && !address.len);
     row = &rows[kind];
     p = ml_put_varuint(p, (uint64_t)row->type);
     if (row->subtype != NO_SUBTYPE)

@@ -23,6 +23,8 @@ static const struct {
     {"03", ML_FRAME_QUERY_AWARENESS, ""},
     {"660101", ML_FRAME_SYNC_STATUS, "01"},
     {"660100", ML_FRAME_SYNC_STATUS, "00"},
+    {"6700", ML_FRAME_STATELESS, ""},
+    {"67027b7d", ML_FRAME_STATELESS, "7b7d"},
 };
 
 static struct ml_writer bytes, payload;
@@ -115,7 +117,7 @@ static void broken_messages_are_refused(void **state)
 static void what_nobody_knows_takes_the_rest_with_it(void **state)
 {
     static const char *const unknown[] = {
-        "04", "2a010203", "00 09 00", "00 03 05 00", "02 01 00", "65 00", "67 01 00 00 01 00",
+        "04", "2a010203", "00 09 00", "00 03 05 00", "02 01 00", "65 00", "68 01 00 00 01 00",
     };
 
     (void)state;
@@ -136,7 +138,7 @@ static void every_first_byte_is_answered_for(void **state)
         const uint8_t message[] = {(uint8_t)type, 0x00, 0x01, 0x00};
         struct ml_reader r = ml_reader_make(ml_slice_make(message, sizeof message));
         struct ml_frame frame;
-        bool is_known = type <= 3 || type == 102;
+        bool is_known = type <= 3 || type == 102 || type == 103;
 
         assert_int_equal(ml_frame_decode(ML_DIALECT_YWEBSOCKET, &r, &frame), ML_OK);
         assert_int_equal(frame.kind != ML_FRAME_UNKNOWN, is_known);

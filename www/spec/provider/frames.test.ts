@@ -13,6 +13,8 @@ const VECTORS: [string, Exclude<Frame, { type: "unknown" }>][] = [
   ["02 00 06 64 65 6e 69 65 64", { type: "denied", reason: "denied" }],
   ["03", { type: "query-awareness" }],
   ["66 01 01", { type: "status", version: 1 }],
+  ["67 00", { type: "notice", text: "" }],
+  ["67 02 7b 7d", { type: "notice", text: "{}" }],
   ["66 02 ac 02", { type: "status", version: 300 }],
 ];
 

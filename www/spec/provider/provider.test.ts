@@ -472,3 +472,24 @@ it("survives random deaths of the line: nothing lost, nothing doubled", async ()
   expect(doc.getText("t").toString()).toBe(expected);
   expect(unacked()).toBe(0);
 });
+
+describe("notices", () => {
+  it("asks for them before anything else, and shows the last one until it is dismissed", async () => {
+    start();
+    await pass(0);
+    expect(server.received[0]).toEqual({ type: "notice", text: "" });
+    server.socket.deliver({ type: "notice", text: '{"kind":"refused","code":"filter.unwanted","reason":"No cards.","mode":"undo"}' });
+    await pass(0);
+    expect(provider.snapshot().notice).toEqual({ code: "filter.unwanted", reason: "No cards." });
+    provider.dismissNotice();
+    expect(provider.snapshot().notice).toBeNull();
+  });
+
+  it.each(["", "{", "null", "[]", '{"kind":"other"}', '{"kind":"refused","code":1,"reason":"x"}'])("ignores %j", async (text) => {
+    start();
+    await pass(0);
+    server.socket.deliver({ type: "notice", text });
+    await pass(0);
+    expect(provider.snapshot().notice).toBeNull();
+  });
+});

@@ -18,6 +18,7 @@ import { KeyboardHelp } from "./keyboard-help.tsx";
 import { OutlinePanel } from "./outline.tsx";
 import { me, type Person } from "./person.ts";
 import { Presence } from "./presence.tsx";
+import { NoticeBanner } from "./notice.tsx";
 import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
 import { documentUrl, Share } from "./share.tsx";
 import { LANGUAGES, StatusBar } from "./status-bar.tsx";
@@ -146,6 +147,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
       <div class="banners">
         <OpenModeBanner mode={mode} />
         <SaveBanner save={save} actions={actions} />
+        <NoticeBanner provider={open.provider} />
       </div>
       {editor !== null && save.kind !== "refused" && <Toolbar editor={editor} />}
       <div class="workspace">

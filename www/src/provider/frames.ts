@@ -8,6 +8,7 @@
  *   02 00 varString(reason)         Auth denied, from the server only
  *   03                              QueryAwareness
  *   66 varBytes(varUint version)    SyncStatus (type 102): echoed once everything sent before is on disk
+ *   67 varString(JSON)              Notice (type 103): empty, from us: "tell me"; then what became of refused edits
  */
 import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
@@ -20,6 +21,7 @@ export type Frame =
   | { type: "query-awareness" }
   | { type: "denied"; reason: string }
   | { type: "status"; version: number }
+  | { type: "notice"; text: string }
   | { type: "unknown"; code: number };
 
 const SYNC = 0;
@@ -27,6 +29,7 @@ const AWARENESS = 1;
 const AUTH = 2;
 const QUERY_AWARENESS = 3;
 const STATUS = 102;
+const NOTICE = 103;
 
 const SYNC_TYPES = ["step1", "step2", "update"] as const;
 
@@ -53,6 +56,10 @@ export function encodeFrame(frame: Exclude<Frame, { type: "unknown" }>): Uint8Ar
       encoding.writeVarUint(e, AUTH);
       encoding.writeVarUint(e, 0);
       encoding.writeVarString(e, frame.reason);
+      break;
+    case "notice":
+      encoding.writeVarUint(e, NOTICE);
+      encoding.writeVarString(e, frame.text);
       break;
     case "status": {
       const inner = encoding.createEncoder();
@@ -94,6 +101,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       const inner = decoding.createDecoder(decoding.readVarUint8Array(d));
       return { type: "status", version: decoding.readVarUint(inner) };
     }
+    case NOTICE:
+      return { type: "notice", text: decoding.readVarString(d) };
     default:
       return { type: "unknown", code };
   }

@@ -36,6 +36,13 @@ export const PERSIST_WAIT_MS = 300;
 /** Shorter gaps are not worth a word (nodes being replaced). */
 const OPEN_TIMEOUT_MS = 10_000;
 
+export interface Notice {
+  /** For programs: `plugin.code`. */
+  code: string;
+  /** For people. */
+  reason: string;
+}
+
 export interface ProviderSnapshot {
   status: "waiting" | "connected" | "refused";
   /** The server's whole state has arrived at least once. */
@@ -51,6 +58,8 @@ export interface ProviderSnapshot {
   wasSaved: boolean;
   lastSavedAt: number | null;
   refusal: string | null;
+  /** An edit that a policy has taken back, until somebody has read it. */
+  notice: Notice | null;
   /** When the next attempt is due; null if none is planned. */
   nextAttemptAt: number | null;
 }
@@ -88,6 +97,7 @@ export class MoonloomProvider {
   private confirmed = false;
   private synced = false;
   private refusal: string | null = null;
+  private notice: Notice | null = null;
   private final = false;
   private stopped = true;
 
@@ -166,6 +176,11 @@ export class MoonloomProvider {
     else this.changed();
   }
 
+  dismissNotice(): void {
+    this.notice = null;
+    this.changed();
+  }
+
   /** The network came back, or the page is looked at again. Only ever shortens the wait. */
   hurry(): void {
     if (this.socket !== null) {
@@ -229,6 +244,7 @@ export class MoonloomProvider {
     this.clearOpenTimer();
     this.lastReceived = this.now();
     this.denied = false;
+    this.send({ type: "notice", text: "" });
     this.send({ type: "step1", stateVector: Y.encodeStateVector(this.doc) });
     // A new clock: the server remembers that we went away with the old one.
     const state = this.awareness.getLocalState();
@@ -273,9 +289,26 @@ export class MoonloomProvider {
       case "status":
         this.onStatus(frame.version);
         break;
+      case "notice":
+        this.onNotice(frame.text);
+        break;
       case "unknown":
         break;
     }
+  }
+
+  private onNotice(text: string): void {
+    let said: unknown;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (typeof said !== "object" || said === null) return;
+    const { kind, code, reason } = said as Record<string, unknown>;
+    if (kind !== "refused" || typeof code !== "string" || typeof reason !== "string") return;
+    this.notice = { code, reason };
+    this.changed();
   }
 
   private onClose(socket: WebSocket, code: number, reason: string): void {
@@ -501,6 +534,7 @@ export class MoonloomProvider {
       wasSaved: this.confirmed ? this.local === this.acked : this.wasSaved && this.local === this.acked,
       lastSavedAt: this.lastSavedAt,
       refusal: this.refusal,
+      notice: this.notice,
       nextAttemptAt: this.reconnectAt,
     };
   }
