@@ -2,58 +2,20 @@
 // clients type into shared documents while nodes are killed and frozen, the database restarts and the bus goes; in the
 // end every word that anybody typed is in every copy once, and in what a newcomer is sent.
 // Run by spec/support/with-postgres and with-redis. MOONLOOM_LONG: more of everything.
-import { execFileSync } from "node:child_process";
-import { connect, createServer } from "node:net";
 import { client } from "../interop/clients.mjs";
 import { Y } from "../interop/packages.mjs";
-import { freePort, LONG, Server } from "../support/node/server.mjs";
-import { afterFailure, finish, note, test, until } from "../support/node/tap.mjs";
+import { LONG } from "../support/node/server.mjs";
+import { Balancer, busIsThere, redis, redisPid, restartPostgres, sleep, sql, startNodes } from "../support/node/cluster.mjs";
+import { finish, note, test, until } from "../support/node/tap.mjs";
 
 const NODES = 3;
 const DOCUMENTS = LONG ? 20 : 4;
 const CLIENTS = LONG ? 120 : 12;
-const RUNS = LONG ? 50 : 1;
+const RUNS = LONG ? Number(process.env.MOONLOOM_RUNS ?? 50) : 1;
 const TYPE_MS = LONG ? 40 : 60;
 
-const pg = process.env.MOONLOOM_TEST_PG;
-const host = /host=(\S+)/.exec(pg)[1];
-const redisPort = Number(process.env.MOONLOOM_TEST_REDIS);
-execFileSync("psql", [`${pg} dbname=postgres`, "-qc", "CREATE DATABASE cluster"]);
-const store = `postgres:///cluster?host=${host}&user=moonloom`;
-
-const nodes = [];
-for (let i = 0; i < NODES; i++)
-  nodes.push(new Server({ args: ["--store", store, "--bus", `redis://127.0.0.1:${redisPort}`], env: { MOONLOOM_LOG: "info" } }));
-for (const node of nodes) await node.start();
-afterFailure(() => nodes.forEach((node, i) => note(`node ${i}:\n${node.tail(1500)}`)));
-
-/** Round robin, as a balancer without stickiness does it. */
-class Balancer {
-  next = 0;
-
-  async start() {
-    this.port = await freePort();
-    this.server = createServer((socket) => {
-      const node = nodes[this.next++ % NODES];
-      const behind = connect(node.port, "127.0.0.1");
-      for (const [from, to] of [[socket, behind], [behind, socket]]) {
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-      }
-      socket.pipe(behind);
-      behind.pipe(socket);
-    });
-    await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
-    return this;
-  }
-
-  get sync() {
-    return `ws://127.0.0.1:${this.port}/sync/default`;
-  }
-}
-const balancer = await new Balancer().start();
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const nodes = await startNodes(NODES);
+const balancer = await new Balancer(() => nodes.map((node) => node.port)).start();
 const list = (doc) => doc.getArray("words");
 
 /** Everybody types a word of their own now and then; answers what stops it and says what was typed. */
@@ -118,16 +80,6 @@ async function settle({ people, typed }, deadline_ms) {
   return took;
 }
 
-const asPostgres = process.getuid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : ["env"];
-const bindir = execFileSync("pg_config", ["--bindir"], { encoding: "utf8" }).trim();
-function restartPostgres(mode) {
-  execFileSync(asPostgres[0], [...asPostgres.slice(1), `${bindir}/pg_ctl`, "-D", process.env.MOONLOOM_TEST_PG_DATA, "-m", mode,
-    "-w", "-l", `${process.env.MOONLOOM_TEST_PG_DATA}/server.log`, "restart"], { stdio: "ignore", cwd: "/" });
-}
-
-const redisPid = Number(process.env.MOONLOOM_TEST_REDIS_PID);
-const redis = (...words) => execFileSync("redis-cli", ["-p", String(redisPort), ...words], { stdio: "ignore", timeout: 5000 });
-
 const faults = {
   "nothing happens": async () => sleep(1000),
   "a node is killed and comes back": async () => {
@@ -148,9 +100,7 @@ const faults = {
   },
   "connections to the database are cut during commits": async () => {
     for (let i = 0; i < 8; i++) {
-      execFileSync("psql", [`${pg} dbname=cluster`, "-qtc",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'moonloom' AND state <> 'idle'"],
-        { stdio: "ignore" });
+      sql("cluster", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'moonloom' AND state <> 'idle'");
       await sleep(120);
     }
   },
@@ -206,10 +156,7 @@ await test("without a bus words cross the nodes within 1.5 s", async () => {
 });
 
 await test("a cursor is seen on the other node, and goes when its node is killed", async () => {
-  await until(async () => {
-    const texts = await Promise.all(nodes.map((node) => fetch(`${node.url}/readyz`).then((r) => r.text())));
-    return texts.every((text) => !text.includes("degraded"));
-  }, "the bus is back", 15_000);
+  await busIsThere(nodes);
   const one = client(nodes[0], "cursors");
   const two = client(nodes[1], "cursors");
   await until(() => one.provider.synced && two.provider.synced, "both are there");
@@ -236,6 +183,6 @@ await test("what is deleted through one node is closed on the others", async () 
   two.close();
 });
 
-balancer.server.close();
+balancer.stop();
 for (const node of nodes) await node.stop();
 finish();
