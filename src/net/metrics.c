@@ -96,6 +96,15 @@ static const struct metric {
     {"journal_waiting_bytes", "", GAUGE, "Asked for and not answered", JOURNAL(waiting_bytes)},
     {"commit_seconds", "", HISTOGRAM, "A transaction of the journal, sync included",
      JOURNAL(commit_took)},
+    {"bus_told_total", "", COUNTER, "News given to the bus", ROOMS(bus_told)},
+    {"bus_heard_total", "", COUNTER, "News of other nodes", ROOMS(bus_heard)},
+    {"bus_dropped_total", "", COUNTER, "News that the bus did not take", ROOMS(bus_dropped)},
+    {"bus_forged_total", "", COUNTER, "News that no node of ours made", ROOMS(bus_forged)},
+    {"bus_reconnects_total", "", COUNTER, "Connections to the bus lost", ROOMS(bus_reconnects)},
+    {"bus_unhealthy", "", GAUGE, "Loops whose bus is silent", ROOMS(buses_sick)},
+    {"records_of_others_total", "", COUNTER, "Records of other nodes taken", ROOMS(from_others)},
+    {"holes_read_total", "", COUNTER, "Times missing records were read", ROOMS(holes)},
+    {"head_checks_total", "", COUNTER, "Questions for the heads of open documents", ROOMS(looks)},
     {"hook_calls_total", "", COUNTER, "Hooks of plugins called", SCRIPT(calls)},
     {"hook_denials_total", "", COUNTER, "Hooks that said no", SCRIPT(denials)},
     {"hook_errors_total", "{kind=\"error\"}", COUNTER, "Hooks that failed", SCRIPT(errors)},
@@ -159,6 +168,17 @@ static void take_sum(struct ml_net *net, struct sum *out)
         add_up(&out->of, &net->shared->figures[i]);
     ML_ASSERT(pthread_mutex_unlock(&net->shared->mutex) == 0);
     ml_journal_stats(net->env.journal, &out->journal);
+}
+
+bool ml_metrics_bus_is_sick(struct ml_net *net)
+{
+    uint64_t sick = 0;
+
+    ML_ASSERT(pthread_mutex_lock(&net->shared->mutex) == 0);
+    for (size_t i = 0; i < ML_LOOPS_MAX; i++)
+        sick += net->shared->figures[i].rooms.buses_sick;
+    ML_ASSERT(pthread_mutex_unlock(&net->shared->mutex) == 0);
+    return sick > 0;
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */

@@ -54,14 +54,19 @@ static void route_health(const struct request *request)
                    ML_SLICE("ok\n"));
 }
 
+/* Words that say what works, and nothing of where or why. */
 static void route_ready(const struct request *request)
 {
-    const struct ml_net *net = request->http->net;
+    struct ml_net *net = request->http->net;
     bool is_ready = net->shared->is_ready && !net->is_draining;
+    struct ml_slice ready = ML_SLICE("ready\n");
+
+    if (ml_metrics_bus_is_sick(net))
+        ready = ML_SLICE("ready\nbus: degraded\n");
 
     ml_http_answer(request->http, is_ready ? 200 : 503, ML_HTTP_PLAIN,
                    ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY,
-                   is_ready ? ML_SLICE("ready\n") : ML_SLICE("not ready\n"));
+                   is_ready ? ready : ML_SLICE("not ready\n"));
 }
 
 static void route_metrics(const struct request *request)

@@ -427,6 +427,8 @@ void ml_room_look_again(struct ml_room *room);
 void ml_room_committed(struct ml_room *room, uint64_t first, uint64_t last, uint64_t head);
 void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now);
 bool ml_rooms_is_looking(const struct ml_rooms *rooms);
+/** The fields of bus and buses. */
+void ml_rooms_stats_others(const struct ml_rooms *rooms, struct ml_rooms_stats *out);
 void ml_rooms_others_init(struct ml_rooms *rooms);
 void ml_rooms_others_release(struct ml_rooms *rooms);
 

@@ -398,6 +398,7 @@ static void look(struct ml_rooms *rooms, uint64_t now)
         return;
     }
     others->is_looking = true;
+    rooms->stats.looks++;
     others->look = (struct ml_heads){.items = items, .count = count, .done = on_looked};
     ml_journal_heads(rooms->env.journal, &others->look);
 }
@@ -424,6 +425,22 @@ void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now)
     if (now >= rooms->others.look_at_ms && !rooms->others.is_looking)
         look(rooms, now);
     bury_nodes(rooms, now);
+}
+
+void ml_rooms_stats_others(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
+{
+    struct ml_bus_stats stats;
+
+    if (!bus_of(rooms))
+        return;
+    ml_bus_stats(bus_of(rooms), &stats);
+    out->buses = 1;
+    out->buses_sick = !stats.is_healthy;
+    out->bus_told = stats.told;
+    out->bus_heard = stats.heard;
+    out->bus_dropped = stats.dropped;
+    out->bus_forged = stats.forged;
+    out->bus_reconnects = stats.reconnects;
 }
 
 bool ml_rooms_is_looking(const struct ml_rooms *rooms)

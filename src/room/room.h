@@ -260,6 +260,9 @@ struct ml_rooms_stats {
     uint64_t conflicts, resolutions; /* asked about; records that hold an answer */
     uint64_t moved;                  /* another node was faster */
     uint64_t from_others, holes;     /* records of other nodes; times they had to be read */
+    uint64_t looks;                  /* questions for the heads of open rooms */
+    uint64_t buses, buses_sick;      /* of this loop: one or none; 1 while it is not healthy */
+    uint64_t bus_told, bus_heard, bus_dropped, bus_forged, bus_reconnects;
     uint64_t ack_ms[ML_TIME_PLACES]; /* from taking a message to its acknowledgement */
     uint64_t ack_ms_sum;
     struct ml_histogram commit_took; /* from staged to acknowledged */

@@ -735,6 +735,7 @@ void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
 void ml_rooms_stats(const struct ml_rooms *rooms, struct ml_rooms_stats *out)
 {
     *out = rooms->stats;
+    ml_rooms_stats_others(rooms, out);
     out->rooms = rooms->count;
     out->memory_bytes = rooms->memory_bytes;
     out->members = out->held_rooms = out->staged_bytes = out->resting_rooms = 0;
