@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "journal/request.h"
+#include "journal/shards.h"
 
 #include <stdlib.h>
 
@@ -335,15 +336,25 @@ static bool is_postgres(const char *store)
     return begins(store, "postgres://") || begins(store, "postgresql://");
 }
 
+static bool is_shards(const char *store)
+{
+    struct ml_shard_list list;
+    bool is_fine = begins(store, "shards:") && !ml_shard_list_parse(store, &list, NULL);
+
+    if (is_fine)
+        ml_shard_list_release(&list);
+    return is_fine;
+}
+
 bool ml_journal_knows(const char *store)
 {
-    return strcmp(store, "memory:") == 0 || is_postgres(store) ||
+    return is_shards(store) || strcmp(store, "memory:") == 0 || is_postgres(store) ||
            (begins(store, "sqlite:") && store[strlen("sqlite:")]);
 }
 
 bool ml_journal_is_shared(const char *store)
 {
-    return is_postgres(store);
+    return is_postgres(store) || begins(store, "shards:");
 }
 
 enum ml_err ml_journal_migrate(const char *store, bool only_look, const char *role,
@@ -351,6 +362,8 @@ enum ml_err ml_journal_migrate(const char *store, bool only_look, const char *ro
 {
     ML_ASSERT(ml_journal_knows(store));
     *out = (struct ml_migration){0};
+    if (begins(store, "shards:"))
+        return ml_shards_migrate(store, only_look, role, out, diag);
     if (is_postgres(store))
         return ml_pg_migrate(store, only_look, role, out, diag);
     if (role)
@@ -366,6 +379,8 @@ enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *
     ML_ASSERT(ml_journal_knows(store));
     if (strcmp(store, "memory:") == 0)
         return ml_journal_open_memory(loop, journal_out);
+    if (begins(store, "shards:"))
+        return ml_journal_open_shards(store, loop, diag, journal_out);
     if (is_postgres(store))
         return ml_journal_open_postgres(store, loop, diag, journal_out);
     return ml_journal_open_sqlite(store + strlen("sqlite:"), loop, diag, journal_out);

@@ -304,7 +304,17 @@ void ml_journal_stats(struct ml_journal *journal, struct ml_journal_stats *out);
  */
 void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void *arg);
 
-/** Is this the address of a store: "memory:", "sqlite:PATH", "postgres://…"? */
+/**
+ * With several primaries: where shall an org live that has no place yet? Index of `names`, or
+ * SIZE_MAX for no opinion (then a hash spreads them); of many answers the first holds. Asked on the
+ * journal's loop. Elsewhere it is never asked. `placer` NULL ends it.
+ */
+typedef size_t (*ml_journal_placer)(void *arg, struct ml_slice org, const struct ml_slice *names,
+                                    size_t count);
+void ml_journal_set_placer(struct ml_journal *journal, ml_journal_placer placer, void *arg);
+
+/** Is this the address of a store: "memory:", "sqlite:PATH", "postgres://…", "shards:a=postgres://…
+ * b=postgres://… a<postgres://…" (several primaries, and a replica of a)? */
 bool ml_journal_knows(const char *store);
 /** May other nodes stand over the same store? */
 bool ml_journal_is_shared(const char *store);

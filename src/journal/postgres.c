@@ -8,6 +8,7 @@
  * (REL-14).
  */
 #include "journal/postgres.h"
+#include "journal/shards.h"
 
 #include <stdlib.h>
 
@@ -131,8 +132,17 @@ static const struct ml_backing_ops postgres_ops = {
     .free = postgres_free,
 };
 
-enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml_diag *diag,
-                                     struct ml_journal **journal_out)
+static enum ml_err open_sides(struct postgres *p, bool may_wait, struct ml_diag *diag)
+{
+    enum ml_err err = postgres_open(&p->base, ML_SIDE_WRITE, diag);
+
+    if (err == ML_EIO && may_wait)
+        return ML_OK; /* both sides are opened when they are needed */
+    return err ? err : postgres_open(&p->base, ML_SIDE_READ, diag);
+}
+
+static enum ml_err open_journal(const char *url, bool may_wait, uv_loop_t *loop,
+                                struct ml_diag *diag, struct ml_journal **journal_out)
 {
     struct postgres *p = calloc(1, sizeof *p);
     enum ml_err err;
@@ -142,12 +152,22 @@ enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml
     p->base.ops = &postgres_ops;
     ml_pg_identity_init(&p->identity);
     p->url = strdup(url);
-    err = p->url ? postgres_open(&p->base, ML_SIDE_WRITE, diag) : ML_ELIMIT;
-    if (!err)
-        err = postgres_open(&p->base, ML_SIDE_READ, diag);
+    err = p->url ? open_sides(p, may_wait, diag) : ML_ELIMIT;
     if (err) {
         postgres_free(&p->base);
         return err;
     }
     return ml_journal_start_threads(&p->base, loop, diag, journal_out);
+}
+
+enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml_diag *diag,
+                                     struct ml_journal **journal_out)
+{
+    return open_journal(url, false, loop, diag, journal_out);
+}
+
+enum ml_err ml_journal_open_postgres_later(const char *url, uv_loop_t *loop, struct ml_diag *diag,
+                                           struct ml_journal **journal_out)
+{
+    return open_journal(url, true, loop, diag, journal_out);
 }

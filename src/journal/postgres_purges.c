@@ -103,7 +103,8 @@ static void by_ids(struct purging *p, const struct ml_purge_note *note)
     ml_pg_args_reset(&p->args);
     ml_pg_array(&p->args, ML_PG_INT8_ARRAY, note->count);
     for (size_t i = 0; i < note->count; i++)
-        ml_pg_item_int8(&p->args, (int64_t)note->ids[i]);
+        ml_pg_item_int8(&p->args,
+                        (int64_t)(note->ids[i] & (((uint64_t)1 << ML_PURGE_ID_BITS) - 1)));
 }
 
 /* All of them or none: a row that is gone or leased means that somebody else is at it. */

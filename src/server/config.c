@@ -121,6 +121,49 @@ static void set_store(struct loading *l, const char *key, const char *value)
         l->config->store = copy_text(l->config, value);
 }
 
+static void put_store(struct ml_writer *text, const char *name, const char *sign, const cJSON *url)
+{
+    const char *const words[] = {name, sign, cJSON_IsString(url) ? url->valuestring : "", " "};
+
+    for (size_t i = 0; i < 4; i++)
+        ml_write_bytes(text, ml_slice_str(words[i]));
+}
+
+/* { primaries = { a = "postgres://…", … }, replicas = { a = { "postgres://…" } } } as one address.
+ */
+static void set_stores(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *primaries = cJSON_GetObjectItemCaseSensitive(value, "primaries"), *item, *one;
+    const cJSON *replicas = cJSON_GetObjectItemCaseSensitive(value, "replicas");
+    struct ml_writer text;
+    bool is_fine = cJSON_IsObject(value) && cJSON_IsObject(primaries);
+
+    ml_writer_init(&text, 1u << 20);
+    ml_write_bytes(&text, ML_SLICE("shards:"));
+    cJSON_ArrayForEach(item, primaries)
+    {
+        is_fine &= cJSON_IsString(item) && !strchr(item->valuestring, ' ');
+        put_store(&text, item->string, "=", item);
+    }
+    cJSON_ArrayForEach(item, replicas)
+    {
+        cJSON_ArrayForEach(one, item)
+        {
+            is_fine &= cJSON_IsString(one) && !strchr(one->valuestring, ' ');
+            put_store(&text, item->string, "<", one);
+        }
+    }
+    ml_write_u8(&text, 0);
+    if (!is_fine || text.err || !ml_journal_knows((const char *)text.ptr))
+        complain(
+            l, key,
+            "store: not an address, and not { primaries = { a = \"postgres://HOST/DATABASE\", b "
+            "= … }, replicas = { a = { \"postgres://…\" } } } with names of a-z, 0-9, - and _");
+    else
+        l->config->store = copy_text(l->config, (const char *)text.ptr);
+    ml_writer_release(&text);
+}
+
 static void set_bus(struct loading *l, const char *key, const char *value)
 {
     if (!ml_bus_knows(value))
@@ -395,7 +438,7 @@ static const struct key {
 } keys[] = {
     {"listen", "--listen", "MOONLOOM_LISTEN", set_listen, NULL},
     {"data", "--data", "MOONLOOM_DATA", set_data, NULL},
-    {"store", "--store", "MOONLOOM_STORE", set_store, NULL},
+    {"store", "--store", "MOONLOOM_STORE", set_store, set_stores},
     {"bus", "--bus", "MOONLOOM_BUS", set_bus, NULL},
     {"plugins_dir", "--plugins", "MOONLOOM_PLUGINS", set_plugins_dir, NULL},
     {"public_url", NULL, "MOONLOOM_PUBLIC_URL", set_public_url, NULL},
@@ -435,7 +478,7 @@ static void apply_file_key(struct loading *l, const cJSON *item)
     for (size_t i = 0; i < KEY_COUNT; i++) {
         if (strcmp(keys[i].name, item->string) != 0)
             continue;
-        if (keys[i].set_json)
+        if (keys[i].set_json && !(keys[i].set_text && cJSON_IsString(item)))
             keys[i].set_json(l, item->string, item);
         else if (cJSON_IsString(item))
             keys[i].set_text(l, item->string, item->valuestring);

@@ -338,7 +338,8 @@ int ml_serve(const struct ml_config *config)
         return fail("event loop", ML_EIO, &diag);
     err = open_journal(config, &s, &diag);
     if (err) {
-        (void)fail(config->store, err, &diag);
+        /* An address of PostgreSQL may hold a password. */
+        (void)fail(ml_journal_is_shared(config->store) ? "store" : config->store, err, &diag);
         goto out;
     }
     err = load_seal_key(&s, &diag);
