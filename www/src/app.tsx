@@ -1,5 +1,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { Invite, SetUp } from "./account/join.tsx";
+import { SignIn } from "./account/sign-in.tsx";
 import { Home } from "./pages/home.tsx";
 import { Missing } from "./pages/missing.tsx";
 import { Skeleton } from "./pages/skeleton.tsx";
@@ -23,9 +25,20 @@ export function App() {
       return <Home />;
     case "edit":
       return <LazyEditor key={`${route.org}/${route.name}`} org={route.org} name={route.name} />;
+    case "sign-in":
+      return <SignIn onDone={enter} />;
+    case "setup":
+      return <SetUp onDone={enter} />;
+    case "invite":
+      return <Invite onDone={enter} />;
     case "missing":
       return <Missing />;
   }
+}
+
+/** Somebody came in: the pages begin anew, as that person. */
+function enter(path: string): void {
+  location.assign(path);
 }
 
 type EditorModule = typeof import("./editor/page.tsx");

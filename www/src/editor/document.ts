@@ -5,6 +5,8 @@
  */
 import { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
+import { ticket } from "../account/api.ts";
+import { renewed } from "../account/server.ts";
 import { OfflineStore } from "../provider/offline.ts";
 import { MoonloomProvider } from "../provider/provider.ts";
 import { syncUrl } from "../shell/router.ts";
@@ -27,7 +29,8 @@ export interface OpenDocument {
   close: () => void;
 }
 
-export function openDocument(org: string, name: string, person: Person): OpenDocument {
+/** @param admitted settles when this page may knock: a link was shown, or there was none to show */
+export function openDocument(org: string, name: string, person: Person, admitted: Promise<unknown>): OpenDocument {
   const doc = new Y.Doc();
   const content = doc.getXmlFragment("content");
   const meta = doc.getMap<unknown>("meta");
@@ -40,12 +43,14 @@ export function openDocument(org: string, name: string, person: Person): OpenDoc
     awareness,
     storeOrigin: store.origin,
     persist: store.fence,
+    renew: renewed,
+    ticket: () => ticket(org, name),
     connect: false,
   });
 
   let closed = false;
   const ready = (async () => {
-    const carried = await store.load();
+    const [carried] = await Promise.all([store.load(), admitted]);
     if (closed) return;
     provider.carry(carried);
     provider.connect();

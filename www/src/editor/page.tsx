@@ -2,7 +2,8 @@ import type { Editor } from "@tiptap/core";
 import type { Node } from "@tiptap/pm/model";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Skeleton } from "../pages/skeleton.tsx";
-import { session } from "../shell/api.ts";
+import { enterByLink } from "../account/link.ts";
+import { useSession } from "../account/session.ts";
 import { Icon, Logo } from "../shell/icon.tsx";
 import { newDocumentName } from "../shell/names.ts";
 import { OpenModeBanner } from "../shell/open-mode.tsx";
@@ -35,7 +36,7 @@ export function EditorPage({ org, name }: Props) {
   const [ready, setReady] = useState(false);
   const [self] = useState(me);
   // At once, not after the first paint: the store and the server can answer meanwhile.
-  const [open] = useState(() => openDocument(org, name, self));
+  const [open] = useState(() => openDocument(org, name, self, enterByLink(location, self.name)));
   useLayoutEffect(() => {
     let live = true;
     void open.ready.then(() => live && setReady(true));
@@ -54,11 +55,14 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const [self, setSelf] = useState(firstSelf);
   const [help, setHelp] = useState(false);
   const [toast, setToast] = useState("");
-  const [mode, setMode] = useState<string | null>(null);
+  const session = useSession();
+  const mode = session?.mode ?? null;
   const title = useMeta(open, "title") ?? open.name;
   const language = knownLanguage(useMeta(open, "lang")) ?? knownLanguage(navigator.language.split("-")[0]) ?? "en";
   const save = useSaveState(open);
   const confirmed = useRef<Node | null>(null);
+  const { readOnly } = save.snapshot;
+  const editable = save.kind !== "refused" && !readOnly;
 
   useLayoutEffect(() => {
     const created = createEditor(open, paper.current!);
@@ -69,12 +73,10 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   }, [open]);
 
   useEffect(() => {
-    void session().then((s) => {
-      setMode(s.mode);
-      // A server that knows the visitor knows the name better. In open mode everybody is its guest.
-      if (s.mode !== "open" && s.userName !== null) setSelf((now) => ({ ...now, id: s.userId ?? now.id, name: s.userName! }));
-    });
-  }, []);
+    const user = session?.user ?? null;
+    // A server that knows the visitor knows the name better. In open mode everybody is its guest.
+    if (user !== null && mode !== "open") setSelf((now) => ({ ...now, id: user.id, name: user.name }));
+  }, [session]);
 
   useEffect(() => {
     open.awareness.setLocalStateField("user", self);
@@ -90,9 +92,9 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   }, [language, editor]);
 
   useEffect(() => {
-    editor?.setEditable(save.kind !== "refused", false);
+    editor?.setEditable(editable, false);
     if (save.kind === "saved") confirmed.current = editor?.state.doc ?? null;
-  }, [editor, save]);
+  }, [editor, save, editable]);
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
@@ -133,11 +135,11 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <a class="brand" href="/" data-nav aria-label="All documents" title="All documents">
           <Logo />
         </a>
-        <TitleField title={title} name={open.name} onTitle={(value) => setTitle(open, value)} readOnly={save.kind === "refused"} />
+        <TitleField title={title} name={open.name} onTitle={(value) => setTitle(open, value)} readOnly={!editable} />
         <SaveWidget save={save} actions={actions} />
         <span class="spring" />
         <Presence awareness={open.awareness} self={self} onSelf={setSelf} />
-        <Share org={open.org} name={open.name} mode={mode} onCopied={(worked) => copied(worked, "Link")} />
+        <Share org={open.org} name={open.name} session={session} onCopied={(worked) => copied(worked, "Link")} />
         <MoreMenu
           onDownload={(format) => editor !== null && download(editor, title, format)}
           onCopyLink={() => void copyText(documentUrl(open.org, open.name)).then((worked) => copied(worked, "Link"))}
@@ -148,8 +150,9 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <OpenModeBanner mode={mode} />
         <SaveBanner save={save} actions={actions} />
         <NoticeBanner provider={open.provider} />
+        {readOnly && save.kind !== "refused" && <ReadOnlyBanner />}
       </div>
-      {editor !== null && save.kind !== "refused" && <Toolbar editor={editor} />}
+      {editor !== null && editable && <Toolbar editor={editor} />}
       <div class="workspace">
         {editor !== null && <OutlinePanel editor={editor} />}
         <main class="desk" onMouseDown={(event) => editor !== null && focusFromDesk(event, editor)}>
@@ -176,6 +179,15 @@ function LiveRegion({ save }: { save: SaveView }) {
     if (region.current!.textContent !== text) region.current!.textContent = text;
   }, [text]);
   return <div ref={region} class="sr-only" role="status" aria-live="polite" data-live />;
+}
+
+function ReadOnlyBanner() {
+  return (
+    <div class="banner banner-note" role="status">
+      <Icon name="eye" />
+      <p>You can read this document, not change it.</p>
+    </div>
+  );
 }
 
 interface TitleProps {

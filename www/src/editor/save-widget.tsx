@@ -1,5 +1,6 @@
 import { Icon } from "../shell/icon.tsx";
 import { Popover } from "../shell/popover.tsx";
+import { signInPath } from "../shell/router.ts";
 import { changes } from "../provider/save-state.ts";
 import type { SaveView } from "./use-save-state.ts";
 
@@ -66,9 +67,15 @@ export function SaveBanner({ save, actions }: { save: SaveView; actions: SaveAct
           <button type="button" class="btn btn-small" onClick={actions.downloadCopy}>
             <Icon name="download" /> Download a copy
           </button>
-          <button type="button" class="btn btn-small" onClick={actions.retry}>
-            <Icon name="refresh-cw" /> Try again
-          </button>
+          {save.snapshot.signedOut ? (
+            <a class="btn btn-small" href={signInPath(location)}>
+              <Icon name="lock" /> Sign in
+            </a>
+          ) : (
+            <button type="button" class="btn btn-small" onClick={actions.retry}>
+              <Icon name="refresh-cw" /> Try again
+            </button>
+          )}
         </div>
       </div>
     );

@@ -1,13 +1,15 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Session } from "../account/session.ts";
 import { Icon } from "../shell/icon.tsx";
 import { Popover } from "../shell/popover.tsx";
 import { editPath } from "../shell/router.ts";
 import { copyText } from "./export.ts";
+import { People } from "./share-people.tsx";
 
 interface Props {
   org: string;
   name: string;
-  mode: string | null;
+  session: Session | null;
   onCopied: (worked: boolean) => void;
 }
 
@@ -15,15 +17,8 @@ export function documentUrl(org: string, name: string): string {
   return location.origin + editPath(org, name);
 }
 
-export function Share({ org, name, mode, onCopied }: Props) {
-  const [copied, setCopied] = useState(false);
-  const url = documentUrl(org, name);
-  const copy = async () => {
-    const worked = await copyText(url);
-    setCopied(worked);
-    onCopied(worked);
-    if (worked) setTimeout(() => setCopied(false), 2_000);
-  };
+export function Share({ org, name, session, onCopied }: Props) {
+  const known = session !== null && session.mode !== "open" && session.user !== null;
   return (
     <Popover
       kind="dialog"
@@ -31,22 +26,51 @@ export function Share({ org, name, mode, onCopied }: Props) {
       title="Share"
       align="end"
       buttonClass="btn btn-primary share-button"
+      class={known ? "share" : ""}
       button={
         <>
           <Icon name="share-2" /> <span class="share-word">Share</span>
         </>
       }
     >
-      <h2 class="panel-title">Share this document</h2>
-      <p class="panel-text">
-        {mode === "open" ? "Everybody who can reach this address can read and edit." : "People with access to this document can open it at this address."}
-      </p>
-      <div class="copy-row">
-        <input type="text" readOnly aria-label="Address of this document" value={url} onFocus={(event) => event.currentTarget.select()} />
-        <button type="button" class="btn btn-primary" onClick={() => void copy()}>
-          <Icon name={copied ? "check" : "copy"} /> {copied ? "Copied" : "Copy link"}
-        </button>
-      </div>
+      {() => (
+        <>
+          <h2 class="panel-title">Share this document</h2>
+          {known ? (
+            <People org={org} name={name} self={session.user!} onCopied={onCopied} />
+          ) : (
+            <>
+              <p class="panel-text">
+                {session?.mode === "open"
+                  ? "Everybody who can reach this address can read and edit."
+                  : "People with access to this document can open it at this address."}
+              </p>
+              <CopyRow label="Address of this document" url={documentUrl(org, name)} onCopied={onCopied} />
+            </>
+          )}
+        </>
+      )}
     </Popover>
+  );
+}
+
+export function CopyRow({ label, url, onCopied }: { label: string; url: string; onCopied: (worked: boolean) => void }) {
+  const [copied, setCopied] = useState(false);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const copy = async () => {
+    const worked = await copyText(url);
+    setCopied(worked);
+    onCopied(worked);
+    clearTimeout(timer.current);
+    if (worked) timer.current = setTimeout(() => setCopied(false), 2_000);
+  };
+  return (
+    <div class="copy-row">
+      <input type="text" readOnly aria-label={label} value={url} onFocus={(event) => event.currentTarget.select()} />
+      <button type="button" class="btn btn-primary" onClick={() => void copy()}>
+        <Icon name={copied ? "check" : "copy"} /> {copied ? "Copied" : "Copy link"}
+      </button>
+    </div>
   );
 }

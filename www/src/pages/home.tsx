@@ -1,9 +1,11 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { type DocItem, listDocs, session } from "../shell/api.ts";
+import { AccountMenu } from "../account/menu.tsx";
+import { useSession } from "../account/session.ts";
+import { type DocItem, listDocs } from "../shell/api.ts";
 import { Icon, Logo } from "../shell/icon.tsx";
 import { newDocumentName } from "../shell/names.ts";
 import { recents } from "../shell/recent.ts";
-import { editPath, navigate } from "../shell/router.ts";
+import { editPath, navigate, signInPath } from "../shell/router.ts";
 import { ThemeMenu } from "../shell/theme-menu.tsx";
 import { OpenModeBanner } from "../shell/open-mode.tsx";
 
@@ -21,13 +23,18 @@ export function Home() {
   const [next, setNext] = useState<string | null>(null);
   const [state, setState] = useState<"loading" | "ready" | "failed">("loading");
   const [query, setQuery] = useState("");
-  const [mode, setMode] = useState<string | null>(null);
+  const session = useSession();
+  const mode = session?.mode ?? null;
   const [attempt, setAttempt] = useState(0);
 
   useEffect(() => {
     document.title = "Documents · Moonloom";
-    void session().then((s) => setMode(s.mode));
   }, []);
+
+  const signedOut = session?.mode === "password" && session.user === null;
+  useEffect(() => {
+    if (signedOut) navigate(signInPath(location));
+  }, [signedOut]);
 
   useEffect(() => {
     const abort = new AbortController();
@@ -66,6 +73,7 @@ export function Home() {
           <span class="brand-word">Moonloom</span>
         </a>
         <span class="spring" />
+        <AccountMenu session={session} />
         <ThemeMenu />
       </header>
       <OpenModeBanner mode={mode} />
@@ -101,7 +109,7 @@ export function Home() {
           </p>
         )}
 
-        {state !== "loading" && rows.length === 0 && <FirstDocument />}
+        {state !== "loading" && rows.length === 0 && <FirstDocument mode={mode} />}
 
         {rows.length > 0 && shown.length === 0 && <p class="home-wait">Nothing matches “{query}”.</p>}
 
@@ -130,7 +138,7 @@ export function Home() {
   );
 }
 
-function FirstDocument() {
+function FirstDocument({ mode }: { mode: string | null }) {
   return (
     <section class="empty">
       <svg class="empty-art" viewBox="0 0 200 120" aria-hidden="true">
@@ -139,7 +147,7 @@ function FirstDocument() {
         <path class="art-moon" d="M150 8a20 20 0 1 0 14 33A17 17 0 0 1 150 8Z" />
       </svg>
       <h2>A clean page is waiting</h2>
-      <p>Start a document, share its address, and write together. Nothing to sign up for, nothing to set up.</p>
+      <p>Start a document, share its address, and write together.{mode === "open" ? " Nothing to sign up for, nothing to set up." : ""}</p>
     </section>
   );
 }

@@ -5,7 +5,10 @@
  *   00 01 varBytes(update)          Step2    the answer to a Step1
  *   00 02 varBytes(update)          Update
  *   01 varBytes(awareness update)   Awareness
- *   02 00 varString(reason)         Auth denied, from the server only
+ *   02 00 varString(reason)         Auth denied, from the server
+ *   02 00 varString(token)          a new credential, from us
+ *   02 02 varString(scope)          "read-write" or "readonly", from the server, when it changes
+ *   02 03                           the server wants a new credential
  *   03                              QueryAwareness
  *   66 varBytes(varUint version)    SyncStatus (type 102): echoed once everything sent before is on disk
  *   67 varString(JSON)              Notice (type 103): empty, from us: "tell me"; then what became of refused edits
@@ -20,6 +23,9 @@ export type Frame =
   | { type: "awareness"; update: Uint8Array }
   | { type: "query-awareness" }
   | { type: "denied"; reason: string }
+  | { type: "token"; token: string }
+  | { type: "scope"; write: boolean }
+  | { type: "token-request" }
   | { type: "status"; version: number }
   | { type: "notice"; text: string }
   | { type: "unknown"; code: number };
@@ -30,6 +36,8 @@ const AUTH = 2;
 const QUERY_AWARENESS = 3;
 const STATUS = 102;
 const NOTICE = 103;
+
+const READ_WRITE = "read-write";
 
 const SYNC_TYPES = ["step1", "step2", "update"] as const;
 
@@ -53,9 +61,17 @@ export function encodeFrame(frame: Exclude<Frame, { type: "unknown" }>): Uint8Ar
       encoding.writeVarUint(e, QUERY_AWARENESS);
       break;
     case "denied":
+      auth(e, 0, frame.reason);
+      break;
+    case "token":
+      auth(e, 0, frame.token);
+      break;
+    case "scope":
+      auth(e, 2, frame.write ? READ_WRITE : "readonly");
+      break;
+    case "token-request":
       encoding.writeVarUint(e, AUTH);
-      encoding.writeVarUint(e, 0);
-      encoding.writeVarString(e, frame.reason);
+      encoding.writeVarUint(e, 3);
       break;
     case "notice":
       encoding.writeVarUint(e, NOTICE);
@@ -78,6 +94,12 @@ function sync(e: encoding.Encoder, subtype: number, payload: Uint8Array): void {
   encoding.writeVarUint8Array(e, payload);
 }
 
+function auth(e: encoding.Encoder, subtype: number, text: string): void {
+  encoding.writeVarUint(e, AUTH);
+  encoding.writeVarUint(e, subtype);
+  encoding.writeVarString(e, text);
+}
+
 /** Throws on bytes that end too early; a type from the future is "unknown", not an error. */
 export function decodeFrame(bytes: Uint8Array): Frame {
   const d = decoding.createDecoder(bytes);
@@ -93,8 +115,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     case AWARENESS:
       return { type: "awareness", update: decoding.readVarUint8Array(d) };
     case AUTH:
-      if (decoding.readVarUint(d) !== 0) return { type: "unknown", code };
-      return { type: "denied", reason: decoding.readVarString(d) };
+      return decodeAuth(d);
     case QUERY_AWARENESS:
       return { type: "query-awareness" };
     case STATUS: {
@@ -105,5 +126,18 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       return { type: "notice", text: decoding.readVarString(d) };
     default:
       return { type: "unknown", code };
+  }
+}
+
+function decodeAuth(d: decoding.Decoder): Frame {
+  switch (decoding.readVarUint(d)) {
+    case 0:
+      return { type: "denied", reason: decoding.readVarString(d) };
+    case 2:
+      return { type: "scope", write: decoding.readVarString(d) === READ_WRITE };
+    case 3:
+      return { type: "token-request" };
+    default:
+      return { type: "unknown", code: AUTH };
   }
 }

@@ -33,7 +33,8 @@ export const PROBE_MS = 5_000;
 export const DEAD_MS = 10_000;
 /** A store that does not answer must not keep a change from the server. */
 export const PERSIST_WAIT_MS = 300;
-/** Shorter gaps are not worth a word (nodes being replaced). */
+/** The close code of a connection without a credential that still holds. */
+const SIGNED_OUT = 4401;
 const OPEN_TIMEOUT_MS = 10_000;
 
 export interface Notice {
@@ -60,6 +61,10 @@ export interface ProviderSnapshot {
   refusal: string | null;
   /** An edit that a policy has taken back, until somebody has read it. */
   notice: Notice | null;
+  /** Nobody is signed in here any more: the way on is to sign in. */
+  signedOut: boolean;
+  /** The server lets this page read, not write. What it says of our changes is in `refusal`. */
+  readOnly: boolean;
   /** When the next attempt is due; null if none is planned. */
   nextAttemptAt: number | null;
 }
@@ -72,6 +77,10 @@ export interface ProviderOptions {
   storeOrigin?: unknown;
   /** Settles when every change so far is in the store. Rejects if the store failed. */
   persist?: (unacked: number) => Promise<void>;
+  /** The access of this page ran out: true if it could be renewed, and another try is worth it. */
+  renew?: () => Promise<boolean>;
+  /** A credential for the open socket, or null: then the server ends it in time, and `renew` is asked. */
+  ticket?: () => Promise<string | null>;
   connect?: boolean;
   WebSocket?: new (url: string) => WebSocket;
   now?: () => number;
@@ -89,6 +98,8 @@ export class MoonloomProvider {
   private readonly now: () => number;
   private readonly random: () => number;
   private readonly persist: ((unacked: number) => Promise<void>) | undefined;
+  private readonly renew: (() => Promise<boolean>) | undefined;
+  private readonly ticket: (() => Promise<string | null>) | undefined;
   private readonly storeOrigin: unknown;
   private readonly listeners = new Set<() => void>();
 
@@ -112,6 +123,10 @@ export class MoonloomProvider {
   private session = 0;
   /** The server refused a write on this connection; its echoes then promise nothing. */
   private denied = false;
+  private readOnly = false;
+  private signedOut = false;
+  /** Renewed after the last 4401, and not confirmed since: a second one is the end. */
+  private renewing = false;
 
   private awarenessTimer: Timer | null = null;
   private attempt = 0;
@@ -138,6 +153,8 @@ export class MoonloomProvider {
     this.random = options.random ?? Math.random;
     this.persist = options.persist;
     this.storeOrigin = options.storeOrigin;
+    this.renew = options.renew;
+    this.ticket = options.ticket;
     this.gapSince = this.now();
     this.current = this.makeSnapshot();
     this.doc.on("update", this.onUpdate);
@@ -170,15 +187,25 @@ export class MoonloomProvider {
   retry(): void {
     this.final = false;
     this.refusal = null;
+    this.signedOut = false;
+    this.renewing = false;
     this.attempt = 0;
     this.stopped = false;
     if (this.socket === null) this.open();
+    else if (this.denied) this.reopen(this.socket);
     else this.changed();
   }
 
   dismissNotice(): void {
     this.notice = null;
     this.changed();
+  }
+
+  /** Another connection at once: whatever the server did not take on this one is offered again. */
+  private reopen(socket: WebSocket): void {
+    this.drop(socket);
+    socket.close();
+    this.open();
   }
 
   /** The network came back, or the page is looked at again. Only ever shortens the wait. */
@@ -292,6 +319,13 @@ export class MoonloomProvider {
       case "notice":
         this.onNotice(frame.text);
         break;
+      case "scope":
+        this.onScope(socket, frame.write);
+        break;
+      case "token-request":
+        void this.ticket?.().then((token) => token !== null && socket === this.socket && this.send({ type: "token", token }));
+        break;
+      case "token":
       case "unknown":
         break;
     }
@@ -311,6 +345,19 @@ export class MoonloomProvider {
     this.changed();
   }
 
+  /** Fewer rights: what was not taken before stays ours. More: it is offered again. */
+  private onScope(socket: WebSocket, write: boolean): void {
+    const before = this.readOnly;
+    this.readOnly = !write;
+    if (write && (before || this.denied)) {
+      this.refusal = null;
+      this.reopen(socket);
+      return;
+    }
+    if (!write && this.local === this.acked) this.refusal = null;
+    this.changed();
+  }
+
   private onClose(socket: WebSocket, code: number, reason: string): void {
     if (socket !== this.socket) return;
     this.drop(socket);
@@ -319,7 +366,12 @@ export class MoonloomProvider {
       return;
     }
     const verdict = closeVerdict(code, reason);
+    if (code === SIGNED_OUT && this.renew !== undefined && !this.renewing) {
+      void this.renewAccess(this.renew, verdict.kind === "final" ? verdict.reason : "");
+      return;
+    }
     if (verdict.kind === "final") {
+      this.signedOut = code === SIGNED_OUT;
       this.final = true;
       this.refusal = verdict.reason;
       this.changed();
@@ -327,6 +379,20 @@ export class MoonloomProvider {
     }
     if (verdict.kind === "drain") this.again(this.random() * DRAIN_MS);
     else this.again(Math.max(verdict.afterMs, backoffMs(this.attempt++, this.random)));
+  }
+
+  private async renewAccess(renew: () => Promise<boolean>, refusal: string): Promise<void> {
+    this.renewing = true;
+    this.changed();
+    const worked = await renew().catch(() => false);
+    if (this.stopped || this.socket !== null) return;
+    if (worked) {
+      this.again(this.random() * 1000);
+      return;
+    }
+    this.final = this.signedOut = true;
+    this.refusal = refusal;
+    this.changed();
   }
 
   private drop(socket: WebSocket): void {
@@ -476,6 +542,7 @@ export class MoonloomProvider {
       this.acked = version;
     }
     this.attempt = 0;
+    this.renewing = false;
     this.confirmed = true;
     this.gapSince = null;
     if (this.acked === this.local) {
@@ -535,6 +602,8 @@ export class MoonloomProvider {
       lastSavedAt: this.lastSavedAt,
       refusal: this.refusal,
       notice: this.notice,
+      signedOut: this.signedOut,
+      readOnly: this.readOnly,
       nextAttemptAt: this.reconnectAt,
     };
   }
