@@ -527,42 +527,45 @@ void ml_script_cancel(struct ml_script *script, uint64_t call)
     (void)call;
 }
 
-enum ml_err ml_script_authenticate(struct ml_script *script,
-                                   const struct ml_script_request *request,
-                                   struct ml_arena *scratch, bool *known_out,
-                                   struct ml_script_identity *identity_out,
-                                   struct ml_denial *denial_out)
+struct ml_access *ml_script_authenticate(struct ml_script *script,
+                                         const struct ml_script_request *request,
+                                         struct ml_arena *scratch, ml_access_done done, void *arg)
 {
+    struct ml_access_answer answer = {
+        .is_known = ml_slice_equal(request->token, ML_SLICE("anna")) ||
+                    ml_slice_equal(request->token, ML_SLICE("rita")),
+        .identity = {.user = request->token, .name = request->token, .kind = ML_SLICE("user")}};
+
     (void)script;
     (void)scratch;
-    *known_out = ml_slice_equal(request->token, ML_SLICE("anna")) ||
-                 ml_slice_equal(request->token, ML_SLICE("rita"));
-    if (*known_out)
-        *identity_out = (struct ml_script_identity){
-            .user = request->token, .name = request->token, .kind = ML_SLICE("user")};
     if (ml_slice_equal(request->token, ML_SLICE("evil"))) {
-        *denial_out = (struct ml_denial){
+        answer.err = ML_EDENIED;
+        answer.denial = (struct ml_denial){
             .code = ML_SLICE("fake.evil"), .reason = ML_SLICE("Go away."), .status = 401};
-        return ML_EDENIED;
     }
     if (ml_slice_equal(request->token, ML_SLICE("crash")))
-        return ML_ESCRIPT;
-    return ML_OK;
+        answer.err = ML_ESCRIPT;
+    done(arg, &answer);
+    return NULL;
 }
 
-enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
-                                struct ml_arena *scratch, struct ml_script_grant *grant_out,
-                                struct ml_denial *denial_out)
+struct ml_access *ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
+                                      struct ml_arena *scratch, ml_access_done done, void *arg)
 {
     bool is_anna = ml_slice_equal(ask->identity->user, ML_SLICE("anna"));
     bool is_rita = ml_slice_equal(ask->identity->user, ML_SLICE("rita"));
+    const struct ml_access_answer answer = {
+        .grant = {.given = is_anna || is_rita, .read = true, .write = is_anna, .presence = true}};
 
     (void)script;
     (void)scratch;
-    (void)denial_out;
-    *grant_out = (struct ml_script_grant){
-        .given = is_anna || is_rita, .read = true, .write = is_anna, .presence = true};
-    return ML_OK;
+    done(arg, &answer);
+    return NULL;
+}
+
+void ml_access_drop(struct ml_access *access)
+{
+    (void)access;
 }
 
 static void list_documents(struct ml_journal *journal, struct ml_list_documents *list)

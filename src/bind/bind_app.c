@@ -451,6 +451,7 @@ static int app_close(lua_State *L)
     drop_seat(ML_CONTAINER(node, struct seat, node));
     if (app->rooms)
         drain(app);
+    ml_app_forget(app);
     ml_cells_free(app->cells); /* cancels what it waits for */
     ml_shared_store_free(app->shared);
     ml_deploy_unref(app->deploy);

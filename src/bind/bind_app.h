@@ -21,7 +21,8 @@ struct ml_app {
     struct ml_journal *journal;
     struct ml_arena scratch;
     struct ml_list seats;
-    struct ml_list asking; /* bind_app_store.c: what plugins wait for */
+    struct ml_app_asking *authorizing; /* bind_app_script.c; NULL: nothing is asked */
+    struct ml_list asking;             /* bind_app_store.c: what plugins wait for */
     unsigned next_seat;
     uint64_t next_event; /* questions to the spec */
     uint64_t rng;
@@ -48,6 +49,7 @@ void ml_app_resume(struct ml_app *app, uint64_t ticket, const struct ml_script_a
 struct ml_script_port ml_app_port(struct ml_app *app);
 
 /* bind_app_script.c: what the outside asks of plugins. */
+void ml_app_forget(struct ml_app *app); /* what is being asked */
 extern const luaL_Reg ml_app_script_methods[];
 extern const luaL_Reg ml_app_work_methods[]; /* bind_app_work.c */
 /** The identity in the table at `index`. */

@@ -3,6 +3,7 @@
  * Plugins of a t.app: questions that became events are answered by the spec (app:resume), and what
  * net asks plugins in a server is asked here by hand (app:authorize).
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind_app.h"
@@ -112,68 +113,140 @@ void ml_app_identity(lua_State *L, int index, struct ml_identity *out)
         memcpy(out->kind, kind.ptr, kind.len);
 }
 
-/* app:authorize({ action, org, doc_id }, { user, roles, … } | nil)
- *   -> nil: nobody has the hook | { given = …, read = … } | { denied = "denied"|"failed", code = …
- * } */
+/* One question at a time; it may wait for something that the spec answers. */
+struct ml_app_asking {
+    struct ml_arena arena;
+    struct ml_script_identity identity;
+    struct ml_script_ask ask;
+    struct ml_access *access;
+    struct ml_access_answer answer;
+    bool is_over;
+};
+
+void ml_app_forget(struct ml_app *app)
+{
+    struct ml_app_asking *asking = app->authorizing;
+
+    app->authorizing = NULL;
+    if (!asking)
+        return;
+    ml_access_drop(asking->access);
+    ml_arena_release(&asking->arena);
+    free(asking);
+}
+
+static void on_authorized(void *arg, const struct ml_access_answer *answer)
+{
+    struct ml_app_asking *asking = arg;
+
+    asking->answer = *answer;
+    asking->access = NULL;
+    asking->is_over = true;
+}
+
+static struct ml_slice keep(struct ml_app_asking *asking, struct ml_slice text)
+{
+    return text.ptr ? ml_arena_copy(&asking->arena, text) : text;
+}
+
+static size_t keep_names(lua_State *L, int index, const char *field, struct ml_app_asking *asking,
+                         const struct ml_slice **out)
+{
+    struct ml_slice *names = ml_arena_array(&asking->arena, ROLES_MAX, sizeof *names);
+    size_t count = 0;
+
+    lua_getfield(L, index, field);
+    for (int i = 1; names && lua_istable(L, -1) && i <= (int)lua_objlen(L, -1) && i <= ROLES_MAX;
+         i++) {
+        size_t len;
+        const char *text;
+
+        lua_rawgeti(L, -1, i);
+        text = lua_tolstring(L, -1, &len);
+        if (text)
+            names[count++] = keep(asking, ml_slice_make(text, len));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    *out = names;
+    return count;
+}
+
+/* app:authorize({ action, org, doc_id }, { user, roles, … } | nil) -> does anybody have the hook?
+ * What came out says app:authorized. */
 static int app_authorize(lua_State *L)
 {
     struct ml_app *app = ml_app_check(L);
-    struct ml_slice roles[ROLES_MAX];
-    struct ml_script_identity identity = {0};
-    struct ml_script_ask ask = {.action = field_of(L, 2, "action"),
-                                .org = field_of(L, 2, "org"),
-                                .document = field_of(L, 2, "doc_id")};
-    struct ml_script_grant grant;
-    struct ml_script *script;
-    struct ml_denial denial;
-    enum ml_err err;
+    struct ml_script *script = ml_app_script(app, field_of(L, 2, "doc_id"));
+    struct ml_app_asking *asking;
 
-    script = ml_app_script(app, ask.document);
+    ml_app_forget(app);
     if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHORIZE))
         return 0;
+    asking = calloc(1, sizeof *asking);
+    if (!asking)
+        return luaL_error(L, "out of memory");
+    app->authorizing = asking;
+    ml_arena_init(&asking->arena, 1u << 20);
+    asking->ask = (struct ml_script_ask){.action = keep(asking, field_of(L, 2, "action")),
+                                         .org = keep(asking, field_of(L, 2, "org")),
+                                         .document = keep(asking, field_of(L, 2, "doc_id"))};
     if (lua_istable(L, 3)) {
-        identity.user = field_of(L, 3, "user");
-        identity.name = field_of(L, 3, "name");
-        identity.session = field_of(L, 3, "session");
-        identity.kind = field_of(L, 3, "kind");
-        lua_getfield(L, 3, "roles");
-        for (int i = 1; lua_istable(L, -1) && i <= (int)lua_objlen(L, -1) && i <= ROLES_MAX; i++) {
-            size_t len;
-            const char *text;
+        struct ml_script_identity *identity = &asking->identity;
 
-            lua_rawgeti(L, -1, i);
-            text = luaL_checklstring(L, -1, &len);
-            roles[identity.role_count++] = ml_slice_make(text, len);
-            lua_pop(L, 1);
-        }
-        lua_pop(L, 1);
-        identity.roles = roles;
-        ask.identity = &identity;
+        identity->user = keep(asking, field_of(L, 3, "user"));
+        identity->name = keep(asking, field_of(L, 3, "name"));
+        identity->session = keep(asking, field_of(L, 3, "session"));
+        identity->kind = keep(asking, field_of(L, 3, "kind"));
+        identity->role_count = keep_names(L, 3, "roles", asking, &identity->roles);
+        identity->group_count = keep_names(L, 3, "groups", asking, &identity->groups);
+        asking->ask.identity = identity;
     }
-    err = ml_script_authorize(script, &ask, &app->scratch, &grant, &denial);
+    asking->access =
+        ml_script_authorize(script, &asking->ask, &asking->arena, on_authorized, asking);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* app:authorized() -> nil: it waits | { given = …, read = … } | { denied = "denied"|"failed", code
+ * = … } */
+static int app_authorized(lua_State *L)
+{
+    struct ml_app *app = ml_app_check(L);
+    const struct ml_app_asking *asking = app->authorizing;
+    const struct ml_script_grant *grant;
+
+    if (!asking || !asking->is_over)
+        return 0;
+    grant = &asking->answer.grant;
     lua_newtable(L);
-    if (err) {
-        lua_pushstring(L, err == ML_EDENIED ? "denied" : "failed");
+    if (asking->answer.err) {
+        lua_pushstring(L, asking->answer.err == ML_EDENIED ? "denied" : "failed");
         lua_setfield(L, -2, "denied");
-        if (err == ML_EDENIED) {
-            lua_pushlstring(L, (const char *)denial.code.ptr, denial.code.len);
+        if (asking->answer.err == ML_EDENIED) {
+            const struct ml_slice code = asking->answer.denial.code;
+
+            lua_pushlstring(L, (const char *)code.ptr, code.len);
             lua_setfield(L, -2, "code");
         }
     } else {
-        lua_pushboolean(L, grant.given);
+        const struct {
+            const char *name;
+            bool is_given;
+        } rights[] = {{"read", grant->read},
+                      {"write", grant->write},
+                      {"presence", grant->presence},
+                      {"messages", grant->messages},
+                      {"history", grant->history}};
+
+        lua_pushboolean(L, grant->given);
         lua_setfield(L, -2, "given");
-        lua_pushboolean(L, grant.given && grant.read);
-        lua_setfield(L, -2, "read");
-        lua_pushboolean(L, grant.given && grant.write);
-        lua_setfield(L, -2, "write");
-        lua_pushboolean(L, grant.given && grant.presence);
-        lua_setfield(L, -2, "presence");
-        lua_pushboolean(L, grant.given && grant.messages);
-        lua_setfield(L, -2, "messages");
-        lua_pushboolean(L, grant.given && grant.history);
-        lua_setfield(L, -2, "history");
+        for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
+            lua_pushboolean(L, grant->given && rights[i].is_given);
+            lua_setfield(L, -2, rights[i].name);
+        }
     }
-    ml_arena_reset(&app->scratch);
+    ml_app_forget(app);
     return 1;
 }
 
@@ -221,8 +294,6 @@ static int app_fault(lua_State *L)
     return 0;
 }
 
-const luaL_Reg ml_app_script_methods[] = {{"resume", app_resume},
-                                          {"authorize", app_authorize},
-                                          {"probe", app_probe},
-                                          {"fault", app_fault},
-                                          {NULL, NULL}};
+const luaL_Reg ml_app_script_methods[] = {
+    {"resume", app_resume}, {"authorize", app_authorize}, {"authorized", app_authorized},
+    {"probe", app_probe},   {"fault", app_fault},         {NULL, NULL}};

@@ -112,6 +112,7 @@ static void call_free(struct ml_call *call)
 {
     call->net->calls--;
     call->net->body_bytes -= call->body.len;
+    ml_ask_drop(&call->ask);
     ml_writer_release(&call->body);
     ml_arena_release(&call->arena);
     free(call);
@@ -287,15 +288,63 @@ static bool may(struct ml_http *http, const struct ml_asker *visitor, unsigned b
     return false;
 }
 
-bool ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name,
-                       unsigned bits)
+static void on_asking_gone(struct ml_http *http)
+{
+    call_free(http->waiter);
+}
+
+static void go_on(struct ml_call *call)
+{
+    if (ml_visitor_judge(call->http, &call->ask) && may(call->http, &call->visitor, call->wanted))
+        call->then(call);
+    else
+        end(call);
+}
+
+static void on_asked(struct ml_ask *ask)
+{
+    struct ml_call *call = ML_CONTAINER(ask, struct ml_call, ask);
+    struct ml_http *http = call->http;
+
+    ml_http_route_again(http);
+    go_on(call);
+    ml_http_routed(http);
+}
+
+static void ask(struct ml_call *call, const char *action, struct ml_slice name, unsigned bits)
 {
     ML_ASSERT(call->http && call->http->is_routing);
-    if (ml_visitor_authorize(call->http, ml_slice_str(action), call->org, name, &call->visitor) &&
-        may(call->http, &call->visitor, bits))
-        return true;
-    end(call);
-    return false;
+    call->wanted = bits;
+    call->ask.net = call->net;
+    call->ask.arena = &call->arena;
+    call->ask.asker = &call->visitor;
+    call->ask.action = action ? ml_slice_str(action) : ml_slice_make(NULL, 0);
+    call->ask.document = name;
+    call->ask.done = on_asked;
+    if (ml_ask_start(&call->ask)) {
+        go_on(call);
+        return;
+    }
+    ml_http_wait(call->http, call, on_asking_gone);
+    call->http->minds_leaving = true;
+}
+
+void ml_call_ask(struct ml_call *call, const char *action, struct ml_slice name, unsigned bits,
+                 void (*then)(struct ml_call *call))
+{
+    call->then = then;
+    call->ask.is_identified = false;
+    call->ask.source = (struct ml_request_source){
+        .org = call->org, .head = call->head, .ip = ml_slice_str(call->http->ip)};
+    ask(call, action, name, bits);
+}
+
+void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name,
+                       unsigned bits, void (*then)(struct ml_call *call))
+{
+    call->then = then;
+    call->ask.is_identified = true;
+    ask(call, action, name, bits);
 }
 
 /* ---- from head to run ------------------------------------------------------------------------ */
@@ -412,33 +461,39 @@ void ml_call_drop(struct ml_call *call)
     call_free(call);
 }
 
+static void on_admitted(struct ml_call *call)
+{
+    call->http->keeps_alive = call->keeps_alive;
+    ml_call_take_body(call, call->head, call->route->body_max);
+}
+
 static void begin(struct ml_http *http, const struct ml_head *head,
                   const struct ml_api_route *route, const struct parts *parts)
 {
     bool has_body = head->is_chunked || head->content_length;
     struct ml_call *call = ml_call_new(http, route);
-    bool keeps_alive = http->keeps_alive;
 
+    if (call)
+        call->head = ml_visitor_keep_head(http, head, &call->arena);
+    if (call && !call->head) {
+        call_free(call);
+        call = NULL;
+    }
     if (!call) {
         ml_http_answer_error(http, 503, "overloaded", "No memory for this now.");
         return;
     }
-    http->keeps_alive = keeps_alive && !has_body; /* for refusals: nobody reads the body */
+    call->keeps_alive = http->keeps_alive;
+    http->keeps_alive = http->keeps_alive && !has_body; /* for refusals: nobody reads the body */
     if (route->is_local && !ml_visitor_is_this_machine(http, head)) {
         ml_http_answer_error(http, 403, "denied", "This is for the server's own machine only.");
         call_free(call);
         return;
     }
-    if (!read_address(call, head, parts) ||
-        !ml_visitor_authenticate(http, head, call->org, false, &call->arena, &call->visitor) ||
-        (route->action && !ml_visitor_authorize(http, ml_slice_str(route->action), call->org,
-                                                call->name, &call->visitor)) ||
-        (route->action && !may(http, &call->visitor, route->may))) {
+    if (read_address(call, head, parts))
+        ml_call_ask(call, route->action, call->name, route->action ? route->may : 0, on_admitted);
+    else
         call_free(call);
-        return;
-    }
-    http->keeps_alive = keeps_alive;
-    ml_call_take_body(call, head, route->body_max);
 }
 
 void ml_api_route(struct ml_http *http, const struct ml_head *head)

@@ -65,6 +65,11 @@ struct ml_call {
     struct ml_slice if_match; /* the field; .ptr NULL: none */
     struct ml_writer body;
     struct ml_asker visitor;
+    struct ml_ask ask;
+    const struct ml_head *head;            /* until the body is taken */
+    bool keeps_alive;                      /* what the connection does if this is not refused */
+    unsigned wanted;                       /* ml_may bits that the question is about */
+    void (*then)(struct ml_call *call);    /* after the question */
     void (*on_gone)(struct ml_call *call); /* http went away; may be NULL */
     void *job;                             /* of the handler */
 };
@@ -104,9 +109,13 @@ bool ml_call_number(struct ml_call *call, const char *name, uint64_t min, uint64
                     uint64_t missing, uint64_t *out);
 /** "12"; *given_out false if the field is absent. False: answered. */
 bool ml_call_if_match(struct ml_call *call, bool *given_out, uint64_t *out);
-/** May the visitor do this with another document of the org? False: answered. */
-bool ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name,
-                       unsigned may);
+/** Who asks, from the head that comes with the request, and, with an action, may they do that with
+ * `name`? `then` runs if so, inside ml_route; else the call is answered and over. */
+void ml_call_ask(struct ml_call *call, const char *action, struct ml_slice name, unsigned may,
+                 void (*then)(struct ml_call *call));
+/** The same, once it is known who asks: about another document of the org. */
+void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name, unsigned may,
+                       void (*then)(struct ml_call *call));
 
 /* ---- api_ops.c ------------------------------------------------------------------------------- */
 

@@ -30,7 +30,8 @@ struct creation {
     struct ml_reading template;
     struct ml_call *call;
     struct ml_slice name;
-    struct ml_writer bytes; /* the first record; empty: none */
+    struct ml_writer bytes;              /* the first record; empty: none */
+    struct ml_slice from, content, root; /* template; content, as JSON; .ptr NULL: none */
 };
 
 static void release(struct creation *creation)
@@ -335,6 +336,31 @@ static bool read_body(struct ml_call *call, struct ml_slice *any_out)
     return true;
 }
 
+static void create(struct ml_call *call)
+{
+    struct creation *creation = call->job;
+
+    if (creation->content.ptr && !make_content(creation, creation->content, creation->root))
+        return;
+    if (creation->from.ptr) {
+        creation->template = (struct ml_reading){
+            .org = call->org, .name = creation->from, .work = encode_all, .done = on_template};
+        ml_call_wait(call);
+        ml_reading_start(call->net, &creation->template);
+    } else if (creation->bytes.len) {
+        ask_and_append(creation);
+    } else {
+        append(creation);
+    }
+}
+
+static void ask_to_create(struct ml_call *call)
+{
+    const struct creation *creation = call->job;
+
+    ml_call_authorize(call, "doc.create", creation->name, ML_MAY_READ | ML_MAY_WRITE, create);
+}
+
 void ml_api_create(struct ml_call *call)
 {
     struct ml_slice any, value, name, root = ML_SLICE("content"), template;
@@ -368,23 +394,15 @@ void ml_api_create(struct ml_call *call)
         ml_call_error(call, 400, "bad_content", "content and template cannot both be there.");
         return;
     }
-    if (has_template && !ml_call_authorize(call, "doc.open", template, ML_MAY_READ))
-        return;
-    if (!ml_call_authorize(call, "doc.create", name, ML_MAY_READ | ML_MAY_WRITE))
-        return;
     creation->call = call;
     creation->name = name;
+    creation->root = root;
+    creation->content = has_content ? value : ml_slice_make(NULL, 0);
+    creation->from = has_template ? template : ml_slice_make(NULL, 0);
     ml_writer_init(&creation->bytes, 2 * ML_API_IMPORT_MAX);
-    if (has_content && !make_content(creation, value, root))
-        return;
-    if (has_template) {
-        creation->template = (struct ml_reading){
-            .org = call->org, .name = template, .work = encode_all, .done = on_template};
-        ml_call_wait(call);
-        ml_reading_start(call->net, &creation->template);
-    } else if (creation->bytes.len) {
-        ask_and_append(creation);
-    } else {
-        append(creation);
-    }
+    call->job = creation;
+    if (has_template)
+        ml_call_authorize(call, "doc.open", template, ML_MAY_READ, ask_to_create);
+    else
+        ask_to_create(call);
 }

@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Questions to the plugins about one client: identity, then grant. Where no plugin has an opinion,
- * open mode has one. */
+/*
+ * Questions to the plugins about one client: identity, then grant. Where no plugin has an opinion,
+ * open mode has one.
+ *
+ *   start --> authenticate --> identity --> authorize --> grant --> over
+ *                 |   ^                        |   ^
+ *                 v   | flush                  v   | flush
+ *               (a plugin waits)             (a plugin waits)
+ *
+ * An answer that was waited for comes in the middle of Lua's affairs, so it is only noted, and
+ * taken up in ml_ask_flush, before the loop sleeps. A question that is dropped leaves nothing
+ * behind: the plugin's wait is broken off.
+ */
 #include "net/ask.h"
 
 #include "net/url.h"
@@ -108,33 +119,21 @@ struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,
     return net->env.cells ? ml_cells_script(net->env.cells, org, document) : net->env.script;
 }
 
-static enum ml_err ask_plugins(struct ml_net *net, const struct ml_request_source *source,
-                               struct ml_arena *arena, struct ml_asker *asker,
-                               struct ml_refusal *refusal)
+static unsigned hooks_of(const struct ml_net *net)
 {
-    struct ml_script *script = ml_net_script(net, source->org, ml_slice_make(NULL, 0));
-    struct ml_script_request request;
-    struct ml_denial denial = {0};
-    enum ml_err err;
+    const struct ml_net_env *env = &net->env;
 
-    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE))
-        return ML_OK;
-    if (!ml_ask_request(source, arena, &request))
-        return ML_EFORMAT;
-    err = ml_script_authenticate(script, &request, arena, &asker->is_known, &asker->facts, &denial);
-    if (err == ML_EDENIED)
-        *refusal = refusal_of(&denial);
-    return err && err != ML_EDENIED ? ML_ESCRIPT : err;
+    return env->cells ? ml_cells_hooks(env->cells) : env->script ? ml_script_hooks(env->script) : 0;
 }
 
 bool ml_ask_needs_head(const struct ml_net *net)
 {
-    const struct ml_net_env *env = &net->env;
-    unsigned hooks = env->cells    ? ml_cells_hooks(env->cells)
-                     : env->script ? ml_script_hooks(env->script)
-                                   : 0;
+    return hooks_of(net) & ML_HOOK_AUTHENTICATE;
+}
 
-    return hooks & ML_HOOK_AUTHENTICATE;
+bool ml_ask_may_wait(const struct ml_net *net)
+{
+    return hooks_of(net) & (ML_HOOK_AUTHENTICATE | ML_HOOK_AUTHORIZE);
 }
 
 /* What rooms know of who writes. */
@@ -144,38 +143,34 @@ static void keep_roles(struct ml_asker *asker)
 
     for (size_t i = 0; i < facts->role_count; i++)
         ml_identity_add(asker->identity.roles, facts->roles[i]);
+    for (size_t i = 0; i < facts->group_count; i++)
+        ml_identity_add(asker->identity.groups, facts->groups[i]);
     if (facts->kind.len < sizeof asker->identity.kind && facts->kind.len)
         memcpy(asker->identity.kind, facts->kind.ptr, facts->kind.len);
 }
 
-enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
-                            struct ml_arena *arena, struct ml_asker *asker_out,
-                            struct ml_refusal *refusal_out)
+/* Who it is, as far as plugins know. */
+static void take_identity(struct ml_ask *ask)
 {
-    enum ml_err err;
+    const struct ml_net *net = ask->net;
+    struct ml_asker *asker = ask->asker;
 
-    memset(asker_out, 0, sizeof *asker_out);
-    *refusal_out = (struct ml_refusal){0};
-    err = ask_plugins(net, source, arena, asker_out, refusal_out);
-    if (err)
-        return err;
-    if (asker_out->is_known) {
-        ml_identity_make(&asker_out->identity, asker_out->facts.user, asker_out->facts.name,
-                         asker_out->facts.expires_at_ms);
+    if (asker->is_known) {
+        ml_identity_make(&asker->identity, asker->facts.user, asker->facts.name,
+                         asker->facts.expires_at_ms);
     } else {
-        if (net->env.open_mode && source->is_websocket)
-            ml_identity_guest(&asker_out->identity);
+        if (net->env.open_mode && ask->source.is_websocket)
+            ml_identity_guest(&asker->identity);
         else if (net->env.open_mode) /* has no cursor that another could take */
-            ml_identity_make(&asker_out->identity, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
+            ml_identity_make(&asker->identity, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
         else
-            ml_identity_make(&asker_out->identity, ML_SLICE(""), ML_SLICE(""), 0);
-        asker_out->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};
+            ml_identity_make(&asker->identity, ML_SLICE(""), ML_SLICE(""), 0);
+        asker->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};
     }
-    keep_roles(asker_out);
-    asker_out->facts.user = ml_slice_str(asker_out->identity.user);
-    asker_out->facts.name = ml_slice_str(asker_out->identity.name);
-    asker_out->facts.session = ml_slice_str(asker_out->identity.session);
-    return ML_OK;
+    keep_roles(asker);
+    asker->facts.user = ml_slice_str(asker->identity.user);
+    asker->facts.name = ml_slice_str(asker->identity.name);
+    asker->facts.session = ml_slice_str(asker->identity.session);
 }
 
 static unsigned bits_of(const struct ml_script_grant *grant)
@@ -203,34 +198,140 @@ static bool take_rules(struct ml_arena *arena, const struct ml_script_grant *giv
                             &asker->grant.rules);
 }
 
-enum ml_err ml_ask_grant(struct ml_net *net, struct ml_slice action, struct ml_slice org,
-                         struct ml_slice document, struct ml_arena *arena, struct ml_asker *asker,
-                         struct ml_refusal *refusal_out)
+/* What plugins gave, or what open mode gives. */
+static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *given)
 {
-    struct ml_script *script = ml_net_script(net, org, document);
-    struct ml_script_grant given = {0};
-    struct ml_denial denial = {0};
+    struct ml_asker *asker = ask->asker;
 
-    *refusal_out = (struct ml_refusal){0};
-    if (script && (ml_script_hooks(script) & ML_HOOK_AUTHORIZE)) {
-        const struct ml_script_ask ask = {action, org, document, &asker->facts};
-        enum ml_err err = ml_script_authorize(script, &ask, arena, &given, &denial);
-
-        if (err == ML_EDENIED)
-            *refusal_out = refusal_of(&denial);
-        if (err)
-            return err == ML_EDENIED ? err : ML_ESCRIPT;
-    }
-    if (given.given) {
-        asker->grant.may = bits_of(&given);
-        if (given.write_count && !take_rules(arena, &given, asker))
+    asker->grant = (struct ml_grant){0};
+    if (given->given) {
+        asker->grant.may = bits_of(given);
+        if (given->write_count && !take_rules(ask->arena, given, asker))
             return ML_ESCRIPT;
-        if (given.ttl_ms)
-            asker->grant.until_ms = (int64_t)(ml_net_now(net) + given.ttl_ms);
-    } else if (net->env.open_mode && ml_slice_equal(org, DEFAULT_ORG)) {
+        if (given->ttl_ms)
+            asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + given->ttl_ms);
+    } else if (ask->net->env.open_mode && ml_slice_equal(ask->source.org, DEFAULT_ORG)) {
         asker->grant = ml_grant_editor();
     }
     if (ml_grant_allows(&asker->grant, ML_MAY_READ))
         return ML_OK;
-    return given.given ? ML_EDENIED : ML_ENOTFOUND;
+    return given->given ? ML_EDENIED : ML_ENOTFOUND;
+}
+
+/* ---- one question ----------------------------------------------------------------------------
+ */
+
+static void uncount(struct ml_ask *ask)
+{
+    if (ask->is_counted)
+        ask->net->asks--;
+    ask->is_counted = false;
+}
+
+/* An answer, at once or later. */
+static void on_answer(void *arg, const struct ml_access_answer *answer)
+{
+    struct ml_ask *ask = arg;
+
+    ask->err = answer->err;
+    if (answer->err == ML_EDENIED)
+        ask->refusal = refusal_of(&answer->denial);
+    if (!answer->err && ask->is_authorizing) {
+        ask->err = take_grant(ask, &answer->grant);
+    } else if (!answer->err) {
+        ask->asker->is_known = answer->is_known;
+        if (answer->is_known)
+            ask->asker->facts = answer->identity;
+        take_identity(ask);
+    }
+    if (!ask->access)
+        return; /* at once */
+    ask->access = NULL;
+    uncount(ask);
+    ml_list_append(&ask->net->asked, &ask->node);
+}
+
+/* A plugin waits: as long as not too many do. False: it does not any more. */
+static bool may_wait(struct ml_ask *ask)
+{
+    if (ask->net->asks < ML_ASKS_MAX) {
+        ask->is_counted = true;
+        ask->net->asks++;
+        return true;
+    }
+    ml_access_drop(ask->access);
+    ask->access = NULL;
+    ask->err = ML_ESCRIPT;
+    return false;
+}
+
+/* False: it waits. */
+static bool authorize(struct ml_ask *ask)
+{
+    struct ml_script *script = ml_net_script(ask->net, ask->source.org, ask->document);
+    static const struct ml_script_grant none;
+
+    ask->is_authorizing = true;
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHORIZE)) {
+        ask->err = take_grant(ask, &none);
+        return true;
+    }
+    ask->question =
+        (struct ml_script_ask){ask->action, ask->source.org, ask->document, &ask->asker->facts};
+    ask->access = ml_script_authorize(script, &ask->question, ask->arena, on_answer, ask);
+    return !ask->access || !may_wait(ask);
+}
+
+/* False: it waits. */
+static bool authenticate(struct ml_ask *ask)
+{
+    struct ml_script *script = ml_net_script(ask->net, ask->source.org, ml_slice_make(NULL, 0));
+
+    memset(ask->asker, 0, sizeof *ask->asker);
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE)) {
+        take_identity(ask);
+        return true;
+    }
+    if (!ask->source.head || !ml_ask_request(&ask->source, ask->arena, &ask->request)) {
+        ask->err = ML_EFORMAT;
+        return true;
+    }
+    ask->access = ml_script_authenticate(script, &ask->request, ask->arena, on_answer, ask);
+    return !ask->access || !may_wait(ask);
+}
+
+bool ml_ask_start(struct ml_ask *ask)
+{
+    ask->err = ML_OK;
+    ask->refusal = (struct ml_refusal){0};
+    ask->access = NULL;
+    ask->node = (struct ml_list){0};
+    ask->is_counted = ask->is_authorizing = false;
+    if (!ask->is_identified && !authenticate(ask))
+        return false;
+    return ask->err || !ask->action.len || authorize(ask);
+}
+
+void ml_ask_drop(struct ml_ask *ask)
+{
+    struct ml_access *access = ask->access;
+
+    ask->access = NULL;
+    if (access)
+        ml_access_drop(access);
+    uncount(ask);
+    ml_list_remove(&ask->node);
+}
+
+void ml_ask_flush(struct ml_net *net)
+{
+    struct ml_list *node;
+
+    while ((node = ml_list_take_first(&net->asked)) != NULL) {
+        struct ml_ask *ask = ML_CONTAINER(node, struct ml_ask, node);
+
+        if (!ask->err && !ask->is_authorizing && ask->action.len && !authorize(ask))
+            continue;
+        ask->done(ask);
+    }
 }

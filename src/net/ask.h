@@ -9,6 +9,8 @@
 #include "net/head.h"
 #include "net/live.h"
 
+#define ML_ASKS_MAX 1024 /* questions of one loop that wait for plugins */
+
 /** Somebody who asks. Slices borrow from head and arena. */
 struct ml_asker {
     struct ml_identity identity;
@@ -33,6 +35,49 @@ struct ml_request_source {
     bool is_websocket;     /* a guest of open mode then is a person of its own, with a cursor */
 };
 
+/**
+ * One question: who is it, and (with an action) what may they? Plugins may have to wait for the
+ * answer (a key from a database, a provider far away). Part of whoever asks.
+ */
+struct ml_ask {
+    /* question; what it borrows has to live until it is over */
+    struct ml_net *net;
+    struct ml_arena *arena;           /* what the answer borrows from */
+    struct ml_asker *asker;           /* the answer goes there */
+    struct ml_request_source source;  /* not looked at with is_identified */
+    struct ml_slice action, document; /* action empty: only who it is; document empty: the org */
+    bool is_identified;               /* *asker is known from before */
+    void (*done)(struct ml_ask *ask); /* on the loop, with no Lua below; may free the ask */
+    /* answer */
+    enum ml_err err; /* see ml_ask_start */
+    struct ml_refusal refusal;
+    /* private */
+    struct ml_access *access; /* NULL: no plugin is waited for */
+    struct ml_list node;      /* net->asked: answered, and `done` has not run yet */
+    struct ml_script_request request;
+    struct ml_script_ask question;
+    bool is_counted, is_authorizing;
+};
+
+/**
+ * Plugins decide; where none has an opinion, open mode makes everybody an editor of org "default".
+ * A question that nobody has to wait for is over when this returns.
+ *
+ * What err says then, or when `done` runs:
+ *   ML_OK         *asker says who, and what they may
+ *   ML_EDENIED    no: `refusal` says why, if a plugin did
+ *   ML_ENOTFOUND  nobody has an opinion: it is as if it were not there (SEC-AZ-03)
+ *   ML_EFORMAT    the query of the address cannot be read
+ *   ML_ESCRIPT    a plugin failed, or too many wait already: try again
+ *
+ * @retval false  it waits, and `done` will run, unless it is dropped
+ */
+bool ml_ask_start(struct ml_ask *ask) ML_MUST_CHECK;
+/** Whatever its state: `done` will not run. */
+void ml_ask_drop(struct ml_ask *ask);
+/** Once per turn of the loop, before it sleeps: those that were answered meanwhile. */
+void ml_ask_flush(struct ml_net *net);
+
 /** The facts of a request, for Lua. Slices borrow from source and arena. False: the query of the
  * address cannot be read. */
 bool ml_ask_request(const struct ml_request_source *source, struct ml_arena *arena,
@@ -41,24 +86,9 @@ bool ml_ask_request(const struct ml_request_source *source, struct ml_arena *are
  * each time: it is good until control is back in the loop. */
 struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,
                                 struct ml_slice document);
-/** Is the head of the request of any use to ml_ask_identity? */
+/** Is the head of the request of any use to plugins? */
 bool ml_ask_needs_head(const struct ml_net *net);
-/**
- * @retval ML_EDENIED  *refusal_out says why
- * @retval ML_EFORMAT  the query of the address cannot be read
- * @retval ML_ESCRIPT  a plugin failed: try again
- */
-enum ml_err ml_ask_identity(struct ml_net *net, const struct ml_request_source *source,
-                            struct ml_arena *arena, struct ml_asker *asker_out,
-                            struct ml_refusal *refusal_out) ML_MUST_CHECK;
-/**
- * Plugins decide; where none has an opinion, open mode makes everybody an editor of org "default".
- * @retval ML_EDENIED    not this document, or not to read
- * @retval ML_ENOTFOUND  nobody has an opinion: it is as if it were not there (SEC-AZ-03)
- * @retval ML_ESCRIPT    a plugin failed: try again
- */
-enum ml_err ml_ask_grant(struct ml_net *net, struct ml_slice action, struct ml_slice org,
-                         struct ml_slice document, struct ml_arena *arena, struct ml_asker *asker,
-                         struct ml_refusal *refusal_out) ML_MUST_CHECK;
+/** May plugins have to wait? Then what a question borrows has to last. */
+bool ml_ask_may_wait(const struct ml_net *net);
 
 #endif

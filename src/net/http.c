@@ -403,6 +403,19 @@ static bool take_request(struct ml_http *http)
     return true;
 }
 
+void ml_http_route_again(struct ml_http *http)
+{
+    http->on_gone = NULL;
+    http->is_routing = true;
+}
+
+void ml_http_routed(struct ml_http *http)
+{
+    http->is_routing = false;
+    ml_arena_reset(&http->net->scratch);
+    ml_http_resume(http);
+}
+
 /* The request ends here; who waited for its body hears that nobody waits for the answer. */
 static void refuse_body(struct ml_http *http, unsigned status, const char *code,
                         const char *message)

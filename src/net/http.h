@@ -80,6 +80,10 @@ void ml_json_write_text(struct ml_writer *out, struct ml_slice text);
 void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_http *http));
 /** After an answer that was waited for. */
 void ml_http_resume(struct ml_http *http);
+/** What was waited for is only what a request needs to be looked at: between these two it is as if
+ * the request had just come. */
+void ml_http_route_again(struct ml_http *http);
+void ml_http_routed(struct ml_http *http);
 
 /**
  * Read the body that this head announces, then call `on_body` (http->taken has it; it answers or

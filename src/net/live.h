@@ -49,6 +49,8 @@ struct ml_net {
     struct ml_list dirty;     /* ml_session.dirty: something to do before the loop sleeps */
     struct ml_list timed;     /* ml_session.timed: wants every tick */
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
+    struct ml_list asked;     /* ml_ask.node: answered, and nobody has been told yet */
+    size_t asks;              /* questions that wait for plugins */
     size_t http_count, handshakes, session_count;
     uint64_t published_ms;             /* metrics.c */
     size_t calls;                      /* API requests that are not answered yet */

@@ -183,6 +183,7 @@ static void on_flush(uv_prepare_t *handle)
     /* A session may bring what it had to keep, and a room has something to say about that. */
     (void)ml_rooms_flush(net->env.rooms);
     for (int rounds = 0; rounds < FLUSH_ROUNDS; rounds++) {
+        ml_ask_flush(net);
         ml_api_flush(net);
         ml_session_flush_all(net);
         if (!ml_rooms_flush(net->env.rooms))
@@ -258,6 +259,7 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->dirty);
     ml_list_init(&net->timed);
     ml_list_init(&net->strangers);
+    ml_list_init(&net->asked);
     ml_list_init(&net->readings_waiting);
     ml_list_init(&net->writings);
     ml_list_init(&net->operator_calls);

@@ -263,16 +263,40 @@ static bool is_welcome(struct ml_http *http, const struct ml_head *head, const s
     return false;
 }
 
-static void begin(struct ml_http *http, const struct ml_head *head, const struct ml_work *work,
-                  struct ml_slice instance, struct ml_slice path)
+/* It is known who asks; the plugin may be another one by now. */
+static void on_known(struct ml_call *call)
+{
+    const struct plugin_call *plugin = plugin_call_of(call);
+    struct ml_script *script = ml_net_script(call->net, ORG, ml_slice_make(NULL, 0));
+    struct ml_script_pair params[ML_WORK_PARAMS_MAX];
+    size_t count;
+    const struct ml_work *work =
+        script ? ml_script_find_route(script, plugin->instance, plugin->request.method,
+                                      plugin->path, params, &count)
+               : NULL;
+    unsigned no = work ? judge(work, &call->visitor) : 404;
+
+    if (no) {
+        if (work)
+            answer_no(call->http, no);
+        else
+            ml_http_answer_error(call->http, 404, "not_found", "There is nothing at this address.");
+        ml_call_drop(call);
+        return;
+    }
+    ml_call_take_body(call, call->head, (size_t)work->max_body);
+}
+
+static void begin(struct ml_http *http, const struct ml_head *head, struct ml_slice instance,
+                  struct ml_slice path)
 {
     struct ml_request_source source = {.org = ORG, .head = head, .ip = ml_slice_str(http->ip)};
     struct ml_call *call = ml_call_new(http, &plugin_route);
     struct plugin_call *plugin = call ? plugin_call_of(call) : NULL;
-    uint64_t max_body = work->max_body;
-    unsigned no;
 
-    if (!plugin) {
+    if (plugin)
+        call->head = ml_visitor_keep_head(http, head, &call->arena);
+    if (!plugin || !call->head) {
         ml_http_answer_error(http, 503, "overloaded", "No memory for this now.");
         if (call)
             ml_call_drop(call);
@@ -289,17 +313,7 @@ static void begin(struct ml_http *http, const struct ml_head *head, const struct
     }
     if (head->method == ML_METHOD_HEAD)
         plugin->request.method = ML_SLICE("GET");
-    if (!ml_visitor_authenticate(http, head, ORG, false, &call->arena, &call->visitor)) {
-        ml_call_drop(call);
-        return;
-    }
-    no = judge(work, &call->visitor);
-    if (no) {
-        answer_no(http, no);
-        ml_call_drop(call);
-        return;
-    }
-    ml_call_take_body(call, head, (size_t)max_body);
+    ml_call_ask(call, NULL, ml_slice_make(NULL, 0), 0, on_known);
 }
 
 void ml_plugin_route(struct ml_http *http, const struct ml_head *head)
@@ -316,7 +330,7 @@ void ml_plugin_route(struct ml_http *http, const struct ml_head *head)
         return;
     }
     if (is_welcome(http, head, work))
-        begin(http, head, work, instance, path);
+        begin(http, head, instance, path);
 }
 
 /* ---- Calls by name --------------------------------------------------------------------------- */

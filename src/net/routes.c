@@ -75,23 +75,20 @@ static void route_metrics(const struct request *request)
     ml_metrics_answer(request->http, request->head);
 }
 
-static void route_session(const struct request *request)
+static void answer_session(struct ml_visit *visit)
 {
-    struct ml_http *http = request->http;
+    const struct ml_identity *identity = &visit->asker.identity;
+    struct ml_http *http = visit->http;
     struct ml_writer body;
-    struct ml_asker visitor;
 
-    if (!ml_visitor_authenticate(http, request->head, ML_SLICE("default"), false,
-                                 &http->net->scratch, &visitor))
-        return;
     ml_writer_init(&body, 8192);
     ml_http_print(&body,
                   "{\"mode\":\"%s\",\"user\":", http->net->env.open_mode ? "open" : "plugin");
-    if (visitor.identity.user[0]) {
+    if (identity->user[0]) {
         ml_http_print(&body, "{\"id\":");
-        ml_json_write_text(&body, ml_slice_str(visitor.identity.user));
+        ml_json_write_text(&body, ml_slice_str(identity->user));
         ml_http_print(&body, ",\"name\":");
-        ml_json_write_text(&body, ml_slice_str(visitor.identity.name));
+        ml_json_write_text(&body, ml_slice_str(identity->name));
         ml_http_print(&body, "}}");
     } else {
         ml_http_print(&body, "null}");
@@ -99,6 +96,16 @@ static void route_session(const struct request *request)
     ml_http_answer(http, 200, ML_HTTP_JSON, ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY,
                    ml_writer_slice(&body));
     ml_writer_release(&body);
+}
+
+static void route_session(const struct request *request)
+{
+    struct ml_visit *visit = ml_visit_new(request->http, request->head, answer_session);
+
+    if (!visit)
+        return;
+    visit->ask.source.org = ML_SLICE("default");
+    ml_visit_ask(visit);
 }
 
 static void answer_page(struct ml_http *http, struct ml_slice page)
@@ -254,13 +261,38 @@ static void become_session(struct ml_http *http, const struct ml_head *head,
     ml_http_given_away(http);
 }
 
+/* They may: the request becomes a session. */
+static void open_sync(struct ml_visit *visit)
+{
+    struct ml_http *http = visit->http;
+    struct ml_net *net = http->net;
+    struct ml_session *session;
+    const struct ml_session_open open = {visit->org, visit->name, &visit->asker.identity,
+                                         &visit->asker.grant, http->address};
+
+    if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
+        ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+        return;
+    }
+    if (!ml_address_promote(net, http->address)) {
+        ml_http_answer_error(http, 503, "too_many_sessions",
+                             "Too many sessions from this address.");
+        return;
+    }
+    if (ml_session_open(net, &open, &session)) {
+        ml_address_demote(net, http->address);
+        ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+        return;
+    }
+    become_session(http, visit->head, session);
+}
+
 static void route_sync(const struct request *request)
 {
     struct ml_http *http = request->http;
     struct ml_net *net = http->net;
-    struct ml_session *session;
+    struct ml_visit *visit;
     struct ml_slice org, name;
-    struct ml_asker visitor;
     enum ml_err err;
 
     http->keeps_alive = false; /* a refused client has nothing else to ask here */
@@ -279,23 +311,21 @@ static void route_sync(const struct request *request)
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
-    if (!ml_visitor_authenticate(http, request->head, org, true, &net->scratch, &visitor) ||
-        !ml_visitor_authorize(http, ML_SLICE("doc.open"), org, name, &visitor))
+    visit = ml_visit_new(http, request->head, open_sync);
+    if (!visit)
         return;
-    if (!ml_address_promote(net, http->address)) {
-        ml_http_answer_error(http, 503, "too_many_sessions",
-                             "Too many sessions from this address.");
-        return;
-    }
-    const struct ml_session_open open = {org, name, &visitor.identity, &visitor.grant,
-                                         http->address};
-    err = ml_session_open(net, &open, &session);
-    if (err) {
-        ml_address_demote(http->net, http->address);
+    visit->org = ml_arena_copy(&visit->arena, org);
+    visit->name = ml_arena_copy(&visit->arena, name);
+    if (!visit->org.ptr || !visit->name.ptr) {
+        ml_visit_free(visit);
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
-    become_session(http, request->head, session);
+    visit->ask.source.org = visit->org;
+    visit->ask.source.is_websocket = true;
+    visit->ask.action = ML_SLICE("doc.open");
+    visit->ask.document = visit->name;
+    ml_visit_ask(visit);
 }
 
 /* `/collab/ORG`, perhaps with slashes behind it: some providers leave those in. */

@@ -61,6 +61,7 @@ struct ml_seat {
     uint64_t own_client; /* awareness id of its first awareness message: its own */
     struct ml_list held; /* struct held of seat.c, oldest first */
     size_t held_bytes, held_count;
+    struct ml_asking *asking; /* of session_hocuspocus.c: a credential that plugins look at */
     struct ml_bucket presence;
     struct {
         uint64_t client;

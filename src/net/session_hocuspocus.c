@@ -35,6 +35,7 @@
 
 #define REFUSALS_MAX 100 /* credentials that one socket may try in vain */
 #define ORG_MAX      63
+#define ASKING_MAX   (1u << 20)
 
 struct ml_collab {
     struct ml_session *session;
@@ -48,7 +49,29 @@ struct ml_collab {
     unsigned refusals;
 };
 
+/* A credential that plugins look at. */
+struct ml_asking {
+    struct ml_ask ask;
+    struct ml_seat *seat;
+    struct ml_arena arena;
+    struct ml_asker asker;
+    struct ml_head head;
+    bool is_silent; /* there was no credential to answer to */
+};
+
 static const struct ml_slice nothing = {NULL, 0};
+
+static void end_asking(struct ml_seat *seat)
+{
+    struct ml_asking *asking = seat->asking;
+
+    if (!asking)
+        return;
+    seat->asking = NULL;
+    ml_ask_drop(&asking->ask);
+    ml_arena_release(&asking->arena);
+    free(asking);
+}
 
 static struct ml_seat *seat_at(struct ml_list *node)
 {
@@ -127,13 +150,14 @@ static void end_pending(struct ml_seat *seat)
 
 static void leave(struct ml_seat *seat)
 {
+    end_asking(seat);
     end_pending(seat);
     ml_seat_leave(seat);
 }
 
 static void release_seat(struct ml_seat *seat)
 {
-    (void)seat;
+    end_asking(seat);
 }
 
 /* The seat is refused: its client may try again on the same socket. */
@@ -185,33 +209,6 @@ static void reset(struct ml_seat *seat)
 
 /* ---- who is it ------------------------------------------------------------------------------- */
 
-/* ML_ENOTFOUND and ML_EDENIED: no. Others: not now. */
-static enum ml_err ask(struct ml_seat *seat, struct ml_slice token, struct ml_asker *asker,
-                       struct ml_refusal *refusal)
-{
-    struct ml_session *session = seat->session;
-    struct ml_collab *collab = session->collab;
-    struct ml_net *net = session->net;
-    struct ml_request_source source;
-    struct ml_head head;
-    unsigned status;
-    enum ml_err err;
-
-    if (collab->head &&
-        ml_head_parse(ml_blob_slice(collab->head), &head, &status) != ML_HEAD_COMPLETE)
-        return ML_EDENIED;
-    source = (struct ml_request_source){.org = ml_slice_str(collab->org),
-                                        .head = &head,
-                                        .ip = ml_slice_str(collab->ip),
-                                        .token = token,
-                                        .is_websocket = true};
-    err = ml_ask_identity(net, &source, &net->scratch, asker, refusal);
-    if (!err)
-        err = ml_ask_grant(net, ML_SLICE("doc.open"), ml_slice_str(collab->org),
-                           ml_address_document(seat->port.address), &net->scratch, asker, refusal);
-    return err == ML_EFORMAT ? ML_EDENIED : err;
-}
-
 static bool is_no(enum ml_err err)
 {
     return err == ML_EDENIED || err == ML_ENOTFOUND;
@@ -223,51 +220,114 @@ static void welcome(struct ml_session *session)
     ml_list_remove(&session->collab->node);
 }
 
-/* A credential for a seat that has none. `is_silent`: there was none to answer to. */
-static void authenticate(struct ml_seat *seat, struct ml_slice token, bool is_silent)
+/* What came out, for a seat that has no credential yet. The asking is over: `reason` is in it. */
+static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
 {
     struct ml_session *session = seat->session;
-    struct ml_refusal refusal = {0};
-    struct ml_asker asker;
-    enum ml_err err;
+    const struct ml_asker *asker = &asking->asker;
+    enum ml_err err = asking->ask.err;
 
-    err = ask(seat, token, &asker, &refusal);
     if (is_no(err)) {
-        refuse(seat, refusal.reason);
-    } else if (err) {
-        put_off(seat, ML_SLICE("policy_unavailable"));
-    } else {
-        end_pending(seat);
-        welcome(session);
-        if (!is_silent)
-            say(session, seat->port.address, ML_FRAME_AUTHENTICATED,
-                ml_grant_allows(&asker.grant, ML_MAY_WRITE) ? ML_SLICE("read-write")
-                                                            : ML_SLICE("readonly"));
-        err = ml_seat_join(seat, ml_slice_str(session->collab->org),
-                           ml_address_document(seat->port.address), &asker.identity, &asker.grant);
-        if (err)
-            put_off(seat, ML_SLICE("try again later"));
+        refuse(seat, asking->ask.refusal.reason);
+        return;
     }
-    ml_arena_reset(&session->net->scratch);
+    if (err) {
+        put_off(seat, ML_SLICE("policy_unavailable"));
+        return;
+    }
+    end_pending(seat);
+    welcome(session);
+    if (!asking->is_silent)
+        say(session, seat->port.address, ML_FRAME_AUTHENTICATED,
+            ml_grant_allows(&asker->grant, ML_MAY_WRITE) ? ML_SLICE("read-write")
+                                                         : ML_SLICE("readonly"));
+    err = ml_seat_join(seat, ml_slice_str(session->collab->org),
+                       ml_address_document(seat->port.address), &asker->identity, &asker->grant);
+    if (err)
+        put_off(seat, ML_SLICE("try again later"));
 }
 
-/* A new credential for an open seat. No answer is a yes. */
-static void renew(struct ml_seat *seat, struct ml_slice token)
+/* The same for an open seat. No answer is a yes. */
+static void take_renewal(struct ml_seat *seat, struct ml_asking *asking)
 {
-    struct ml_refusal refusal = {0};
-    struct ml_asker asker;
-    enum ml_err err = ask(seat, token, &asker, &refusal);
+    const struct ml_asker *asker = &asking->asker;
+    enum ml_err err = asking->ask.err;
 
     if (is_no(err))
         take_away(seat, ML_CLOSE_FORBIDDEN,
-                  refusal.reason.len ? refusal.reason : ML_SLICE("permission-denied"));
+                  asking->ask.refusal.reason.len ? asking->ask.refusal.reason
+                                                 : ML_SLICE("permission-denied"));
     else if (err)
         seat->is_asked = false; /* ask again: what it has is still good until it is over */
-    else if (!ml_member_renew(seat->member, asker.is_known ? &asker.identity : NULL, &asker.grant))
+    else if (!ml_member_renew(seat->member, asker->is_known ? &asker->identity : NULL,
+                              &asker->grant))
         take_away(seat, ML_CLOSE_FORBIDDEN, ML_SLICE("permission changed"));
     else
-        ml_seat_set_expiry(seat, &asker.identity, &asker.grant);
-    ml_arena_reset(&seat->session->net->scratch);
+        ml_seat_set_expiry(seat, &asker->identity, &asker->grant);
+}
+
+static void on_asked(struct ml_ask *ask)
+{
+    struct ml_asking *asking = ML_CONTAINER(ask, struct ml_asking, ask);
+    struct ml_seat *seat = asking->seat;
+
+    seat->asking = NULL; /* what follows may end the seat */
+    if (seat->session->is_closing)
+        ; /* nobody is there to hear it */
+    else if (seat->state == ML_SEAT_PENDING)
+        take_answer(seat, asking);
+    else if (seat->state == ML_SEAT_OPEN)
+        take_renewal(seat, asking);
+    ml_ask_drop(&asking->ask);
+    ml_arena_release(&asking->arena);
+    free(asking);
+}
+
+/* NULL: no memory, or the head cannot be read. */
+static struct ml_asking *make_asking(struct ml_seat *seat, struct ml_slice token)
+{
+    struct ml_collab *collab = seat->session->collab;
+    struct ml_asking *asking = calloc(1, sizeof *asking);
+    unsigned status;
+
+    if (!asking)
+        return NULL;
+    asking->seat = seat;
+    ml_arena_init(&asking->arena, ASKING_MAX);
+    asking->ask = (struct ml_ask){
+        .net = seat->session->net,
+        .arena = &asking->arena,
+        .asker = &asking->asker,
+        .source = {.org = ml_slice_str(collab->org),
+                   .ip = ml_slice_str(collab->ip),
+                   .token = ml_arena_copy(&asking->arena, token),
+                   .is_websocket = true},
+        .action = ML_SLICE("doc.open"),
+        .document = ml_address_document(seat->port.address),
+        .done = on_asked,
+    };
+    if (!collab->head)
+        return asking;
+    asking->ask.source.head = &asking->head;
+    if (ml_head_parse(ml_blob_slice(collab->head), &asking->head, &status) == ML_HEAD_COMPLETE)
+        return asking;
+    ml_arena_release(&asking->arena);
+    free(asking);
+    return NULL;
+}
+
+/* A credential; the newest counts. `is_silent`: there was none to answer to. */
+static void authenticate(struct ml_seat *seat, struct ml_slice token, bool is_silent)
+{
+    end_asking(seat);
+    seat->asking = make_asking(seat, token);
+    if (!seat->asking) {
+        ml_session_end_text(seat->session, ML_CLOSE_TRY_LATER);
+        return;
+    }
+    seat->asking->is_silent = is_silent;
+    if (ml_ask_start(&seat->asking->ask))
+        on_asked(&seat->asking->ask);
 }
 
 /* ---- one message after the other, at an open seat ---------------------------------------------
@@ -327,7 +387,7 @@ static enum ml_outcome take_query(struct ml_seat *seat, const struct ml_frame *f
 
 static enum ml_outcome take_token(struct ml_seat *seat, const struct ml_frame *frame)
 {
-    renew(seat, frame->payload);
+    authenticate(seat, frame->payload, false);
     return ML_TAKEN;
 }
 
@@ -446,14 +506,18 @@ static void hold_pending(struct ml_seat *seat, struct ml_slice bytes)
 
 static void hear_pending(struct ml_seat *seat, const struct ml_frame *frame, struct ml_slice bytes)
 {
-    if (frame->kind == ML_FRAME_TOKEN) {
-        authenticate(seat, frame->payload, false);
-    } else if (frame->kind == ML_FRAME_CLOSE) {
+    if (frame->kind == ML_FRAME_CLOSE) {
         (void)take_close(seat, frame);
+    } else if (seat->asking) { /* also another credential: it is looked at when there is a seat */
+        hold_pending(seat, bytes);
+    } else if (frame->kind == ML_FRAME_TOKEN) {
+        authenticate(seat, frame->payload, false);
     } else if (seat->session->net->env.open_mode) {
         /* Provider 2 sends no Auth if it has no token: here nobody needs one. */
         authenticate(seat, nothing, true);
-        if (!seat->session->is_closing)
+        if (seat->asking)
+            hold_pending(seat, bytes);
+        else if (!seat->session->is_closing)
             ml_seat_hear(seat, bytes);
     } else {
         hold_pending(seat, bytes);

@@ -10,7 +10,11 @@
 #include "net/visitor.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <strings.h>
+
+#define ARENA_MAX (1u << 20)
+
 static struct ml_slice without_port(struct ml_slice host)
 {
     const uint8_t *colon;
@@ -126,18 +130,35 @@ static void answer_refusal(struct ml_http *http, const struct ml_refusal *refusa
                           refusal->reason.len ? refusal->reason : ML_SLICE("Not allowed."), "");
 }
 
-bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, struct ml_slice org,
-                             bool is_websocket, struct ml_arena *arena, struct ml_asker *visitor)
+const struct ml_head *ml_visitor_keep_head(const struct ml_http *http, const struct ml_head *head,
+                                           struct ml_arena *arena)
 {
-    struct ml_refusal refusal;
-    const struct ml_request_source source = {
-        .org = org, .head = head, .ip = ml_slice_str(http->ip), .is_websocket = is_websocket};
+    struct ml_head *kept;
+    struct ml_slice bytes;
+    unsigned status;
 
-    switch (ml_ask_identity(http->net, &source, arena, visitor, &refusal)) {
+    if (!ml_ask_may_wait(http->net))
+        return head;
+    kept = ml_arena_alloc(arena, sizeof *kept);
+    bytes = ml_arena_copy(arena, ml_slice_make(http->in.ptr, head->len_bytes));
+    if (!kept || !bytes.ptr || ml_head_parse(bytes, kept, &status) != ML_HEAD_COMPLETE)
+        return NULL;
+    return kept;
+}
+
+bool ml_visitor_judge(struct ml_http *http, const struct ml_ask *ask)
+{
+    switch (ask->err) {
     case ML_OK:
         return true;
     case ML_EDENIED:
-        answer_refusal(http, &refusal);
+        if (ask->refusal.is_spoken)
+            answer_refusal(http, &ask->refusal);
+        else
+            ml_http_answer_error(http, 403, "denied", "You may not read this document.");
+        return false;
+    case ML_ENOTFOUND:
+        ml_http_answer_error(http, 404, "not_found", "There is no such document.");
         return false;
     case ML_EFORMAT:
         ml_http_answer_error(http, 400, "bad_query", "The query of the address cannot be read.");
@@ -148,28 +169,72 @@ bool ml_visitor_authenticate(struct ml_http *http, const struct ml_head *head, s
     }
 }
 
-bool ml_visitor_authorize(struct ml_http *http, struct ml_slice action, struct ml_slice org,
-                          struct ml_slice document, struct ml_asker *visitor)
-{
-    struct ml_net *net = http->net;
-    struct ml_refusal refusal;
+/* ---- a visit ---------------------------------------------------------------------------------
+ */
 
-    switch (ml_ask_grant(net, action, org, document, &net->scratch, visitor, &refusal)) {
-    case ML_OK:
-        return true;
-    case ML_EDENIED:
-        if (refusal.is_spoken)
-            answer_refusal(http, &refusal);
-        else
-            ml_http_answer_error(http, 403, "denied", "You may not read this document.");
-        return false;
-    case ML_ENOTFOUND:
-        ml_http_answer_error(http, 404, "not_found", "There is no such document.");
-        return false;
-    default:
-        ml_http_answer_error(http, 503, "policy_unavailable", "A policy cannot answer now.");
-        return false;
+struct ml_visit *ml_visit_new(struct ml_http *http, const struct ml_head *head,
+                              void (*then)(struct ml_visit *visit))
+{
+    struct ml_visit *visit = calloc(1, sizeof *visit);
+
+    if (visit) {
+        visit->http = http;
+        visit->then = then;
+        ml_arena_init(&visit->arena, ARENA_MAX);
+        visit->head = ml_visitor_keep_head(http, head, &visit->arena);
+        visit->ask = (struct ml_ask){
+            .net = http->net,
+            .arena = &visit->arena,
+            .asker = &visit->asker,
+            .source = {.head = visit->head, .ip = ml_slice_str(http->ip)},
+        };
     }
+    if (visit && visit->head)
+        return visit;
+    if (visit)
+        ml_visit_free(visit);
+    ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+    return NULL;
+}
+
+void ml_visit_free(struct ml_visit *visit)
+{
+    ml_ask_drop(&visit->ask);
+    ml_arena_release(&visit->arena);
+    free(visit);
+}
+
+static void end_visit(struct ml_visit *visit)
+{
+    if (ml_visitor_judge(visit->http, &visit->ask))
+        visit->then(visit);
+    ml_visit_free(visit);
+}
+
+static void on_visitor_gone(struct ml_http *http)
+{
+    ml_visit_free(http->waiter);
+}
+
+static void on_visit_answered(struct ml_ask *ask)
+{
+    struct ml_visit *visit = ML_CONTAINER(ask, struct ml_visit, ask);
+    struct ml_http *http = visit->http;
+
+    ml_http_route_again(http);
+    end_visit(visit);
+    ml_http_routed(http);
+}
+
+void ml_visit_ask(struct ml_visit *visit)
+{
+    visit->ask.done = on_visit_answered;
+    if (ml_ask_start(&visit->ask)) {
+        end_visit(visit);
+        return;
+    }
+    ml_http_wait(visit->http, visit, on_visitor_gone);
+    visit->http->minds_leaving = true;
 }
 
 bool ml_visitor_is_this_machine(const struct ml_http *http, const struct ml_head *head)

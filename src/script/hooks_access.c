@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* authenticate, authorize: who somebody is and what they may. */
-#include "script/ask.h"
+/*
+ * upgrade, authenticate, authorize: who somebody is and what they may. Each may wait, so a question
+ * is an ml_access that lives until it is answered.
+ */
+#include "script/round.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/utf8.h"
 
@@ -13,15 +17,104 @@
 #define CODE_MAX          64 /* as in ml.deny */
 #define REASON_MAX        500
 #define NOT_HERE          "You may not change this part of the document."
+#define SOFT_MS           500
+#define HARD_MS           5000
+
+struct ml_access {
+    struct ml_round base; /* first */
+    const void *subject;
+    enum ml_view_kind view;
+    struct ml_arena *scratch;
+    struct ml_access_answer answer;
+    struct ml_script_grant barred; /* restrictions so far */
+    struct writes *writes;         /* of grants and restrictions */
+    bool has_failed;
+    ml_access_done done;
+    void *arg;
+    bool is_starting, is_ended;
+};
+
+/* ---- one question ----------------------------------------------------------------------------
+ */
+
+static struct ml_access *access_of(struct ml_round *round)
+{
+    return (struct ml_access *)(void *)round;
+}
+
+static void push_subject(lua_State *L, struct ml_round *round)
+{
+    ml_views_push(ml_script_of(L), access_of(round)->view, access_of(round)->subject, NULL);
+}
+
+static void finish(struct ml_access *access)
+{
+    if (!access->base.is_dropped)
+        access->done(access->arg, &access->answer);
+    free(access);
+}
+
+static void on_round_done(struct ml_round *round)
+{
+    struct ml_access *access = access_of(round);
+
+    access->is_ended = true;
+    if (!access->is_starting)
+        finish(access);
+}
+
+/* Nobody is asked after a failure. */
+static void fail_at_once(struct ml_round *round)
+{
+    access_of(round)->answer.err = ML_ESCRIPT;
+    round->is_over = true;
+}
+
+static struct ml_access *start(struct ml_script *script, const struct ml_access *how)
+{
+    struct ml_access *access = malloc(sizeof(*access));
+
+    if (!access) {
+        const struct ml_access_answer none = {.err = ML_ESCRIPT};
+
+        how->done(how->arg, &none);
+        return NULL;
+    }
+    *access = *how;
+    access->base.push = push_subject;
+    if (!access->base.done)
+        access->base.done = on_round_done;
+    access->base.soft_ms = SOFT_MS;
+    access->base.hard_ms = HARD_MS;
+    access->base.is_timed_as_one = true;
+    access->is_starting = true;
+    ml_round_start(script, &access->base);
+    access->is_starting = false;
+    if (!access->is_ended)
+        return access;
+    finish(access);
+    return NULL;
+}
+
+void ml_access_drop(struct ml_access *access)
+{
+    if (access)
+        ml_round_drop(&access->base);
+}
+
+static void deny(lua_State *L, struct ml_access *access)
+{
+    const struct ml_denial_text to = {access->base.handler->plugin, access->scratch,
+                                      &access->answer.denial};
+
+    ml_answer_denial(L, 1, &to);
+    access->answer.err = ML_EDENIED;
+    access->base.script->stats.denials++;
+    access->base.is_over = true;
+}
 
 /* ---- authenticate
  * -------------------------------------------------------------------------------------------- */
-
-struct identity_answer {
-    struct ml_denial_text denial;
-    struct ml_script_identity *out;
-    bool denied;
-};
 
 /* A field of the table at 1 as text; .ptr NULL if it is not there. */
 static struct ml_slice text_field(lua_State *L, struct ml_arena *scratch, const char *name,
@@ -42,34 +135,37 @@ static struct ml_slice text_field(lua_State *L, struct ml_arena *scratch, const 
     return text;
 }
 
-static void take_roles(lua_State *L, struct ml_arena *scratch, struct ml_script_identity *out)
+/* A list of names; none if it is not there. */
+static size_t take_names(lua_State *L, struct ml_arena *scratch, const char *field,
+                         const struct ml_slice **out)
 {
-    struct ml_slice *roles;
+    struct ml_slice *names;
     size_t n;
 
-    lua_getfield(L, 1, "roles");
+    lua_getfield(L, 1, field);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        return;
+        return 0;
     }
-    luaL_checktype(L, -1, LUA_TTABLE);
+    if (!lua_istable(L, -1))
+        luaL_error(L, "identity.%s must be a list, not a %s", field, luaL_typename(L, -1));
     n = lua_objlen(L, -1);
     if (n > ROLES_MAX)
-        luaL_error(L, "identity.roles: %d at most", ROLES_MAX);
-    roles = n ? ml_arena_array(scratch, n, sizeof(*roles)) : NULL;
-    if (n && !roles)
+        luaL_error(L, "identity.%s: %d at most", field, ROLES_MAX);
+    names = n ? ml_arena_array(scratch, n, sizeof(*names)) : NULL;
+    if (n && !names)
         luaL_error(L, "no room for the answer");
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
         if (lua_type(L, -1) != LUA_TSTRING || lua_objlen(L, -1) > IDENTITY_TEXT_MAX)
-            luaL_error(L, "identity.roles[%d] must be text of at most %d bytes", (int)i + 1,
+            luaL_error(L, "identity.%s[%d] must be text of at most %d bytes", field, (int)i + 1,
                        IDENTITY_TEXT_MAX);
-        roles[i] = ml_answer_keep(L, scratch, -1);
+        names[i] = ml_answer_keep(L, scratch, -1);
         lua_pop(L, 1);
     }
-    out->roles = roles;
-    out->role_count = n;
     lua_pop(L, 1);
+    *out = names;
+    return n;
 }
 
 static bool is_one_of(struct ml_slice word, const char *const *list)
@@ -80,18 +176,17 @@ static bool is_one_of(struct ml_slice word, const char *const *list)
     return false;
 }
 
-static void decode_identity(lua_State *L, void *arg)
+static void decode_identity(lua_State *L, struct ml_round *round)
 {
     static const char *const kinds[] = {"user", "guest", "service", NULL};
     static const char *const keys[] = {"user",    "name",       "roles", "groups", "claims",
                                        "session", "expires_at", "kind",  NULL};
-    struct identity_answer *answer = arg;
-    struct ml_script_identity *out = answer->out;
-    struct ml_arena *scratch = answer->denial.scratch;
+    struct ml_access *access = access_of(round);
+    struct ml_script_identity *out = &access->answer.identity;
+    struct ml_arena *scratch = access->scratch;
 
     if (ml_api_answer_kind(L, 1) == ML_ANSWER_DENY) {
-        ml_answer_denial(L, 1, &answer->denial);
-        answer->denied = true;
+        deny(L, access);
         return;
     }
     if (!lua_istable(L, 1) || ml_api_answer_kind(L, 1) != ML_ANSWER_OTHER)
@@ -116,7 +211,8 @@ static void decode_identity(lua_State *L, void *arg)
         out->kind = ML_SLICE("user");
     if (!is_one_of(out->kind, kinds))
         luaL_error(L, "identity.kind must be \"user\", \"guest\" or \"service\"");
-    take_roles(L, scratch, out);
+    out->role_count = take_names(L, scratch, "roles", &out->roles);
+    out->group_count = take_names(L, scratch, "groups", &out->groups);
     lua_getfield(L, 1, "expires_at");
     if (!lua_isnil(L, -1)) {
         double seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
@@ -125,51 +221,28 @@ static void decode_identity(lua_State *L, void *arg)
             luaL_error(L, "identity.expires_at must be seconds since 1970");
         out->expires_at_ms = (int64_t)(seconds * 1000);
     }
+    access->answer.is_known = true;
+    round->is_over = true;
 }
 
-enum ml_err ml_script_authenticate(struct ml_script *script,
-                                   const struct ml_script_request *request,
-                                   struct ml_arena *scratch, bool *known_out,
-                                   struct ml_script_identity *identity_out,
-                                   struct ml_denial *denial_out)
+struct ml_access *ml_script_authenticate(struct ml_script *script,
+                                         const struct ml_script_request *request,
+                                         struct ml_arena *scratch, ml_access_done done, void *arg)
 {
-    const struct ml_chain *chain = &script->chains[HOOK_AUTHENTICATE];
+    const struct ml_access how = {
+        .base = {.hook = HOOK_AUTHENTICATE, .decode = decode_identity, .failed = fail_at_once},
+        .subject = request,
+        .view = VIEW_REQUEST,
+        .scratch = scratch,
+        .done = done,
+        .arg = arg};
 
-    *known_out = false;
-    *denial_out = (struct ml_denial){0};
-    for (size_t i = 0; i < chain->count; i++) {
-        struct ml_handler *handler = &chain->handlers[i];
-        struct identity_answer answer = {
-            {handler->plugin, scratch, denial_out}, identity_out, false};
-        enum ml_outcome outcome = ml_ask(script, handler, HOOK_AUTHENTICATE, VIEW_REQUEST, request,
-                                         NULL, script->hook_us);
-
-        if (outcome == OUTCOME_NIL)
-            continue;
-        if (outcome == OUTCOME_FAILED ||
-            !ml_ask_decode(script, handler, HOOK_AUTHENTICATE, decode_identity, &answer))
-            return ML_ESCRIPT;
-        if (answer.denied) {
-            script->stats.denials++;
-            return ML_EDENIED;
-        }
-        *known_out = true;
-        return ML_OK;
-    }
-    return ML_OK;
+    return start(script, &how);
 }
 
 /* ---- authorize
  * -----------------------------------------------------------------------------------------------
  */
-
-struct grant_answer {
-    struct ml_denial_text denial;
-    struct ml_script_grant *grant;  /* union so far */
-    struct ml_script_grant *barred; /* restrictions so far */
-    struct writes *writes;          /* of both */
-    bool denied;
-};
 
 /* Lines of `write`, of all answers. */
 struct writes {
@@ -215,7 +288,7 @@ static uint32_t kinds_of_word(struct ml_slice word)
     return kinds & BIT(ML_EFFECT_XML_ATTR) ? kinds | ML_EDIT_ATTR_REMOVED : kinds;
 }
 
-static void add_write(lua_State *L, struct grant_answer *answer, uint32_t kinds, int pattern)
+static void add_write(lua_State *L, struct ml_access *answer, uint32_t kinds, int pattern)
 {
     struct writes *writes = answer->writes;
     struct ml_script_write *line;
@@ -232,11 +305,11 @@ static void add_write(lua_State *L, struct grant_answer *answer, uint32_t kinds,
     line = &writes->at[writes->count++];
     *line = (struct ml_script_write){.kinds = kinds};
     if (text && !ml_slice_equal(ml_slice_make(text, len), ML_SLICE("**")))
-        line->pattern = ml_answer_keep(L, answer->denial.scratch, pattern);
+        line->pattern = ml_answer_keep(L, answer->scratch, pattern);
 }
 
 /* The value at the top for these kinds: true, false, or a list of patterns. It stays. */
-static void add_patterns(lua_State *L, struct grant_answer *answer, uint32_t kinds)
+static void add_patterns(lua_State *L, struct ml_access *answer, uint32_t kinds)
 {
     int value = lua_gettop(L), n;
 
@@ -256,7 +329,7 @@ static void add_patterns(lua_State *L, struct grant_answer *answer, uint32_t kin
 }
 
 /* The field `write` into lines. True: there are some, or it is true: then one for everything. */
-static bool write_field(lua_State *L, struct grant_answer *answer)
+static bool write_field(lua_State *L, struct ml_access *answer)
 {
     size_t before = answer->writes->count;
 
@@ -284,7 +357,7 @@ static bool write_field(lua_State *L, struct grant_answer *answer)
 }
 
 /* A text of a restriction, or what stands for it. */
-static struct ml_slice word_field(lua_State *L, struct grant_answer *answer, const char *name,
+static struct ml_slice word_field(lua_State *L, struct ml_access *answer, const char *name,
                                   const char *otherwise, size_t max)
 {
     struct ml_slice text = ml_slice_str(otherwise);
@@ -296,20 +369,20 @@ static struct ml_slice word_field(lua_State *L, struct grant_answer *answer, con
 
         if (!len || len > max || !ml_utf8_check(ml_slice_make(bytes, len), NULL))
             luaL_error(L, "%s must be UTF-8 text of 1 to %d bytes", name, (int)max);
-        text = ml_answer_keep(L, answer->denial.scratch, -1);
+        text = ml_answer_keep(L, answer->scratch, -1);
     }
     lua_pop(L, 1);
     return text;
 }
 
 /* The lines from `from` on are a restriction's. */
-static void bar(lua_State *L, struct grant_answer *answer, size_t from)
+static void bar(lua_State *L, struct ml_access *answer, size_t from)
 {
     struct ml_slice reason = word_field(L, answer, "reason", NOT_HERE, REASON_MAX), code;
 
     code = word_field(L, answer, "code", "restricted", CODE_MAX);
-    lua_pushfstring(L, "%s.%s", answer->denial.plugin->name, (const char *)code.ptr);
-    code = ml_answer_keep(L, answer->denial.scratch, -1);
+    lua_pushfstring(L, "%s.%s", answer->base.handler->plugin->name, (const char *)code.ptr);
+    code = ml_answer_keep(L, answer->scratch, -1);
     lua_pop(L, 1);
     for (size_t i = from; i < answer->writes->count; i++) {
         answer->writes->at[i].bars = true;
@@ -318,18 +391,18 @@ static void bar(lua_State *L, struct grant_answer *answer, size_t from)
     }
 }
 
-static void decode_grant(lua_State *L, void *arg)
+static void decode_grant(lua_State *L, struct ml_round *round)
 {
-    struct grant_answer *answer = arg;
+    struct ml_access *answer = access_of(round);
     enum ml_answer_kind kind = ml_api_answer_kind(L, 1);
-    struct ml_script_grant *to = kind == ML_ANSWER_RESTRICT ? answer->barred : answer->grant;
+    struct ml_script_grant *to =
+        kind == ML_ANSWER_RESTRICT ? &answer->barred : &answer->answer.grant;
     struct ml_script_grant new = {0};
     size_t before = answer->writes->count;
     double ttl_ms = 0;
 
     if (kind == ML_ANSWER_DENY) {
-        ml_answer_denial(L, 1, &answer->denial);
-        answer->denied = true;
+        deny(L, answer);
         return;
     }
     if (kind == ML_ANSWER_OTHER)
@@ -384,45 +457,49 @@ static void settle_writes(const struct writes *writes, struct ml_script_grant *g
     grant->write_count = writes->count;
 }
 
-enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *question,
-                                struct ml_arena *scratch, struct ml_script_grant *grant_out,
-                                struct ml_denial *denial_out)
+/* A denial wins over a failure, so everybody is asked until somebody denies. */
+static void grant_failed(struct ml_round *round)
 {
-    const struct ml_chain *chain = &script->chains[HOOK_AUTHORIZE];
-    struct ml_script_grant barred = {0};
-    struct writes *writes = ml_arena_alloc(scratch, sizeof(*writes));
-    enum ml_err worst = ML_OK;
+    access_of(round)->has_failed = true;
+}
 
-    if (!writes)
-        return ML_ESCRIPT;
-    *grant_out = (struct ml_script_grant){0};
-    *denial_out = (struct ml_denial){0};
-    /* A denial wins over a failure, so everybody is asked until somebody denies. */
-    for (size_t i = 0; i < chain->count; i++) {
-        struct ml_handler *handler = &chain->handlers[i];
-        struct grant_answer answer = {
-            {handler->plugin, scratch, denial_out}, grant_out, &barred, writes, false};
-        enum ml_outcome outcome =
-            ml_ask(script, handler, HOOK_AUTHORIZE, VIEW_ASK, question, NULL, script->hook_us);
+static void on_grant_done(struct ml_round *round)
+{
+    struct ml_access *access = access_of(round);
+    struct ml_script_grant *grant = &access->answer.grant;
 
-        if (outcome == OUTCOME_NIL)
-            continue;
-        if (outcome == OUTCOME_FAILED ||
-            !ml_ask_decode(script, handler, HOOK_AUTHORIZE, decode_grant, &answer)) {
-            worst = ML_ESCRIPT;
-            continue;
-        }
-        if (answer.denied) {
-            script->stats.denials++;
-            return ML_EDENIED;
-        }
+    if (access->has_failed && !access->answer.err)
+        access->answer.err = ML_ESCRIPT;
+    if (!access->answer.err && !round->is_dropped) {
+        grant->read &= !access->barred.read;
+        settle_writes(access->writes, grant);
+        grant->presence &= !access->barred.presence;
+        grant->messages &= !access->barred.messages;
+        grant->history &= !access->barred.history;
     }
-    if (worst)
-        return worst;
-    grant_out->read &= !barred.read;
-    settle_writes(writes, grant_out);
-    grant_out->presence &= !barred.presence;
-    grant_out->messages &= !barred.messages;
-    grant_out->history &= !barred.history;
-    return ML_OK;
+    on_round_done(round);
+}
+
+struct ml_access *ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
+                                      struct ml_arena *scratch, ml_access_done done, void *arg)
+{
+    struct ml_access how = {.base = {.hook = HOOK_AUTHORIZE,
+                                     .decode = decode_grant,
+                                     .failed = grant_failed,
+                                     .done = on_grant_done},
+                            .subject = ask,
+                            .view = VIEW_ASK,
+                            .scratch = scratch,
+                            .writes = ml_arena_alloc(scratch, sizeof(struct writes)),
+                            .done = done,
+                            .arg = arg};
+
+    if (!how.writes) {
+        const struct ml_access_answer none = {.err = ML_ESCRIPT};
+
+        done(arg, &none);
+        return NULL;
+    }
+    how.writes->count = 0;
+    return start(script, &how);
 }

@@ -135,8 +135,20 @@ static void on_answer(struct ml_script *script, void *arg, enum ml_outcome outco
 {
     struct ml_round *round = arg;
 
+    round->call = 0;
+    if (round->is_dropped) {
+        round->is_over = true;
+        ask_next(round);
+        return;
+    }
+    if (script->L) {
+        ml_histogram_add(&script->stats.hook_took, script->share.took_us);
+        ml_histogram_add(&round->handler->plugin->stats.took, script->share.took_us);
+    }
     if (outcome == OUTCOME_ANSWER)
         lua_pop(script->L, ML_CALL_RESULTS - 1); /* a hook has one answer */
+    if (outcome == OUTCOME_NIL)
+        ml_ask_succeeded(&round->handler->breaker);
     if (outcome == OUTCOME_ANSWER &&
         !ml_ask_decode(script, round->handler, round->hook, decode, round))
         fail(round);
@@ -162,6 +174,7 @@ static void ask_next(struct ml_round *round)
 
     while (!round->is_over && round->next < chain->count) {
         struct ml_run one = run;
+        uint64_t call, now;
 
         round->handler = &chain->handlers[round->next++];
         if (!ml_plan_has(round->plan, round->handler->plugin))
@@ -172,8 +185,17 @@ static void ask_next(struct ml_round *round)
         }
         script->stats.calls++;
         one.plugin = round->handler->plugin;
-        (void)ml_call_start(script, &one, push_call, round);
-        return; /* on_answer goes on */
+        now = round->is_timed_as_one && round->until_ms ? script->mono_ms() : 0;
+        if (now)
+            one.hard_ms = round->until_ms > now ? (uint32_t)(round->until_ms - now) : 1;
+        call = ml_call_start(script, &one, push_call, round);
+        /* 0: on_answer has gone on, and the round may be gone. */
+        if (call) {
+            round->call = call;
+            if (round->is_timed_as_one && !round->until_ms)
+                round->until_ms = script->mono_ms() + round->hard_ms;
+        }
+        return;
     }
     round->done(round);
     ml_script_let_go(script);
@@ -187,4 +209,11 @@ void ml_round_start(struct ml_script *script, struct ml_round *round)
     round->next = 0;
     ml_script_hold(script);
     ask_next(round);
+}
+
+void ml_round_drop(struct ml_round *round)
+{
+    round->is_dropped = true;
+    if (round->call)
+        ml_script_cancel(round->script, round->call);
 }

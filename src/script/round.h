@@ -23,11 +23,15 @@ struct ml_round {
     /** Of a round that may wait: it is over; the round may be freed. */
     void (*done)(struct ml_round *round);
     uint32_t soft_ms, hard_ms; /* of a round that may wait, for each handler */
+    bool is_timed_as_one;      /* hard_ms is for all of them together */
+    bool is_dropped;           /* nobody wants the answer any more: ml_round_drop */
     bool is_over;              /* set by decode or failed: nobody else is asked */
     /* private */
     struct ml_script *script;
     struct ml_plan *plan; /* of the document that it began with */
     struct ml_handler *handler;
+    uint64_t call;     /* that it waits for; 0: none */
+    uint64_t until_ms; /* with is_timed_as_one */
     size_t next;
 };
 
@@ -35,6 +39,9 @@ struct ml_round {
 void ml_round_run(struct ml_script *script, struct ml_round *round);
 /** Hooks that may: `done` runs once, maybe before it returns. Holds the script until then. */
 void ml_round_start(struct ml_script *script, struct ml_round *round);
+/** Of a round that waits: nothing is decoded any more, and `done` runs soon, maybe before this
+ * returns. */
+void ml_round_drop(struct ml_round *round);
 
 /** The table at the top is an argument of this kind, with these fields (NULL-terminated). */
 void ml_round_seal(lua_State *L, const char *kind, const char *const *fields);

@@ -157,22 +157,13 @@ struct ml_script_identity {
     struct ml_slice user, name, session;
     const struct ml_slice *roles;
     size_t role_count;
+    const struct ml_slice *groups;
+    size_t group_count;
     struct ml_slice kind;  /* "user", "guest", "service" */
     int64_t expires_at_ms; /* 0: never */
 };
 
-/**
- * First non-nil answer counts. `*known_out` false: nobody claimed the credential (anonymous).
- * @retval ML_EDENIED  *denial_out says why
- * @retval ML_ESCRIPT  a plugin failed: refuse, retryable
- */
-enum ml_err ml_script_authenticate(struct ml_script *script,
-                                   const struct ml_script_request *request,
-                                   struct ml_arena *scratch, bool *known_out,
-                                   struct ml_script_identity *identity_out,
-                                   struct ml_denial *denial_out) ML_MUST_CHECK;
-
-/** authorize(ask) for doc.open: union of grants minus restrictions; any denial wins. */
+/** authorize(ask): what is asked. */
 struct ml_script_ask {
     struct ml_slice action, org, document;
     const struct ml_script_identity *identity;
@@ -202,9 +193,35 @@ struct ml_script_write {
 /** What an edit has of those bits. */
 uint32_t ml_script_edit_bits(const struct ml_effect *effect);
 
-enum ml_err ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
-                                struct ml_arena *scratch, struct ml_script_grant *grant_out,
-                                struct ml_denial *denial_out) ML_MUST_CHECK;
+/** What became of a question about access. Slices are in its scratch arena. */
+struct ml_access_answer {
+    enum ml_err err; /* ML_EDENIED: `denial` says why; ML_ESCRIPT: a plugin failed,
+                        refuse in a way that can be tried again */
+    bool is_known;   /* authenticate: false: nobody claimed the credential */
+    struct ml_script_identity identity; /* if is_known */
+    struct ml_script_grant grant;       /* authorize */
+    struct ml_denial denial;
+};
+/** Runs once. `answer` is borrowed for the call. */
+typedef void (*ml_access_done)(void *arg, const struct ml_access_answer *answer);
+/** A question that waits. */
+struct ml_access;
+/**
+ * authenticate(req): the first non-nil answer counts. authorize(ask): union of grants minus
+ * restrictions; any denial wins.
+ *
+ * Plugins may wait, for five seconds in all; a question for which nobody waits is answered before
+ * this returns. Until `done` has run, or ml_access_drop, the argument and the arena have to live.
+ * @return what waits; NULL: `done` has run
+ */
+struct ml_access *ml_script_authenticate(struct ml_script *script,
+                                         const struct ml_script_request *request,
+                                         struct ml_arena *scratch, ml_access_done done, void *arg);
+struct ml_access *ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
+                                      struct ml_arena *scratch, ml_access_done done, void *arg);
+/** Nobody wants the answer any more: `done` does not run, and what the plugin waits for ends. NULL
+ * is fine. */
+void ml_access_drop(struct ml_access *access);
 
 /** Where an update hook runs. Borrowed for the call. */
 struct ml_scope {

@@ -102,7 +102,7 @@ const struct ml_lent_def ml_lent_request = {"req", request_fields, get_request,
 /* ---- ask, identity
  * ------------------------------------------------------------------------------------- */
 
-enum { ID_USER, ID_NAME, ID_SESSION, ID_KIND, ID_ROLES, ID_EXPIRES_AT };
+enum { ID_USER, ID_NAME, ID_SESSION, ID_KIND, ID_ROLES, ID_GROUPS, ID_EXPIRES_AT };
 
 /* identity:has_role(name) -> boolean */
 static int identity_has_role(lua_State *L)
@@ -125,6 +125,7 @@ static const struct ml_lent_field identity_fields[] = {
     {"session", ID_SESSION, NULL},
     {"kind", ID_KIND, NULL},
     {"roles", ID_ROLES, NULL},
+    {"groups", ID_GROUPS, NULL},
     {"expires_at", ID_EXPIRES_AT, NULL},
     {"has_role", 0, identity_has_role},
     {NULL, 0, NULL},
@@ -149,6 +150,9 @@ static void get_identity(lua_State *L, const struct ml_lent *view, int id)
         break;
     case ID_ROLES:
         ml_push_list(L, identity->roles, identity->role_count);
+        break;
+    case ID_GROUPS:
+        ml_push_list(L, identity->groups, identity->group_count);
         break;
     default:
         if (identity->expires_at_ms)

@@ -339,8 +339,17 @@ function Client:rpc(name, args) return self.app:call(name, args, self) end
 --- Rights of a client, as `authorize` says. Without that hook everybody may everything; with it, no grant is a
 --- no, unless the app is `open = true` (the server's open mode).
 function App:rights_of(client)
-  local rights = self.core:authorize({ action = "doc.open", org = self.org, doc_id = client.doc }, client.identity)
+  local asked = self.core:authorize({ action = "doc.open", org = self.org, doc_id = client.doc }, client.identity)
+  local rights = asked and self.core:authorized()
   self:pump()
+  for _ = 1, SETTLE_MAX do -- the hook may wait
+    if rights or not asked then break end
+    local moved = self.core:step()
+    moved = self:pump() or moved
+    moved = self.outside:step() or moved
+    rights = self.core:authorized()
+    if not rights and not moved then error("app: authorize waits for something that never comes", 2) end
+  end
   if rights and (rights.given or rights.denied or not self.given.open) then return rights end
   return { read = true, write = true, presence = true, messages = true, history = true }
 end

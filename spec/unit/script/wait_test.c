@@ -483,6 +483,87 @@ static void one_fills_the_cache_and_the_others_wait_for_it(void **state)
     ml_shared_store_free(shared);
 }
 
+/* ---- questions about access ------------------------------------------------------------------ */
+
+static const struct ml_script_request request = {.method = {(const uint8_t *)"GET", 3},
+                                                 .path = {(const uint8_t *)"/", 1}};
+
+static void doors(struct world *w)
+{
+    world_plugin(w, "door", "phase = 'auth', needs = { 'kv' }, hooks = { authenticate = {} }",
+                 "local ml = require 'moonloom'\n"
+                 "return { authenticate = function(_, req)\n"
+                 "  local method, v = req.method, ml.kv.get 'who'\n"
+                 "  if v == 'nobody' then return end\n"
+                 "  return { user = v, groups = { method } } end }");
+    world_plugin(w, "gate", "phase = 'limit', needs = { 'kv' }, hooks = { authenticate = {} }",
+                 "local ml = require 'moonloom'\n"
+                 "return { authenticate = function(_, req)\n"
+                 "  local path = req.path ml.kv.get 'gate' return { user = path } end }");
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+}
+
+static void an_access_hook_that_waits_is_answered_later(void **state)
+{
+    struct world *w = *state;
+
+    doors(w);
+    EXPECT(w, ml_script_authenticate(w->script, &request, &w->scratch, world_keep_access, w));
+    EXPECT(w, w->access_count == 0 && outside.count == 1);
+    answer(w, 0, "\"ana\"");
+    EXPECT(w, w->access_count == 1 && w->access.err == ML_OK && w->access.is_known);
+    EXPECT(w, ml_slice_equal(w->access.identity.user, ML_SLICE("ana")) &&
+                  w->access.identity.group_count == 1);
+    /* The next one is asked when the first has no opinion, with a request that is still there. */
+    EXPECT(w, ml_script_authenticate(w->script, &request, &w->scratch, world_keep_access, w));
+    answer(w, 1, "\"nobody\"");
+    EXPECT(w, w->access_count == 1 && outside.count == 3);
+    answer(w, 2, NULL);
+    EXPECT(w, w->access_count == 2 && ml_slice_equal(w->access.identity.user, ML_SLICE("/")));
+}
+
+static void all_that_are_asked_have_one_deadline(void **state)
+{
+    struct world *w = *state;
+
+    doors(w);
+    EXPECT(w, ml_script_authenticate(w->script, &request, &w->scratch, world_keep_access, w));
+    advance(w, 3000);
+    EXPECT(w, w->access_count == 0);
+    answer(w, 0, "\"nobody\"");
+    advance(w, 1900);
+    EXPECT(w, w->access_count == 0);
+    advance(w, 200);
+    EXPECT(w, w->access_count == 1 && w->access.err == ML_ESCRIPT && !w->access.is_known);
+    EXPECT(w, strstr(w->log, "over its deadline"));
+}
+
+static void a_question_that_nobody_waits_for_is_no_failure(void **state)
+{
+    struct world *w = *state;
+    struct ml_script_stats stats;
+
+    doors(w);
+    for (int i = 0; i < 10; i++) {
+        struct ml_access *access =
+            ml_script_authenticate(w->script, &request, &w->scratch, world_keep_access, w);
+
+        EXPECT(w, access);
+        ml_access_drop(access);
+        EXPECT(w, outside.list[i].is_cancelled);
+    }
+    EXPECT(w, w->access_count == 0);
+    ml_script_stats(w->script, &stats);
+    EXPECT(w, stats.errors == 0 && stats.timeouts == 0);
+    /* The breaker is shut: it is asked as ever. */
+    EXPECT(w, ml_script_authenticate(w->script, &request, &w->scratch, world_keep_access, w));
+    /* And one that waits when the script goes is answered: a failure, never a yes. */
+    ml_script_free(w->script);
+    w->script = NULL;
+    EXPECT(w, w->access_count == 1 && w->access.err == ML_ESCRIPT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -504,6 +585,9 @@ int main(void)
         TEST(shield_lets_a_short_tail_wait),
         TEST(the_cache_is_shared_by_states_and_keeps_times),
         TEST(one_fills_the_cache_and_the_others_wait_for_it),
+        TEST(an_access_hook_that_waits_is_answered_later),
+        TEST(all_that_are_asked_have_one_deadline),
+        TEST(a_question_that_nobody_waits_for_is_no_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

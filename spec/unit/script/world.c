@@ -213,3 +213,12 @@ void world_expect(const struct world *world, int condition, const char *what, co
         abort();
     fail();
 }
+
+void world_keep_access(void *arg, const struct ml_access_answer *answer)
+{
+    struct world *w = arg;
+
+    w->access = *answer;
+    w->denial = answer->denial;
+    w->access_count++;
+}

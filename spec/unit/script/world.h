@@ -30,6 +30,8 @@ struct world {
     char log[8192];
     struct ml_arena scratch;
     struct ml_denial denial;
+    struct ml_access_answer access;   /* of the last question about access */
+    unsigned access_count;            /* how many were answered */
     struct ml_doc *doc;               /* what updates meet; empty */
     struct ml_script_update decision; /* of the last update; in `scratch` */
 };
@@ -49,6 +51,8 @@ void world_plugin(struct world *world, const char *name, const char *manifest_re
                   const char *init);
 /** ml_script_new with what was enabled; world->err, world->diag. */
 void world_start(struct world *world);
+/** An ml_access_done: `arg` is the world. */
+void world_keep_access(void *arg, const struct ml_access_answer *answer);
 /** Start over with other plugins. */
 void world_stop(struct world *world);
 

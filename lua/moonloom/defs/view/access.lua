@@ -18,7 +18,7 @@ return {
       { "user", "string", since = S, doc = "Id." }, { "name", "string?", since = S, doc = "For people." },
       { "session", "string?", since = S, doc = "Id of the session." }, { "roles", "string[]", since = S, doc = "Roles." },
       { "kind", '"user"|"guest"|"service"', since = S, doc = "What it is." }, { "expires_at", "number?", since = S, doc = "Seconds since 1970." },
-      { "groups", "string[]?", doc = "Groups." }, { "claims", "table?", doc = "Of the token." },
+      { "groups", "string[]", since = S, doc = "Groups." }, { "claims", "table?", doc = "Of the token." },
     },
     methods = { { "has_role", "(name: string): boolean", since = S, pure = true, doc = "Has it this role?" } } },
   { class = "moonloom.Author", c = "author", doc = "Who wrote something.",
