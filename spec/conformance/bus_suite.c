@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a bus does, over a real Redis: three nodes on one loop tell and hear; the server is stopped,
- * woken, killed and started again; what others say under another secret is nothing.
+ * What a bus does, over real servers (spec/support/with-bus): three nodes on one loop tell and
+ * hear; the servers are stopped, woken, killed and started again; what others say under another
+ * secret is nothing.
  */
 #include "bus/bus.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -32,8 +30,7 @@ struct node {
 static uv_loop_t loop;
 static struct node nodes[NODES];
 static uint8_t secret[ML_BUS_SECRET_BYTES] = "one secret for all of the nodes";
-static char url[64];
-static pid_t own_redis;
+static char url[256];
 
 static void on_heard(void *arg, const struct ml_news *news)
 {
@@ -97,11 +94,13 @@ static uv_timer_t tick;
 
 static int begin(void **state)
 {
-    const char *port = getenv("MOONLOOM_TEST_REDIS");
+    const char *address = getenv("MOONLOOM_TEST_BUS");
 
     (void)state;
+    if (!address)
+        return -1;
     memset(nodes, 0, sizeof nodes);
-    snprintf(url, sizeof url, "redis://127.0.0.1:%s", port ? port : "0");
+    snprintf(url, sizeof url, "%s", address);
     if (uv_loop_init(&loop) || uv_timer_init(&loop, &tick) ||
         uv_timer_start(&tick, on_tick, 10, 10))
         return -1;
@@ -120,12 +119,16 @@ static int end(void **state)
     for (unsigned i = 0; i < NODES; i++)
         if (!nodes[i].is_closed)
             return -1;
-    if (own_redis > 0) {
-        kill(own_redis, SIGKILL);
-        (void)waitpid(own_redis, NULL, 0);
-        own_redis = 0;
-    }
     return uv_loop_close(&loop);
+}
+
+/* stop, start, freeze or thaw the servers. */
+static void servers(const char *what)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, "%s %s", getenv("MOONLOOM_TEST_BUS_SERVER"), what);
+    assert_int_equal(system(command), 0);
 }
 
 static bool all_healthy(void)
@@ -219,50 +222,30 @@ static void what_others_say_under_another_secret_is_nothing(void **state)
     assert_int_equal(stats.forged, 0); /* under another secret even the topic is another */
 }
 
-static pid_t start_redis(unsigned port)
-{
-    char number[16];
-    pid_t pid;
-
-    snprintf(number, sizeof number, "%u", port);
-    pid = fork();
-    if (!pid) {
-        (void)!freopen("/dev/null", "w", stdout);
-        execlp("redis-server", "redis-server", "--port", number, "--bind", "127.0.0.1", "--save",
-               "", "--appendonly", "no", "--dir", "/tmp", (char *)NULL);
-        _exit(127);
-    }
-    return pid;
-}
-
-/* A server of its own, since it is killed. */
 static void a_server_that_dies_and_comes_back_is_found_again(void **state)
 {
-    unsigned port = 12000 + (unsigned)getpid() % 18000; /* no port of an outgoing connection */
     struct ml_bus_stats stats;
 
     (void)state;
     for (unsigned i = 0; i < NODES; i++) {
-        nodes[i].is_closed = false;
         ml_bus_close(nodes[i].bus, set_flag, &nodes[i].is_closed);
         UNTIL(nodes[i].is_closed, 5000);
     }
+    servers("stop");
     memset(nodes, 0, sizeof nodes);
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u", port);
     for (unsigned i = 0; i < NODES; i++)
-        open_node(&nodes[i], secret); /* nobody is there yet */
+        open_node(&nodes[i], secret); /* nobody is there */
     ml_bus_follow(nodes[1].bus, ML_SLICE("default"), ML_SLICE("notes"));
     for (unsigned i = 0; i < 30; i++)
         (void)uv_run(&loop, UV_RUN_ONCE);
     assert_false(nodes[0].is_healthy);
-    own_redis = start_redis(port);
-    UNTIL(all_healthy(), 15000);
-    kill(own_redis, SIGKILL);
-    (void)waitpid(own_redis, NULL, 0);
+    servers("start");
+    UNTIL(all_healthy(), 30000);
+    servers("stop");
     UNTIL(!nodes[0].is_healthy && !nodes[1].is_healthy, 5000);
     tell(&nodes[0], "notes", 1, "lost");
-    own_redis = start_redis(port);
-    UNTIL(all_healthy(), 15000);
+    servers("start");
+    UNTIL(all_healthy(), 30000);
     for (uint64_t seq = 2, until = uv_hrtime() + 5000000000u;
          !nodes[1].heard && uv_hrtime() < until; seq++) {
         tell(&nodes[0], "notes", seq, "back");
@@ -275,17 +258,39 @@ static void a_server_that_dies_and_comes_back_is_found_again(void **state)
 
 static void a_server_that_stands_still_is_noticed_within_seconds(void **state)
 {
-    pid_t redis = (pid_t)strtol(getenv("MOONLOOM_TEST_REDIS_PID"), NULL, 10);
     uint64_t began;
 
     (void)state;
     UNTIL(all_healthy(), 5000);
-    kill(redis, SIGSTOP);
+    servers("freeze");
     began = uv_hrtime();
     UNTIL(!nodes[0].is_healthy, 10000);
     assert_true(uv_hrtime() - began < 8000000000u);
-    kill(redis, SIGCONT);
-    UNTIL(all_healthy(), 8000);
+    servers("thaw");
+    UNTIL(all_healthy(), 15000);
+}
+
+/* Documents are spread over the servers of a bus: each is heard. */
+static void every_one_of_many_documents_is_heard(void **state)
+{
+    char name[16];
+
+    (void)state;
+    UNTIL(all_healthy(), 5000);
+    for (unsigned i = 0; i < 40; i++) {
+        unsigned heard = nodes[1].heard;
+
+        snprintf(name, sizeof name, "doc-%u", i);
+        ml_bus_follow(nodes[1].bus, ML_SLICE("default"), ml_slice_str(name));
+        for (uint64_t seq = 1, until = uv_hrtime() + 5000000000u;
+             strcmp(nodes[1].name, name) != 0 && uv_hrtime() < until; seq++) {
+            tell(&nodes[0], name, seq, "hello");
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_true(nodes[1].heard > heard);
+        assert_string_equal(nodes[1].name, name);
+        ml_bus_unfollow(nodes[1].bus, ML_SLICE("default"), ml_slice_str(name));
+    }
 }
 
 static void addresses_are_understood_or_refused(void **state)
@@ -329,6 +334,7 @@ int main(void)
         TEST(those_who_follow_hear_it_and_the_one_who_says_it_does_not),
         TEST(what_is_large_is_told_without_its_bytes),
         TEST(what_others_say_under_another_secret_is_nothing),
+        TEST(every_one_of_many_documents_is_heard),
         TEST(a_server_that_dies_and_comes_back_is_found_again),
         TEST(a_server_that_stands_still_is_noticed_within_seconds),
         TEST(addresses_are_understood_or_refused),

@@ -13,10 +13,7 @@ await test("the obvious design: a second late on average, and every open documen
   if (mean < 900 || questions !== 30) throw new Error("the stand-in does not show it");
 });
 
-const nodes = await startNodes(2);
-await busIsThere(nodes);
-
-await test("here: what is committed is published; the other node hears it and reads nothing", async () => {
+async function crosses(nodes) {
   const [ana, ben] = [client(nodes[0], "news"), client(nodes[1], "news")];
   await until(() => ana.provider.synced && ben.provider.synced, "both are there");
   ana.text.insert(0, "-");
@@ -40,7 +37,12 @@ await test("here: what is committed is published; the other node hears it and re
   if (asked > 5) throw new Error(`the heads were asked for ${asked} times meanwhile`);
   ana.close();
   ben.close();
-});
+}
 
-for (const node of nodes) await node.stop();
+for (const [name, options] of [["Redis", {}], ["NOTIFY of PostgreSQL", { bus: "postgres", database: "notify" }]]) {
+  const nodes = await startNodes(2, options);
+  await busIsThere(nodes);
+  await test(`here, over ${name}: what is committed is published; the other node hears it and reads nothing`, () => crosses(nodes));
+  for (const node of nodes) await node.stop();
+}
 finish();

@@ -6,7 +6,8 @@
 
 bool ml_bus_knows(const char *url)
 {
-    return strcmp(url, "local") == 0 || strncmp(url, "redis://", 8) == 0;
+    return strcmp(url, "local") == 0 || strncmp(url, "redis://", 8) == 0 ||
+           strncmp(url, "postgres://", 11) == 0 || strncmp(url, "postgresql://", 13) == 0;
 }
 
 /* ---- Nobody else ----------------------------------------------------------------------------- */
@@ -56,6 +57,8 @@ enum ml_err ml_bus_open(const struct ml_bus_options *options, struct ml_diag *di
 {
     if (strcmp(options->url, "local") == 0)
         return open_local(bus_out);
+    if (strncmp(options->url, "postgres", 8) == 0)
+        return ml_bus_open_postgres(options, diag, bus_out);
     return ml_bus_open_redis(options, diag, bus_out);
 }
 

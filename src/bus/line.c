@@ -209,6 +209,19 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         ml_line_reset(line);
 }
 
+static bool is_text(const struct redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING;
+}
+
+bool ml_line_is_message(const struct redisReply *reply, const char *word)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && is_text(reply->element[0]) &&
+           (size_t)reply->element[0]->len == strlen(word) &&
+           memcmp(reply->element[0]->str, word, strlen(word)) == 0 && is_text(reply->element[1]) &&
+           is_text(reply->element[2]);
+}
+
 /* ---- Sending --------------------------------------------------------------------------------- */
 
 struct letter {

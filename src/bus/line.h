@@ -56,6 +56,8 @@ void ml_line_open(struct ml_line *line);
 void ml_line_close(struct ml_line *line, void (*closed)(struct ml_line *line));
 /** False: not connected, or too much waits: the command is dropped. */
 bool ml_line_send(struct ml_line *line, int count, const char **words, const size_t *lengths);
+/** [word, topic, bytes]? */
+bool ml_line_is_message(const struct redisReply *reply, const char *word);
 /** The server says nothing any more: connect anew. */
 void ml_line_reset(struct ml_line *line);
 

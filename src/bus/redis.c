@@ -2,190 +2,63 @@
 /*
  * The bus over Redis Pub/Sub.
  *
- *   tell ------------> PUBLISH topic frame   --> speaking line
- *   heard <---------- message topic frame    <-- listening line, which follows one topic per
- * document
+ *   publish ---> PUBLISH topic frame ---> speaking line
+ *   hear   <---- message topic frame <--- listening line, which follows one topic per document
  *
- * A subscribed connection takes nothing but subscriptions, hence two lines. Every second the bus
- * says a pulse on a topic that all nodes follow, and hears it again if everything works: three that
- * are missing, or a line that is down, and it is unhealthy (REL-33). When it comes back everything
- * is followed anew, and whoever listens is told that it may have missed something.
+ * A subscribed connection takes nothing but subscriptions, hence two lines.
  */
-#include "bus/frame.h"
-#include "bus/implementation.h"
+#include "bus/broker.h"
 #include "bus/line.h"
 
-#include "base/assert.h"
-#include "base/hashmap.h"
 #include "base/list.h"
 #include "base/log.h"
 
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-#define PULSE_MS      1000
-#define PULSES_MISSED 3
-#define FOLLOW_BATCH  256
-
-struct topic {
-    char name[ML_BUS_TOPIC_BYTES];
-};
+#define FOLLOW_BATCH 256
 
 struct redis {
-    struct ml_bus base;
-    struct ml_bus_options options;
-    uint8_t secret[ML_BUS_SECRET_BYTES];
+    struct ml_broker broker;
     struct ml_line speaking, listening;
-    struct ml_hashmap topics; /* name → struct topic */
-    char pulse_topic[ML_BUS_TOPIC_BYTES];
-    uv_timer_t timer;
-    uint64_t pulse_heard_ms; /* our own, on the loop's clock */
-    bool is_healthy, was_ever_up;
-    struct ml_writer frame;
-    struct ml_bus_stats stats;
-    unsigned open; /* handles and lines */
-    void (*done)(void *arg);
-    void *done_arg;
 };
 
-static struct redis *redis_of(struct ml_bus *bus)
+static struct redis *redis_of(struct ml_broker *broker)
 {
-    return ML_CONTAINER(bus, struct redis, base);
+    return ML_CONTAINER(broker, struct redis, broker);
 }
 
-/* ---- Health ---------------------------------------------------------------------------------- */
+/* ---- Telling and following ------------------------------------------------------------------- */
 
-static void set_healthy(struct redis *r, bool is_healthy)
-{
-    if (r->is_healthy == is_healthy)
-        return;
-    r->is_healthy = is_healthy;
-    ml_log(is_healthy ? ML_LOG_INFO : ML_LOG_WARN, is_healthy ? "bus.healthy" : "bus.unhealthy",
-           "host=%s port=%u", r->speaking.address.host, r->speaking.address.port);
-    r->options.changed(r->options.arg, is_healthy);
-}
-
-/* ---- Telling --------------------------------------------------------------------------------- */
-
-static bool publish(struct redis *r, const char *topic, struct ml_slice frame)
+static bool redis_publish(struct ml_broker *broker, const char *topic, struct ml_slice frame)
 {
     const char *words[] = {"PUBLISH", topic, (const char *)frame.ptr};
     const size_t lengths[] = {7, strlen(topic), frame.len};
 
-    return ml_line_send(&r->speaking, 3, words, lengths);
+    return ml_line_send(&redis_of(broker)->speaking, 3, words, lengths);
 }
 
-static bool tell_on(struct redis *r, const char *topic, const struct ml_news *news)
+static void redis_follow(struct ml_broker *broker, const char *const *topics, size_t count,
+                         bool follow)
 {
-    struct ml_news own = *news;
+    const char *words[FOLLOW_BATCH + 1] = {follow ? "SUBSCRIBE" : "UNSUBSCRIBE"};
 
-    own.node = r->options.node;
-    ml_writer_reset(&r->frame);
-    ml_news_encode(&own, r->secret, &r->frame);
-    return !r->frame.err && publish(r, topic, ml_writer_slice(&r->frame));
-}
+    while (count) {
+        size_t some = count < FOLLOW_BATCH ? count : FOLLOW_BATCH;
 
-static void redis_tell(struct ml_bus *bus, const struct ml_news *news)
-{
-    struct redis *r = redis_of(bus);
-    char topic[ML_BUS_TOPIC_BYTES];
-
-    ml_bus_topic(news->org, news->name, r->secret, topic);
-    if (tell_on(r, topic, news))
-        r->stats.told++;
-    else
-        r->stats.dropped++;
-}
-
-static void on_pulse(uv_timer_t *timer)
-{
-    static const struct ml_news pulse = {.kind = ML_NEWS_PULSE};
-    struct redis *r = timer->data;
-
-    if (!tell_on(r, r->pulse_topic, &pulse) ||
-        uv_now(timer->loop) - r->pulse_heard_ms > PULSES_MISSED * PULSE_MS + PULSE_MS / 2)
-        set_healthy(r, false);
-}
-
-/* ---- Following ------------------------------------------------------------------------------- */
-
-static void say_follow(struct redis *r, const char *verb, const char *topic)
-{
-    const char *words[] = {verb, topic};
-
-    (void)ml_line_send(&r->listening, 2, words, NULL); /* down: all are followed when it is up */
-}
-
-static void redis_follow(struct ml_bus *bus, struct ml_slice org, struct ml_slice name, bool follow)
-{
-    struct redis *r = redis_of(bus);
-    char topic[ML_BUS_TOPIC_BYTES];
-    struct topic *entry;
-
-    ml_bus_topic(org, name, r->secret, topic);
-    entry = ml_hashmap_get(&r->topics, ml_slice_str(topic));
-    if (follow == (entry != NULL))
-        return;
-    if (!follow) {
-        (void)ml_hashmap_remove(&r->topics, ml_slice_str(topic));
-        free(entry);
-        say_follow(r, "UNSUBSCRIBE", topic);
-        return;
+        memcpy(words + 1, topics, some * sizeof *words);
+        /* Down: all are followed when it is up. */
+        (void)ml_line_send(&redis_of(broker)->listening, (int)some + 1, words, NULL);
+        topics += some;
+        count -= some;
     }
-    entry = malloc(sizeof *entry);
-    if (!entry)
-        return; /* heads are looked at now and then, bus or no bus */
-    memcpy(entry->name, topic, sizeof topic);
-    if (!ml_hashmap_put(&r->topics, ml_slice_str(entry->name), entry)) {
-        free(entry);
-        return;
-    }
-    say_follow(r, "SUBSCRIBE", topic);
-}
-
-static void follow_all(struct redis *r)
-{
-    const char *words[FOLLOW_BATCH + 1] = {"SUBSCRIBE", r->pulse_topic};
-    size_t cursor = 0;
-    void *entry;
-    int count = 2;
-
-    while (ml_hashmap_next(&r->topics, &cursor, &entry)) {
-        words[count++] = ((struct topic *)entry)->name;
-        if (count == FOLLOW_BATCH + 1) {
-            (void)ml_line_send(&r->listening, count, words, NULL);
-            count = 1;
-        }
-    }
-    if (count > 1)
-        (void)ml_line_send(&r->listening, count, words, NULL);
 }
 
 /* ---- Hearing --------------------------------------------------------------------------------- */
 
-static void hear(struct redis *r, struct ml_slice frame)
+static struct ml_slice text_of(const struct redisReply *reply)
 {
-    struct ml_news news;
-
-    if (ml_news_decode(frame, r->secret, &news)) {
-        r->stats.forged++;
-        return;
-    }
-    if (news.node == r->options.node) {
-        if (news.kind == ML_NEWS_PULSE) {
-            r->pulse_heard_ms = uv_now(r->options.loop);
-            set_healthy(r, true);
-        }
-        return;
-    }
-    r->stats.heard++;
-    r->options.heard(r->options.arg, &news);
-}
-
-static bool is_word(const struct redisReply *reply, const char *word)
-{
-    return reply->type == REDIS_REPLY_STRING && (size_t)reply->len == strlen(word) &&
-           memcmp(reply->str, word, (size_t)reply->len) == 0;
+    return ml_slice_make(reply->str, (size_t)reply->len);
 }
 
 static void on_listening_reply(struct ml_line *line, const struct redisReply *reply)
@@ -193,13 +66,10 @@ static void on_listening_reply(struct ml_line *line, const struct redisReply *re
     struct redis *r = line->arg;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        ml_log(ML_LOG_ERROR, "bus.refused", "why=%s",
-               ML_LOG_TEXT(ml_slice_make(reply->str, (size_t)reply->len)));
+        ml_log(ML_LOG_ERROR, "bus.refused", "why=%s", ML_LOG_TEXT(text_of(reply)));
         ml_line_reset(line);
-    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-               is_word(reply->element[0], "message") &&
-               reply->element[2]->type == REDIS_REPLY_STRING) {
-        hear(r, ml_slice_make(reply->element[2]->str, (size_t)reply->element[2]->len));
+    } else if (ml_line_is_message(reply, "message")) {
+        ml_broker_hear(&r->broker, text_of(reply->element[1]), text_of(reply->element[2]));
     }
 }
 
@@ -208,8 +78,7 @@ static void on_speaking_reply(struct ml_line *line, const struct redisReply *rep
 {
     if (reply->type != REDIS_REPLY_ERROR)
         return;
-    ml_log(ML_LOG_ERROR, "bus.refused", "why=%s",
-           ML_LOG_TEXT(ml_slice_make(reply->str, (size_t)reply->len)));
+    ml_log(ML_LOG_ERROR, "bus.refused", "why=%s", ML_LOG_TEXT(text_of(reply)));
     ml_line_reset(line);
 }
 
@@ -217,8 +86,7 @@ static void on_listening_up(struct ml_line *line)
 {
     struct redis *r = line->arg;
 
-    r->pulse_heard_ms = uv_now(r->options.loop);
-    follow_all(r);
+    ml_broker_follow_all(&r->broker);
 }
 
 static void on_speaking_up(struct ml_line *line)
@@ -228,72 +96,49 @@ static void on_speaking_up(struct ml_line *line)
 
 static void on_down(struct ml_line *line)
 {
-    set_healthy(line->arg, false);
+    struct redis *r = line->arg;
+
+    ml_broker_down(&r->broker);
 }
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
 
-static void redis_free(struct redis *r)
-{
-    void (*done)(void *arg) = r->done;
-    void *arg = r->done_arg, *entry;
-    size_t cursor = 0;
-
-    while (ml_hashmap_next(&r->topics, &cursor, &entry))
-        free(entry);
-    ml_hashmap_release(&r->topics);
-    ml_writer_release(&r->frame);
-    free(r);
-    if (done)
-        done(arg);
-}
-
-static void one_closed(struct redis *r)
-{
-    if (!--r->open)
-        redis_free(r);
-}
-
 static void on_line_closed(struct ml_line *line)
 {
-    one_closed(line->arg);
+    struct redis *r = line->arg;
+
+    ml_broker_one_closed(&r->broker);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static unsigned redis_close(struct ml_broker *broker)
 {
-    one_closed(handle->data);
+    ml_line_close(&redis_of(broker)->speaking, on_line_closed);
+    ml_line_close(&redis_of(broker)->listening, on_line_closed);
+    return 2;
 }
 
-static void redis_close(struct ml_bus *bus, void (*done)(void *arg), void *arg)
+static void redis_free(struct ml_broker *broker)
 {
-    struct redis *r = redis_of(bus);
-
-    r->done = done;
-    r->done_arg = arg;
-    r->open = 3;
-    ml_line_close(&r->speaking, on_line_closed);
-    ml_line_close(&r->listening, on_line_closed);
-    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+    free(redis_of(broker));
 }
 
-static void redis_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
+static uint64_t redis_reconnects(const struct ml_broker *broker)
 {
-    const struct redis *r =
-        (const struct redis *)(const void *)((const char *)bus - offsetof(struct redis, base));
+    const struct redis *r = (const struct redis *)(const void *)broker; /* its first member */
 
-    *out = r->stats;
-    out->reconnects = r->speaking.reconnects + r->listening.reconnects;
-    out->is_healthy = r->is_healthy;
+    return r->speaking.reconnects + r->listening.reconnects;
 }
 
-static const struct ml_bus_ops redis_ops = {redis_close, redis_follow, redis_tell, redis_stats};
+static const struct ml_broker_ops redis_ops = {redis_publish,   redis_follow,     redis_close,
+                                               redis_free,      redis_reconnects, "redis",
+                                               ML_BUS_BYTES_MAX};
 
 static void open_line(struct redis *r, struct ml_line *line, const struct ml_line_address *address,
                       void (*up)(struct ml_line *line),
                       void (*reply)(struct ml_line *line, const struct redisReply *reply))
 {
     line->address = *address;
-    line->loop = r->options.loop;
+    line->loop = r->broker.options.loop;
     line->up = up;
     line->down = on_down;
     line->reply = reply;
@@ -313,17 +158,9 @@ enum ml_err ml_bus_open_redis(const struct ml_bus_options *options, struct ml_di
     r = calloc(1, sizeof *r);
     if (!r)
         return ML_ELIMIT;
-    r->base.ops = &redis_ops;
-    r->options = *options;
-    memcpy(r->secret, options->secret, sizeof r->secret);
-    ml_hashmap_init(&r->topics);
-    ml_writer_init(&r->frame, 2 * ML_BUS_BYTES_MAX);
-    ml_bus_topic(ML_SLICE(""), ML_SLICE("pulse"), r->secret, r->pulse_topic);
-    ML_ASSERT(uv_timer_init(options->loop, &r->timer) == 0);
-    r->timer.data = r;
-    (void)uv_timer_start(&r->timer, on_pulse, PULSE_MS / 10, PULSE_MS);
+    ml_broker_init(&r->broker, &redis_ops, options);
     open_line(r, &r->speaking, &address, on_speaking_up, on_speaking_reply);
     open_line(r, &r->listening, &address, on_listening_up, on_listening_reply);
-    *bus_out = &r->base;
+    *bus_out = &r->broker.base;
     return ML_OK;
 }

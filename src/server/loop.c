@@ -271,7 +271,7 @@ static enum ml_err open_bus(const struct ml_config *config, struct ml_loop *loop
                             struct ml_diag *diag)
 {
     const struct ml_bus_options options = {
-        .url = config->bus,
+        .url = strcmp(config->bus, "postgres") == 0 ? config->store : config->bus,
         .loop = &loop->uv,
         .node = loop->process->node,
         .secret = loop->process->bus_secret,
