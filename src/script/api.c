@@ -380,7 +380,8 @@ static int is_pure(lua_State *L)
 {
     const struct ml_script *script = ml_script_of(L);
 
-    lua_pushboolean(L, script->asking == ml_hook_names[HOOK_CONFLICT]);
+    lua_pushboolean(L, script->asking == ml_hook_names[HOOK_CONFLICT] ||
+                           script->asking == ml_hook_names[HOOK_PLACE_DOCUMENT]);
     return 1;
 }
 

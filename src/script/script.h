@@ -135,6 +135,7 @@ enum ml_hook {
     ML_HOOK_DOCUMENT_UNLOADED = 1 << 19,
     ML_HOOK_KEEP_DOCUMENT = 1 << 20,
     ML_HOOK_AWARENESS = 1 << 21,
+    ML_HOOK_PLACE_DOCUMENT = 1 << 22,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -379,6 +380,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 
 #include "script/cells.h"
 #include "script/conflict.h"
+#include "script/place.h"
 #include "script/publish.h"
 #include "script/versions.h"
 #include "script/work.h"

@@ -65,6 +65,7 @@ enum {
     HOOK_DOCUMENT_UNLOADED,
     HOOK_KEEP_DOCUMENT,
     HOOK_AWARENESS,
+    HOOK_PLACE_DOCUMENT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

@@ -264,6 +264,23 @@ static void start_watch_and_signals(struct server *s)
     }
 }
 
+/* Where does an org begin that lives nowhere yet? On loop 0, which has a state of every org. */
+static size_t place_org(void *arg, struct ml_slice org, const struct ml_slice *names, size_t count)
+{
+    struct server *s = arg;
+    struct ml_cells *cells = s->loops[0].cells;
+    struct ml_script *script = cells ? ml_cells_script(cells, org, ml_slice_make(NULL, 0)) : NULL;
+    struct ml_script_placement placement = {.org = org, .pools = names, .pool_count = count};
+
+    if (!script || !(ml_script_hooks(script) & ML_HOOK_PLACE_DOCUMENT))
+        return SIZE_MAX;
+    ml_script_place(script, &placement);
+    if (placement.answer < count)
+        ml_log(ML_LOG_INFO, "org.placed", "org=%s shard=%s", ML_LOG_TEXT(org),
+               ML_LOG_TEXT(names[placement.answer]));
+    return placement.answer;
+}
+
 static int fail(const char *what, enum ml_err err, const struct ml_diag *diag)
 {
     (void)fprintf(stderr, "moonloom: %s: %s\n", what,
@@ -355,6 +372,7 @@ int ml_serve(const struct ml_config *config)
         (void)uv_run(&s.loops[0].uv, UV_RUN_DEFAULT);
         goto out;
     }
+    ml_journal_set_placer(s.journal, place_org, &s);
     start_others(&s);
     start_watch_and_signals(&s);
     (void)printf("Moonloom is at http://%s%s%s:%u\n", strchr(config->host, ':') ? "[" : "",
