@@ -16,7 +16,7 @@ local layers = {}
 local SERVER_KEYS = { "plugin", "config", "version", "docs", "mode", "watch", "enforce", "hidden", "lock", "bounds" }
 local ORG_KEYS = { "plugin", "config", "version", "docs", "mode" }
 local PLAN_KEYS = { "allow", "budget", "own_code", "plugins" }
-local ORG_FILE_KEYS = { "plan", "plugins", "labels", "region" }
+local ORG_FILE_KEYS = { "plan", "plugins", "labels", "region", "trace_text" }
 local BUDGET_KEYS = { "cpu", "memory" }
 local DOCS_MAX = 64
 
@@ -292,13 +292,14 @@ end
 ---@param known table<string, { manifest: table, migrate: function, check: function }>  plugins by name
 ---@return table[] instances  in order of their names: name, plugin, config, docs, mode, from
 ---@return string[] errors    sentences for a person
----@return table facts        plan, labels, region, cpu (share of a core) and memory (bytes), where given
+---@return table facts        plan, labels, region, cpu (share of a core), memory (bytes), trace_text, where given
 function layers.org(name, settings, server, known)
   local report, found = new_report(name), {}
   settings = settings or {}
   for _, key in ipairs(sorted_names(settings)) do
     if not contains(ORG_FILE_KEYS, key) then report:unknown("orgs file", key, ORG_FILE_KEYS) end
   end
+  if settings.trace_text ~= nil and type(settings.trace_text) ~= "boolean" then report:add("trace_text", "must be true or false") end
   local plan = check_plan(report, server, settings)
   add_operator_layer(report, found, server.plugins, "server", known)
   add_operator_layer(report, found, plan and plan.plugins, "plan", known)
@@ -319,7 +320,8 @@ function layers.org(name, settings, server, known)
   local budget = plan and plan.budget or {}
   local percent = type(budget.cpu) == "string" and tonumber(budget.cpu:match("^([%d.]+)%%$"))
   return list, report, { plan = settings.plan, labels = settings.labels, region = settings.region,
-    cpu = percent and percent / 100 or nil, memory = budget.memory and (units.size(budget.memory)) or nil }
+    cpu = percent and percent / 100 or nil, memory = budget.memory and (units.size(budget.memory)) or nil,
+    trace_text = settings.trace_text == true or nil }
 end
 
 --- Names of the plugins that the server file, its plans or some org mean.

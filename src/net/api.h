@@ -33,7 +33,7 @@ struct ml_api_answer {
     const char *summary;
 };
 
-#define ML_API_PARAMETERS 6
+#define ML_API_PARAMETERS 7
 #define ML_API_ANSWERS    6
 
 /** One row: what is routed, checked and described (openapi.json) is the same thing. */

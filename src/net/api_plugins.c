@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an operator asks of the running plugins, from this machine only: which there are, and to
- * take what is on disk now. The answer comes from outside of net (ml_net_operator), some ticks
- * later.
+ * What an operator asks of the running plugins, from this machine only: which there are, what they
+ * were asked lately, why somebody may do something, and to take what is on disk now. The answer
+ * comes from outside of net (ml_net_operator), some ticks later.
  */
 #include "net/api_plugins.h"
 #include "net/api.h"
@@ -33,19 +33,37 @@ static bool is_set(const struct ml_call *call, const char *name)
     return value.ptr && !ml_slice_equal(value, ML_SLICE("0"));
 }
 
-static void ask(struct ml_call *call, bool is_list)
+static bool copy_all(const struct ml_call *call, struct ml_operator_ask *what)
+{
+    return copy(call, "org", what->org, sizeof what->org) &&
+           copy(call, "doc", what->document, sizeof what->document) &&
+           copy(call, "hook", what->hook, sizeof what->hook) &&
+           copy(call, "verdict", what->verdict, sizeof what->verdict) &&
+           copy(call, "plugin", what->plugin, sizeof what->plugin) &&
+           copy(call, "user", what->user, sizeof what->user) &&
+           copy(call, "role", what->roles, sizeof what->roles) &&
+           copy(call, "action", what->action, sizeof what->action);
+}
+
+static void ask(struct ml_call *call, enum ml_operator_what which)
 {
     const struct ml_net_operator *operator= & call->net->env.operator;
-    struct ml_operator_ask what = {.is_list = is_list,
+    struct ml_operator_ask what = {.what = which,
                                    .is_dry = is_set(call, "dry_run"),
                                    .is_shadow = is_set(call, "shadow"),
                                    .is_rollback = is_set(call, "rollback"),
-                                   .is_forced = is_set(call, "force")};
+                                   .is_forced = is_set(call, "force"),
+                                   .watches = is_set(call, "all")};
+    char after[24] = "";
     struct waiting *w;
 
-    if (!copy(call, "org", what.org, sizeof what.org) ||
-        !copy(call, "doc", what.document, sizeof what.document)) {
-        ml_call_error(call, 400, "bad_parameter", "org or doc is too long.");
+    if (!copy_all(call, &what) || !copy(call, "after", after, sizeof after)) {
+        ml_call_error(call, 400, "bad_parameter", "A parameter is too long.");
+        return;
+    }
+    what.after_us = strtoull(after, NULL, 10);
+    if (which == ML_OPERATOR_WHY && (!*what.org || !*what.document)) {
+        ml_call_error(call, 400, "bad_parameter", "org and doc say whose document it is about.");
         return;
     }
     w = operator->ask ? calloc(1, sizeof *w) : NULL;
@@ -63,12 +81,22 @@ static void ask(struct ml_call *call, bool is_list)
 
 void ml_api_plugins_list(struct ml_call *call)
 {
-    ask(call, true);
+    ask(call, ML_OPERATOR_LIST);
 }
 
 void ml_api_plugins_reload(struct ml_call *call)
 {
-    ask(call, false);
+    ask(call, ML_OPERATOR_RELOAD);
+}
+
+void ml_api_plugins_trace(struct ml_call *call)
+{
+    ask(call, ML_OPERATOR_TRACE);
+}
+
+void ml_api_plugins_why(struct ml_call *call)
+{
+    ask(call, ML_OPERATOR_WHY);
 }
 
 static void answer(struct ml_call *call, struct ml_slice json, bool failed)

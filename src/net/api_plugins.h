@@ -8,6 +8,8 @@ struct ml_net;
 
 void ml_api_plugins_list(struct ml_call *call);
 void ml_api_plugins_reload(struct ml_call *call);
+void ml_api_plugins_trace(struct ml_call *call);
+void ml_api_plugins_why(struct ml_call *call);
 void ml_api_plugins_tick(struct ml_net *net);
 
 #endif

@@ -60,10 +60,17 @@ struct ml_net_limits {
 };
 
 /* What an operator asks of the running plugins. Empty texts: all. */
+enum ml_operator_what { ML_OPERATOR_RELOAD, ML_OPERATOR_LIST, ML_OPERATOR_TRACE, ML_OPERATOR_WHY };
 struct ml_operator_ask {
-    bool is_list; /* else: reload */
+    enum ml_operator_what what;
     bool is_dry, is_shadow, is_rollback, is_forced;
     char org[64], document[513];
+    /* TRACE */
+    char hook[64], verdict[16], plugin[96];
+    uint64_t after_us;
+    bool watches; /* from now on every call is noted */
+    /* WHY */
+    char user[257], roles[513], action[64]; /* roles: with commas between them */
 };
 
 /** Answers for plugins; server/plugins.c. On loop 0 only. */

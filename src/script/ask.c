@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "script/recorder.h"
 
 #define BREAKER_FAILURES  5
 #define BREAKER_WINDOW_MS 10000
@@ -100,6 +101,7 @@ void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml
     snprintf(plugin->stats.error, sizeof(plugin->stats.error), "%.30s: %.120s", what,
              script->fault.text);
     ml_script_log(script, plugin, ML_LOG_ERROR, ml_slice_make(line, (size_t)len));
+    ml_flight_failed(script, plugin, what);
     if (breaker)
         breaker_failed(breaker, script->mono_ms());
     if (script->fault.kind == ML_FAULT_MEMORY && !ml_state_recover(script))
@@ -129,6 +131,28 @@ void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index
         plugin->stats.denials++;
 }
 
+/* The call is over, and did not fail. */
+static void note(struct ml_script *script, const struct ml_plugin *plugin, int hook,
+                 const char *verdict)
+{
+    struct ml_question *question = &script->question;
+
+    ml_flight_note(script, &(struct ml_flight_call){.plugin = plugin,
+                                                    .hook = ml_hook_names[hook],
+                                                    .verdict = verdict,
+                                                    .code = question->code,
+                                                    .text = question->reason,
+                                                    .took_us = question->took_us});
+    question->code = question->reason = (struct ml_slice){0};
+}
+
+static const char *verdict_of(const struct ml_script *script)
+{
+    return script->question.code.ptr                       ? "deny"
+           : script->question.took_us >= ML_FLIGHT_SLOW_US ? "slow"
+                                                           : "ok";
+}
+
 /* The answer, if there is one, is on top of the stack. */
 enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int hook,
                        enum ml_view_kind kind, const void *subject, const void *scope,
@@ -148,9 +172,13 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     ml_views_push(script, kind, subject, scope);
     (void)ml_share_is_empty(&script->share);
     script->asking = ml_hook_names[hook];
+    script->question.subject = subject;
+    script->question.scope = scope;
+    script->question.kind = kind;
+    script->question.code.ptr = NULL;
     err = ml_script_call(script, 2, 1, ml_share_deadline_us(&script->share, deadline_us));
     script->asking = NULL;
-    took_us = script->share.took_us;
+    script->question.took_us = took_us = script->share.took_us;
     ml_histogram_add(&script->stats.hook_took, took_us);
     ml_histogram_add(&handler->plugin->stats.took, took_us);
     ml_views_expire(script);
@@ -163,6 +191,9 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     if (lua_isnil(L, -1) || handler->plugin->is_shadow) {
         lua_settop(L, SLOT_COUNT);
         ml_ask_succeeded(&handler->breaker);
+        if (took_us >= script->flight_us)
+            note(script, handler->plugin, hook, verdict_of(script));
+        script->question.subject = NULL;
         return OUTCOME_NIL;
     }
     return OUTCOME_ANSWER;
@@ -178,6 +209,11 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
         failed(script, handler, hook);
     else
         ml_ask_succeeded(&handler->breaker);
+    if (!script->question.subject)
+        script->question.took_us = 0; /* one that waited */
+    if (!err && (script->question.code.ptr || script->question.took_us >= script->flight_us))
+        note(script, handler->plugin, hook, verdict_of(script));
+    script->question = (struct ml_question){0};
     ml_state_tidy(script);
     return !err;
 }
@@ -186,6 +222,7 @@ void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler)
 {
     lua_settop(script->L, SLOT_COUNT);
     ml_ask_succeeded(&handler->breaker);
+    script->question.subject = NULL;
 }
 
 /* ---- What decoders share ------------------------------------------------------------------- */
@@ -219,6 +256,8 @@ void ml_answer_denial(lua_State *L, int index, const struct ml_denial_text *to)
     if (!to->out->code.ptr)
         luaL_error(L, "no room for the answer");
     to->out->reason = ml_answer_keep(L, to->scratch, -3);
+    ml_script_of(L)->question.code = to->out->code;
+    ml_script_of(L)->question.reason = to->out->reason;
     mode = lua_tostring(L, -2);
     to->out->fence = mode && strcmp(mode, "fence") == 0;
     to->out->status = (uint32_t)lua_tonumber(L, -1);

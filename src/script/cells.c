@@ -66,6 +66,7 @@ enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *
         return ML_OK;
     options.org = org;
     options.org_json = has->facts_json;
+    options.keeps_text = has->keeps_text;
     options.order_json = ml_deploy_order(deploy);
     options.plugins = has->plugins;
     options.plugin_count = has->plugin_count;

@@ -96,6 +96,16 @@ void ml_cells_watch(const struct ml_cells *cells, struct ml_cells_watch *now,
  */
 void ml_cells_describe(struct ml_cells *cells, struct ml_slice org, struct ml_slice document,
                        struct ml_writer *out);
+/**
+ * What the flight recorder has of every org that has a state here, or of one: JSON objects with
+ * commas between them.
+ * @param watch_ms  from now on, for so long, it takes down every call; 0: as it is
+ */
+void ml_cells_trace(struct ml_cells *cells, struct ml_slice org,
+                    const struct ml_flight_filter *filter, uint32_t watch_ms,
+                    struct ml_writer *out);
+/** Why may somebody do that, or not: ml_script_why in the state of the org. */
+void ml_cells_why(struct ml_cells *cells, const struct ml_script_ask *ask, struct ml_writer *out);
 /** Calls of earlier deployments that are not over. */
 size_t ml_cells_draining(const struct ml_cells *cells);
 

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "script/recorder.h"
+
 __attribute__((format(printf, 2, 3))) static void print(struct ml_writer *out, const char *format,
                                                         ...)
 {
@@ -125,6 +127,35 @@ void ml_cells_describe(struct ml_cells *cells, struct ml_slice org, struct ml_sl
         if (!org.len || ml_slice_equal(org, cell->org))
             describe_cell(cell, document, out);
     }
+}
+
+/* ---- What they were asked lately ------------------------------------------------------------ */
+
+void ml_cells_trace(struct ml_cells *cells, struct ml_slice org,
+                    const struct ml_flight_filter *filter, uint32_t watch_ms, struct ml_writer *out)
+{
+    if (org.len && watch_ms)
+        (void)ml_cells_script(cells, org, (struct ml_slice){0});
+    ML_LIST_EACH(node, &cells->all)
+    {
+        struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
+
+        if (!cell->script || (org.len && !ml_slice_equal(org, cell->org)))
+            continue;
+        if (watch_ms)
+            ml_script_watch(cell->script, watch_ms);
+        ml_flight_print(cell->script->flight, cell->org, filter, out);
+    }
+}
+
+void ml_cells_why(struct ml_cells *cells, const struct ml_script_ask *ask, struct ml_writer *out)
+{
+    struct ml_script *script = ml_cells_script(cells, ask->org, ask->document);
+
+    if (script)
+        ml_script_why(script, ask, out);
+    else
+        ml_write_bytes(out, ML_SLICE("{\"outcome\":\"nobody_asked\",\"answers\":[]}"));
 }
 
 /* ---- Is the new one worse? ------------------------------------------------------------------ */

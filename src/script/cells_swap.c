@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "script/recorder.h"
 
 #define DRAIN_MS 30000
 
@@ -113,6 +114,7 @@ enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, s
 
 static void take_next(struct ml_cell *cell, struct ml_deploy *deploy)
 {
+    ml_flight_move(cell->script, cell->next);
     cell->old = cell->script;
     cell->old_deploy = cell->deploy;
     cell->script = cell->next;
@@ -127,6 +129,7 @@ static void take_old(struct ml_cell *cell)
 {
     if (cell->script)
         ml_script_teardown(cell->script, "reload");
+    ml_flight_move(cell->script, cell->old);
     ml_script_free(cell->script);
     ml_deploy_unref(cell->deploy);
     cell->script = cell->old;

@@ -326,7 +326,11 @@ static void take_facts(lua_State *L, struct building *b, struct ml_org_deploy *o
     org->cpu = lua_tonumber(L, -1);
     lua_getfield(L, -2, "memory");
     org->memory_bytes = (size_t)lua_tonumber(L, -1);
-    lua_pop(L, 2);
+    lua_getfield(L, -3, "trace_text");
+    org->keeps_text = lua_toboolean(L, -1);
+    lua_pop(L, 3);
+    lua_pushnil(L);
+    lua_setfield(L, -2, "trace_text");
     lua_pushnil(L);
     lua_setfield(L, -2, "cpu");
     lua_pushnil(L);
@@ -495,7 +499,8 @@ bool ml_deploy_differs(const struct ml_deploy *before, const struct ml_deploy *a
     const struct ml_org_deploy *a = ml_deploy_org(before, org), *b = ml_deploy_org(after, org);
 
     if (a->plugin_count != b->plugin_count || a->memory_bytes != b->memory_bytes ||
-        a->cpu != b->cpu || !ml_slice_equal(a->facts_json, b->facts_json) ||
+        a->cpu != b->cpu || a->keeps_text != b->keeps_text ||
+        !ml_slice_equal(a->facts_json, b->facts_json) ||
         !ml_slice_equal(before->order_json, after->order_json))
         return true;
     for (size_t i = 0; i < a->plugin_count; i++)

@@ -45,6 +45,7 @@ struct ml_org_deploy {
     const struct ml_script_plugin *plugins;
     size_t plugin_count;
     struct ml_slice facts_json; /* plan, labels, region */
+    bool keeps_text;            /* of what people wrote, for the flight recorder */
     size_t memory_bytes;        /* of its states; 0: default */
     double cpu;                 /* share of a core; 0: default */
     unsigned hooks;

@@ -15,6 +15,7 @@
  */
 #include "script/state.h"
 
+#include "script/recorder.h"
 #include "script/wait.h"
 
 #include <stdarg.h>
@@ -598,6 +599,8 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->has_late_setup = options->has_late_setup;
     ml_plan_renew(script);
     ml_share_init(&script->share, limits->cpu);
+    script->keeps_text = options->keeps_text;
+    script->flight_us = ML_FLIGHT_SLOW_US;
     script->hook_us = (limits->hook_ms ? limits->hook_ms : HOOK_MS) * 1000;
     script->log = options->log;
     script->log_arg = options->log_arg;
@@ -643,6 +646,7 @@ void ml_script_free(struct ml_script *script)
     if (!script)
         return;
     ml_state_close(script);
+    ml_flight_free(script->flight);
     release_chains(script);
     ml_plan_free_all(script);
     for (size_t i = 0; i < script->plugin_count; i++)

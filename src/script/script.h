@@ -67,6 +67,7 @@ struct ml_script_options {
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */
     struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
+    bool keeps_text;            /* the flight recorder may keep what people wrote */
     bool has_late_setup;        /* setup runs in ml_script_setup, and not yet */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
     struct ml_slice seal_key; /* for ml.crypto.seal: 32 bytes, of the org; in
@@ -373,10 +374,23 @@ enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, stru
 enum ml_err ml_script_break(struct ml_script *script, struct ml_slice plugin, struct ml_slice hook,
                             struct ml_slice text) ML_MUST_CHECK;
 
+/** For so long every call is noted by the flight recorder, not only what is slow or goes wrong; 0:
+ * no more. flight.c */
+void ml_script_watch(struct ml_script *script, uint32_t for_ms);
+
+/**
+ * Ask everybody of `authorize` this one question and print who said what and what it comes to, a
+ * JSON object. Counts nowhere, and opens no breaker; what waits cannot be asked so. why.c
+ */
+void ml_script_why(struct ml_script *script, const struct ml_script_ask *ask,
+                   struct ml_writer *out);
+
 /** '*' is one segment, '**' any number of them. */
 bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 
 #include "script/deploy.h"
+
+#include "script/flight.h"
 
 #include "script/cells.h"
 #include "script/conflict.h"

@@ -83,6 +83,25 @@ struct ml_chain {
     size_t count;
 };
 
+enum ml_view_kind {
+    VIEW_REQUEST,
+    VIEW_ASK,
+    VIEW_UPDATE,
+    VIEW_BATCH,
+    VIEW_REF,
+    VIEW_EDIT,
+    VIEW_CONFLICT,
+    VIEW_COUNT,
+};
+
+/* What is being asked, for the flight recorder. */
+struct ml_question {
+    const void *subject, *scope; /* subject NULL: nothing that could be written down */
+    enum ml_view_kind kind;
+    uint64_t took_us;
+    struct ml_slice code, reason; /* of the denial that it was answered with */
+};
+
 struct ml_script {
     lua_State *L;
     struct ml_budget budget;
@@ -120,6 +139,12 @@ struct ml_script {
     struct ml_script_port port;
     struct ml_shared_store *shared;
     const char *asking; /* the no-wait hook that runs; NULL: none */
+
+    struct ml_question question;
+    struct ml_flight *flight;  /* NULL: nothing to tell yet. flight.c */
+    uint64_t flight_us;        /* calls that took as long are noted: 0 while somebody watches */
+    uint64_t watched_until_ms; /* mono_ms */
+    bool keeps_text;           /* what people wrote may be noted, too */
 
     struct ml_views *views;
     struct ml_writer
@@ -354,17 +379,6 @@ void ml_answers_push_drop(lua_State *L);
 
 /* ---- views.c -----------------------------------------------------------------------------------
  */
-
-enum ml_view_kind {
-    VIEW_REQUEST,
-    VIEW_ASK,
-    VIEW_UPDATE,
-    VIEW_BATCH,
-    VIEW_REF,
-    VIEW_EDIT,
-    VIEW_CONFLICT,
-    VIEW_COUNT,
-};
 
 /** A document that is not at hand: what ref.id and ref.org read. */
 struct ml_script_ref {

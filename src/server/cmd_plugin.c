@@ -50,7 +50,7 @@ int ml_cmd_plugin(int argc, char **argv)
     lua_State *L;
     int status;
 
-    if (argc && (strcmp(argv[0], "list") == 0 || strcmp(argv[0], "reload") == 0))
+    if (argc && ml_cmd_plugin_is_live(argv[0]))
         return ml_cmd_plugin_live(argc, argv);
     L = luaL_newstate();
     if (!L)

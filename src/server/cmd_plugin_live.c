@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `moonloom plugin list` and `reload`: what a running server says about its plugins, and the order
- * to take what is on disk now. Rows of several loops are one row here.
+ * `moonloom plugin list`, `reload`, `trace` and `why`: what a running server says about its
+ * plugins, and the order to take what is on disk now. Rows of several loops are one row here.
  */
 #include "server/cmd_plugin_live.h"
+#include "server/cmd_plugin_trace.h"
 
 #include "base/codec.h"
 
@@ -15,19 +16,26 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ANSWER_MAX   (16u << 20)
-#define ASK_S        120L
-#define TRIES        40 /* while another call is under way */
-#define TRY_EACH_US  250000
-#define ROWS_MAX     4096
-#define EXIT_USAGE   2
-#define EXIT_NOWHERE 3
+#define ANSWER_MAX     (16u << 20)
+#define ASK_S          120L
+#define TRIES          40 /* while another call is under way */
+#define TRY_EACH_US    250000
+#define ROWS_MAX       4096
+#define FOLLOW_EACH_US 500000
+#define EXIT_USAGE     2
+#define EXIT_NOWHERE   3
 
 struct wish {
     const char *url, *org, *document;
     bool as_json, hooks, faults;
     bool dry, shadow, rollback, force;
+    const char *hook, *verdict, *plugin, *user, *role, *action;
+    bool all, follow;
+    char after[24];
 };
+
+enum command { LIST, RELOAD, TRACE, WHY, COMMANDS };
+static const char *const commands[COMMANDS] = {"list", "reload", "trace", "why"};
 
 static int complain(int code, const char *what, const char *why)
 {
@@ -49,6 +57,10 @@ static int read_flags(int argc, char **argv, struct wish *wish)
         {"--shadow", &wish->shadow, NULL}, {"--rollback", &wish->rollback, NULL},
         {"--force", &wish->force, NULL},   {"--org", NULL, &wish->org},
         {"--doc", NULL, &wish->document},  {"--url", NULL, &wish->url},
+        {"--hook", NULL, &wish->hook},     {"--verdict", NULL, &wish->verdict},
+        {"--plugin", NULL, &wish->plugin}, {"--user", NULL, &wish->user},
+        {"--role", NULL, &wish->role},     {"--action", NULL, &wish->action},
+        {"--all", &wish->all, NULL},       {"--follow", &wish->follow, NULL},
     };
 
     for (int i = 1; i < argc; i++) {
@@ -111,29 +123,39 @@ static int ask_once(CURL *curl, const char *url, bool is_post, struct ml_writer 
     return rc == CURLE_OK ? 0 : complain(EXIT_NOWHERE, url, curl_easy_strerror(rc));
 }
 
-static int ask(const struct wish *wish, bool is_reload, struct ml_writer *out, long *status)
+static int ask(const struct wish *wish, enum command command, struct ml_writer *out, long *status)
 {
+    static const char *const paths[COMMANDS] = {"", "/reload", "/trace", "/why"};
+    const struct {
+        const char *name, *value;
+    } parameters[] = {
+        {"org", wish->org},
+        {"doc", wish->document},
+        {"hook", wish->hook},
+        {"verdict", wish->verdict},
+        {"plugin", wish->plugin},
+        {"user", wish->user},
+        {"role", wish->role},
+        {"action", wish->action},
+        {"after", *wish->after ? wish->after : NULL},
+        {"all", wish->all ? "1" : NULL},
+        {"dry_run", wish->dry ? "1" : NULL},
+        {"shadow", wish->shadow ? "1" : NULL},
+        {"rollback", wish->rollback ? "1" : NULL},
+        {"force", wish->force ? "1" : NULL},
+    };
     CURL *curl = curl_easy_init();
-    char url[4096];
+    char url[8192];
     int code = 1;
 
     if (!curl)
         return complain(1, "out of memory", "");
-    (void)snprintf(url, sizeof url, "%s/api/v1/plugins%s", wish->url, is_reload ? "/reload" : "");
-    if (wish->org)
-        add_parameter(curl, url, sizeof url, "org", wish->org);
-    if (wish->document)
-        add_parameter(curl, url, sizeof url, "doc", wish->document);
-    if (wish->dry)
-        add_parameter(curl, url, sizeof url, "dry_run", "1");
-    if (wish->shadow)
-        add_parameter(curl, url, sizeof url, "shadow", "1");
-    if (wish->rollback)
-        add_parameter(curl, url, sizeof url, "rollback", "1");
-    if (wish->force)
-        add_parameter(curl, url, sizeof url, "force", "1");
+    (void)snprintf(url, sizeof url, "%s/api/v1/plugins%s", wish->url, paths[command]);
+    for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++)
+        if (parameters[i].value)
+            add_parameter(curl, url, sizeof url, parameters[i].name, parameters[i].value);
     for (int i = 0; i < TRIES; i++) {
-        code = ask_once(curl, url, is_reload, out, status);
+        code = ask_once(curl, url, command == RELOAD, out, status);
         if (code || *status != 409)
             break;
         (void)usleep(TRY_EACH_US);
@@ -311,34 +333,81 @@ static void print_reload(const cJSON *answer)
     (void)printf("done in %.0f ms\n", number(answer, "took_ms"));
 }
 
-/* ---- The command ---------------------------------------------------------------------------- */
+/* ---- The commands --------------------------------------------------------------------------- */
+
+static int print(const struct wish *wish, enum command command, const cJSON *json,
+                 struct ml_slice bytes)
+{
+    if (wish->as_json && !wish->follow) {
+        (void)printf("%.*s\n", ML_PRINT(bytes));
+        return 0;
+    }
+    switch (command) {
+    case RELOAD:
+        print_reload(json);
+        return 0;
+    case TRACE:
+        ml_trace_print(json, wish->as_json);
+        return 0;
+    case WHY:
+        return ml_why_print(json);
+    case LIST:
+    case COMMANDS:
+        print_list(json, wish);
+    }
+    return 0;
+}
+
+static int run_once(struct wish *wish, enum command command, struct ml_writer *out)
+{
+    cJSON *json = NULL;
+    long status = 0;
+    int code = ask(wish, command, out, &status);
+
+    if (code)
+        return code;
+    json = cJSON_ParseWithLength((const char *)out->ptr, out->len);
+    if (status / 100 != 2 || !json)
+        code = refused(json, status);
+    else
+        code = print(wish, command, json, ml_writer_slice(out));
+    (void)snprintf(wish->after, sizeof wish->after, "%.0f", number(json, "until_us"));
+    cJSON_Delete(json);
+    return code;
+}
+
+bool ml_cmd_plugin_is_live(const char *word)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(word, commands[i]) == 0)
+            return true;
+    return false;
+}
 
 int ml_cmd_plugin_live(int argc, char **argv)
 {
-    bool is_reload = strcmp(argv[0], "reload") == 0;
     struct wish wish = {.url = getenv("MOONLOOM_URL")};
+    enum command command = LIST;
     struct ml_writer out;
-    cJSON *json = NULL;
-    long status = 0;
     int code = read_flags(argc, argv, &wish);
 
+    while (strcmp(argv[0], commands[command]) != 0)
+        command++;
     if (!wish.url)
         wish.url = "http://127.0.0.1:8080";
     if (code)
         return code;
+    if (wish.follow && command != TRACE)
+        return complain(EXIT_USAGE, "--follow", "only trace follows");
+    if (command == WHY && (!wish.org || !wish.document))
+        return complain(EXIT_USAGE, "why", "needs --org and --doc; --user, --role, --action");
     ml_writer_init(&out, ANSWER_MAX);
-    code = ask(&wish, is_reload, &out, &status);
-    if (!code)
-        json = cJSON_ParseWithLength((const char *)out.ptr, out.len);
-    if (!code && (status / 100 != 2 || !json))
-        code = refused(json, status);
-    else if (!code && wish.as_json)
-        (void)printf("%.*s\n", ML_PRINT(ml_writer_slice(&out)));
-    else if (!code && is_reload)
-        print_reload(json);
-    else if (!code)
-        print_list(json, &wish);
-    cJSON_Delete(json);
+    code = run_once(&wish, command, &out);
+    while (wish.follow && !code) {
+        (void)fflush(stdout);
+        (void)usleep(FOLLOW_EACH_US);
+        code = run_once(&wish, command, &out);
+    }
     ml_writer_release(&out);
     return code;
 }

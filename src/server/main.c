@@ -101,7 +101,7 @@ static const struct command {
      "documents of a running server, or of a store", ml_cmd_doc},
     {"migrate", "[--check] [--role ROLE] [--config FILE | --store URL | --data DIR]",
      "bring the schema of the store up to what this build needs", ml_cmd_migrate},
-    {"plugin", "new|test|lint|check|schema|types|docs … (moonloom plugin help)",
+    {"plugin", "new|test|lint|check|replay|list|reload|trace|why … (moonloom plugin help)",
      "write, test and check plugins", ml_cmd_plugin},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},

@@ -23,6 +23,8 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #define LOOPS_MAX      64
 #define HISTORY        3
@@ -33,6 +35,8 @@
 #define WATCH_FAILURES 5   /* as many open a breaker */
 #define FILES_EACH_MS  500
 #define FOLDER_DEPTH   8
+#define TRACE_MS       10000u /* so long every call is noted, once somebody wants it */
+#define ROLES_MAX      16
 
 enum phase { IDLE, BUILD, PREPARE, SWAP, SETTLE, BACK, WITHDRAW, LIST, WATCH };
 
@@ -58,6 +62,7 @@ struct ml_plugins {
     bool failed;
     struct ml_cells_swap swaps[LOOPS_MAX];
     struct ml_writer rows; /* LIST */
+    uint64_t until_us;     /* TRACE: what came later is for the next answer */
     struct ml_cells_watch now, before;
 
     /* Loop 0's own. */
@@ -100,13 +105,65 @@ static void take_offers(struct ml_plugins *p, unsigned loop)
     }
 }
 
+static void explain(struct ml_plugins *p, struct ml_writer *out)
+{
+    const struct ml_operator_ask *ask = &p->ask;
+    struct ml_slice roles[ROLES_MAX], rest = ml_slice_str(ask->roles);
+    struct ml_script_identity identity = {.user = ml_slice_str(ask->user),
+                                          .name = ml_slice_str(ask->user),
+                                          .roles = roles,
+                                          .kind = ML_SLICE("user")};
+
+    while (rest.len && identity.role_count < ROLES_MAX) {
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+        size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
+
+        if (len)
+            roles[identity.role_count++] = ml_slice_make(rest.ptr, len);
+        len += comma != NULL;
+        rest = ml_slice_make(rest.ptr + len, rest.len - len);
+    }
+    ml_cells_why(p->cells[0],
+                 &(struct ml_script_ask){.action = *ask->action ? ml_slice_str(ask->action)
+                                                                : ML_SLICE("doc.open"),
+                                         .org = ml_slice_str(ask->org),
+                                         .document = ml_slice_str(ask->document),
+                                         .identity = *ask->user ? &identity : NULL},
+                 out);
+}
+
+/* What an operator wants to see of one loop. */
+static void write_rows(struct ml_plugins *p, unsigned loop, struct ml_writer *out)
+{
+    const struct ml_operator_ask *ask = &p->ask;
+
+    switch (ask->what) {
+    case ML_OPERATOR_TRACE:
+        ml_cells_trace(p->cells[loop], ml_slice_str(ask->org),
+                       &(struct ml_flight_filter){.hook = ml_slice_str(ask->hook),
+                                                  .verdict = ml_slice_str(ask->verdict),
+                                                  .document = ml_slice_str(ask->document),
+                                                  .plugin = ml_slice_str(ask->plugin),
+                                                  .after_us = ask->after_us,
+                                                  .until_us = p->until_us},
+                       ask->watches ? TRACE_MS : 0, out);
+        break;
+    case ML_OPERATOR_WHY:
+        if (loop == 0)
+            explain(p, out);
+        break;
+    case ML_OPERATOR_LIST:
+    case ML_OPERATOR_RELOAD:
+        ml_cells_describe(p->cells[loop], ml_slice_str(ask->org), ml_slice_str(ask->document), out);
+    }
+}
+
 static void list_part(struct ml_plugins *p, unsigned loop)
 {
     struct ml_writer mine;
 
     ml_writer_init(&mine, TEXT_MAX);
-    ml_cells_describe(p->cells[loop], ml_slice_str(p->ask.org), ml_slice_str(p->ask.document),
-                      &mine);
+    write_rows(p, loop, &mine);
     ML_ASSERT(pthread_mutex_lock(&p->lock) == 0);
     if (mine.len && p->rows.len)
         ml_write_u8(&p->rows, ',');
@@ -411,6 +468,28 @@ static void judge(struct ml_plugins *p)
     begin_build(p);
 }
 
+static void answer_list(struct ml_plugins *p)
+{
+    char text[64];
+
+    ml_writer_reset(&p->answer);
+    if (p->ask.what == ML_OPERATOR_WHY) {
+        ml_write_bytes(&p->answer, ml_writer_slice(&p->rows));
+        return;
+    }
+    if (p->ask.what == ML_OPERATOR_TRACE) {
+        (void)snprintf(text, sizeof text, "{\"until_us\":%llu,\"items\":[",
+                       (unsigned long long)p->until_us);
+        print(&p->answer, text);
+    } else {
+        print(&p->answer, "{\"deployment\":");
+        ml_deploy_describe(p->current, &p->answer);
+        print(&p->answer, ",\"instances\":[");
+    }
+    ml_write_bytes(&p->answer, ml_writer_slice(&p->rows));
+    print(&p->answer, "]}");
+}
+
 /* All have done their part of the phase. */
 static void go_on(struct ml_plugins *p)
 {
@@ -433,12 +512,7 @@ static void go_on(struct ml_plugins *p)
         finish(p, "failed");
         break;
     case LIST:
-        ml_writer_reset(&p->answer);
-        print(&p->answer, "{\"deployment\":");
-        ml_deploy_describe(p->current, &p->answer);
-        print(&p->answer, ",\"instances\":[");
-        ml_write_bytes(&p->answer, ml_writer_slice(&p->rows));
-        print(&p->answer, "]}");
+        answer_list(p);
         p->answer_failed = false;
         p->answered = p->ticket;
         p->phase = IDLE;
@@ -511,6 +585,14 @@ static void lead(struct ml_plugins *p)
     } else if (atomic_load(&p->parts) == p->loops) {
         go_on(p);
     }
+}
+
+static uint64_t wall_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* ---- Public --------------------------------------------------------------------------------- */
@@ -595,8 +677,9 @@ static uint64_t ask(void *arg, const struct ml_operator_ask *what)
     p->ask = *what;
     p->ticket++;
     p->is_automatic = false;
-    if (what->is_list) {
+    if (what->what != ML_OPERATOR_RELOAD) {
         ml_writer_reset(&p->rows);
+        p->until_us = wall_us();
         enter(p, LIST);
     } else {
         begin_build(p);

@@ -5,7 +5,8 @@ local json = require "moonloom.test.json"
 
 local check = {}
 
-local function config_of(text)
+--- The value of --config: JSON, or a file of it.
+function check.config_of(text)
   if not text then return nil end
   if not text:find("^%s*{") then
     local whole, wrong = folder.read(text)
@@ -19,7 +20,7 @@ end
 
 function check.run(options, words)
   local t = require "moonloom.test"
-  local config, bad, out = config_of(options.config), 0, json.list {}
+  local config, bad, out = check.config_of(options.config), 0, json.list {}
   for _, plugin in ipairs(folder.all(words)) do
     t.plugins_dir = plugin.dir
     local ok, wrong = pcall(t.instance, plugin.name, config)

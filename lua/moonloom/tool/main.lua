@@ -14,6 +14,8 @@ local commands = {
     options = { strict = "flag", json = "flag" }, words = { 0, 99 } },
   { "check", "PATH… [--config JSON|FILE] [--json]", "load a plugin as the server would, with this configuration", "moonloom.tool.check",
     options = { config = "text", json = "flag" }, words = { 0, 99 } },
+  { "replay", "FILE [PATH…] [--config JSON|FILE] [--json]", "ask a plugin on disk again what `trace --json` took down", "moonloom.tool.replay",
+    options = { config = "text", json = "flag" }, words = { 1, 99 } },
   { "schema", "PATH", "JSON Schema of its configuration", "moonloom.tool.schema", options = { json = "flag" }, words = { 1, 1 } },
   { "types", "[PATH…] [--out DIR]", "editor stubs: types/moonloom.lua and types/NAME.lua", "moonloom.tool.stubs",
     options = { out = "text", json = "flag" }, words = { 0, 99 } },
