@@ -13,11 +13,15 @@ await test("the obvious design: a second late on average, and every open documen
   if (mean < 900 || questions !== 30) throw new Error("the stand-in does not show it");
 });
 
+/** Loops leave their counts once a second. */
+const counted = (node, name, wanted) => until(async () => (await metric(node, name)) === wanted, `${name} ${wanted}`, 10_000, 50);
+
 async function crosses(nodes) {
   const [ana, ben] = [client(nodes[0], "news"), client(nodes[1], "news")];
   await until(() => ana.provider.synced && ben.provider.synced, "both are there");
   ana.text.insert(0, "-");
   await until(() => ben.text.length === 1, "the first one", 15_000); // both follow the document from here on
+  await counted(nodes[1], "records_of_others_total", 1);
   const loads = await metric(nodes[1], "holes_read_total");
   const heard = await metric(nodes[1], "records_of_others_total");
   const looks = await metric(nodes[1], "head_checks_total");
@@ -31,8 +35,9 @@ async function crosses(nodes) {
   took.sort((a, b) => a - b);
   note(`from one node to the other: ${took[10].toFixed(1)} ms in the middle, ${took[19].toFixed(1)} ms at most`);
   if (took[10] > 1000) throw new Error("as late as somebody who polls");
-  if ((await metric(nodes[1], "records_of_others_total")) - heard !== 20) throw new Error("not every record was heard");
-  if ((await metric(nodes[1], "holes_read_total")) !== loads) throw new Error("the journal was read for what was told");
+  await counted(nodes[1], "records_of_others_total", heard + 20);
+  // One look at the heads may fall between a commit and its news.
+  if ((await metric(nodes[1], "holes_read_total")) > loads + 1) throw new Error("the journal was read for what was told");
   const asked = (await metric(nodes[1], "head_checks_total")) - looks;
   if (asked > 5) throw new Error(`the heads were asked for ${asked} times meanwhile`);
   ana.close();
