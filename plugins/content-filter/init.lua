@@ -1,10 +1,13 @@
 -- plugins/content-filter/init.lua: one scan for everything that was inserted, then refuse, cover or report.
+-- What comes letter by letter is found in the paragraph, when something stands behind it or somebody goes on elsewhere.
 local ml = require "moonloom"
 local builtin = require "content-filter.lib.builtin"
 local checks = require "content-filter.lib.checks"
 local lists = require "content-filter.lib.lists"
 
 local Filter = {}
+
+local REMEMBERED_MAX = 1000 -- exempt people, documents with an unfinished end
 
 -- A pattern that is found first with all others in one pass, then by itself where it stands.
 local function rule(name, regex, check)
@@ -32,6 +35,8 @@ function Filter:setup()
   self.state.set = ml.re.set(sources)
   self.state.words = ml.words.set(words, { fold = config.fold, whole = config.whole_words })
   self.state.any_word = #words > 0
+  self.state.exempt, self.state.exempt_count = {}, 0
+  self.state.unfinished, self.state.unfinished_count = {}, 0
 end
 
 -- Everything unwanted in a text: list of { from, to, name } (bytes, 1-based), in order, apart from each other.
@@ -104,8 +109,15 @@ local function text_of(e)
   if type(e.value) == "string" then return e.value end
 end
 
+-- Roles are not known any more when an edit has been committed.
+local function remember_exempt(state, user)
+  if state.exempt[user] then return end
+  if state.exempt_count >= REMEMBERED_MAX then state.exempt, state.exempt_count = {}, 0 end
+  state.exempt[user], state.exempt_count = true, state.exempt_count + 1
+end
+
 function Filter:before_update(u)
-  if is_exempt(self, u.author) then return end
+  if is_exempt(self, u.author) then return remember_exempt(self.state, u.author.user) end
   for e in u:edits() do
     local text = text_of(e)
     if text and #text > 0 and is_watched(self, e.path) then
@@ -120,6 +132,86 @@ function Filter:before_update(u)
           ml.log.warn("unwanted text", { doc = u.doc.id, user = u.author.user, what = hits[1].name, hits = #hits })
         end
       end
+    end
+  end
+end
+
+-- ---- Letter by letter -----------------------------------------------------------------------------------------------
+
+-- What stands in one paragraph and should not, the last first, so that the places of the others do not move.
+-- A hit at the end may be half a word: it is not one yet, unless `is_over`.
+local function bad_parts(self, text, is_over)
+  local parts, is_unfinished = {}, false
+  local hits = Filter.scan(self, text)
+  for i = #hits, 1, -1 do
+    local hit = hits[i]
+    if hit.to == #text and not is_over then
+      is_unfinished = true
+    else
+      parts[#parts + 1] = { at = ml.text.len16(text:sub(1, hit.from - 1)), len = ml.text.len16(text:sub(hit.from, hit.to)), name = hit.name,
+                            text = text:sub(hit.from, hit.to) }
+    end
+  end
+  return parts, is_unfinished
+end
+
+local function treat(self, doc, path, from, parts)
+  local config = self.config
+  if #parts == 0 then return end
+  ml.log.warn("unwanted text", { doc = doc.id, what = parts[1].name, hits = #parts, typed = true })
+  if config.action == "report" then return end
+  doc:transact(function(tx)
+    for _, part in ipairs(parts) do
+      local shown = config.action == "mask" and cover(part.text, config.mask_char, config.keep_last) or ""
+      if shown ~= part.text then tx:text(path):replace(from + part.at, part.len, shown) end
+    end
+  end, { reason = "content-filter" })
+end
+
+-- Look at the paragraph around a place. Answers whether its end has to be looked at again.
+local function look(self, doc, path, index, is_over)
+  local ok, text, from, len = pcall(function() return doc:text(path):block_at(index) end)
+  if not ok or not text then return false end -- it is gone
+  local all = doc:text(path):len()
+  local parts, is_unfinished = bad_parts(self, text, is_over or from + len < all)
+  treat(self, doc, path, from, parts)
+  return is_unfinished
+end
+
+-- Paragraphs whose end was looked at too early, once somebody goes on elsewhere.
+local function look_again(self, doc, places)
+  local late = self.state.unfinished[doc.id]
+  for path, index in pairs(late or {}) do
+    if not places[path] then
+      late[path] = nil
+      look(self, doc, path, index, true)
+    end
+  end
+end
+
+local function note_unfinished(state, id, path, index)
+  local late = state.unfinished[id]
+  if not late then
+    if state.unfinished_count >= REMEMBERED_MAX then state.unfinished, state.unfinished_count = {}, 0 end
+    late = {}
+    state.unfinished[id], state.unfinished_count = late, state.unfinished_count + 1
+  end
+  late[path] = index
+end
+
+function Filter:after_update(batch)
+  if not self.config.typed or (#self.state.rules == 0 and not self.state.any_word) then return end
+  local doc, places = batch.doc, {}
+  for change in batch:changes() do
+    if change.index and is_watched(self, change.path) and not self.state.exempt[change.author.user] then
+      places[change.path] = places[change.path] or {}
+      table.insert(places[change.path], change.index)
+    end
+  end
+  look_again(self, doc, places)
+  for path, indexes in pairs(places) do
+    for _, index in ipairs(indexes) do
+      if look(self, doc, path, index, false) then note_unfinished(self.state, doc.id, path, index) end
     end
   end
 end

@@ -1,7 +1,10 @@
 return {
-  name = "content-filter", version = "1.0.0", api = 1, phase = "validate",
+  name = "content-filter", version = "1.1.0", api = 1, phase = "validate",
   summary = "Keeps words, card numbers, keys and whatever a pattern says out of documents",
-  hooks = { before_update = { kinds = { "text.insert", "map.set", "xml.attr" } } },
+  hooks = {
+    before_update = { kinds = { "text.insert", "map.set", "xml.attr" } },
+    after_update = { kinds = { "text" }, origins = { "client", "sync", "import" } },
+  },
   config = { version = 1, fields = {
     { "words", type = "array", items = { type = "string", min_len = 1, max_len = 100 }, default = {}, doc = "Words that are not wanted" },
     { "lists", type = "array", items = { type = "enum", of = { "de", "en", "es", "fr" } }, default = {}, unique = true,
@@ -22,6 +25,8 @@ return {
     { "mask_char", type = "string", default = "*", min_len = 1, max_len = 4, doc = "One character, to cover with" },
     { "keep_last", type = "integer", default = 0, min = 0, max = 64, doc = "So many characters at the end of a hit stay readable" },
     { "paths", type = "array", items = { type = "path" }, default = { "**" }, doc = "Where in documents to look" },
+    { "typed", type = "boolean", default = true,
+      doc = "Also look at the whole paragraph when somebody types, so that letter by letter is no way around it" },
     { "exempt", type = "array", items = { type = "role" }, default = {}, doc = "Roles that may write anything" },
   } },
 }

@@ -120,7 +120,8 @@ function Webhook.jobs.collect(self, args)
       return
     end
     tx:delete(args.key)
-    put(self, tx, { event = "updated", org = due.org, doc = due.doc, seq = due.seq, changes = due.changes, authors = ml.array(due.authors) })
+    put(self, tx, { event = "updated", org = due.org, doc = due.doc, seq = due.seq, changes = due.changes,
+                    authors = ml.array(due.authors) })
   end)
   if wait then return ml.retry("still changing", wait) end
 end

@@ -497,8 +497,8 @@ function App:advance(duration)
   local stop = core.clock() + seconds
   local step = seconds <= 30 and TICK or 0.25
   self:settle()
-  while core.clock() < stop - 1e-9 do
-    core.clock(math.min(core.clock() + step, stop))
+  while core.clock() < stop - 1e-4 do -- the clock has whole milliseconds, and a number of today is exact to 2e-7
+    core.clock(math.min(core.clock() + step, stop) + 1e-4)
     self.core:tick()
     self:settle()
   end

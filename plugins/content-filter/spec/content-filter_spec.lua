@@ -83,4 +83,69 @@ describe("content-filter", function()
     assert.has_error(function() t.config("content-filter", { patterns = { { name = "x", regex = "a**" } } }) end)
     assert.has_error(function() t.config("content-filter", { lists = { "xx" } }) end)
   end)
+
+  describe("letter by letter", function()
+    local app, ana
+    local function start(config)
+      app = t.app { plugins = { { "content-filter", config = config } } }
+      ana = app:client { user = "ana", doc = "notes" }
+    end
+    local function types(text, path)
+      for c in text:gmatch "." do
+        ana:text(path or "content"):insert(ana:text(path or "content"):len(), c)
+        app:advance "100ms"
+      end
+    end
+    local function seen(path) return app:doc("notes"):text(path or "content"):tostring() end
+
+    it("covers a word when something stands behind it, on every replica", function()
+      start { words = { "darn" } }
+      types "so darn"
+      assert.equal("so darn", seen())
+      types "ing"
+      assert.equal("so darning", seen())
+      types " darn it"
+      assert.equal("so darning **** it", seen())
+      app:settle()
+      assert.equal("so darning **** it", ana:text("content"):tostring())
+      assert.converged(app, "notes")
+    end)
+
+    it("takes it out where it refuses, and counts in the units of clients", function()
+      start { words = { "darn" }, action = "refuse" }
+      ana:text("content"):insert(0, "😀é ")
+      app:settle()
+      ana:text("content"):insert(4, "da")
+      app:advance "1s"
+      ana:text("content"):insert(6, "rn it")
+      app:advance "1s"
+      assert.equal("😀é  it", seen())
+    end)
+
+    it("looks at the end of a paragraph once somebody goes on elsewhere", function()
+      start { words = { "darn" } }
+      types "darn"
+      assert.equal("darn", seen())
+      types("x", "other")
+      assert.equal("****", seen())
+      types("darn\nx", "third")
+      assert.equal("****\nx", seen "third")
+    end)
+
+    it("only reports, leaves exempt people alone, and can be switched off", function()
+      start { words = { "darn" }, action = "report" }
+      types "darn it"
+      assert.equal("darn it", seen())
+      local said = false
+      for _, line in ipairs(app.logs) do said = said or line.text:find("unwanted text", 1, true) ~= nil end
+      assert.is_true(said)
+      start { words = { "darn" }, typed = false }
+      types "darn it"
+      assert.equal("darn it", seen())
+      start { words = { "darn" }, exempt = { "admin" } }
+      ana = app:client { user = "bo", doc = "notes", roles = { "admin" } }
+      types "darn it"
+      assert.equal("darn it", seen())
+    end)
+  end)
 end)
