@@ -214,6 +214,11 @@ export async function reaches(page, state, ms = 5_000) {
 }
 
 /** No finding of level serious or critical. */
+/** Presses "Retry now", unless the page came back by itself a moment before. */
+export async function hurries(page) {
+  await page.evaluate(() => [...document.querySelectorAll("button")].find((b) => b.textContent.includes("Retry now"))?.click());
+}
+
 export async function accessible(page, where) {
   const loaded = await page.evaluate("typeof axe");
   if (loaded === "undefined") await page.evaluate(`(() => { const module = undefined, define = undefined; ${AXE} })()`);

@@ -1,5 +1,5 @@
 /* Lines that break, servers that die, servers that refuse: the widget tells the truth and no word is lost. */
-import { check, newName, openDocument, reaches, same, saveState, sees, Skip, textOf, until, writes } from "../support.mjs";
+import { check, hurries, newName, openDocument, reaches, same, saveState, sees, Skip, textOf, until, writes } from "../support.mjs";
 
 const label = (page) => page.locator(".save-long").innerText();
 
@@ -32,7 +32,7 @@ export default [
       await writes(page, "after. ");
 
       await server.again();
-      await page.getByRole("button", { name: "Retry now" }).click();
+      await hurries(page);
       await reaches(page, "saved", 10_000);
       same((await textOf(page)).trim(), "before. during. after.");
 
@@ -56,7 +56,7 @@ export default [
       await writes(page, "begun alone");
       await reaches(page, "offline", 8_000);
       await server.again();
-      await page.getByRole("button", { name: "Retry now" }).click();
+      await hurries(page);
       await reaches(page, "saved", 10_000);
       const fresh = await browser.visitor();
       await openDocument(fresh, server, name);
@@ -236,7 +236,7 @@ export default [
       await page.getByRole("button", { name: "Copy my changes" }).click();
       await until("the clipboard has it", async () => (await page.evaluate(() => navigator.clipboard.readText())) === "only here");
       await server.again();
-      await page.getByRole("button", { name: "Retry now" }).click();
+      await hurries(page);
       await reaches(page, "saved", 10_000);
     },
   ],
@@ -258,7 +258,7 @@ export default [
       await server.kill();
       await reaches(page, "offline");
       await server.again();
-      await page.getByRole("button", { name: "Retry now" }).click();
+      await hurries(page);
       await reaches(page, "saved", 10_000);
       await until("the end is told", () => page.evaluate(() => window.__said.at(-1) === "Saved"));
       const said = await page.evaluate(() => window.__said);
