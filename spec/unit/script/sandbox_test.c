@@ -259,6 +259,37 @@ static const struct escape in_a_hook[] = {
     {"local function f() return f() + 1 end f()", "stack overflow"},
     {"local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x.y", "loop in gettable"},
     {"coroutine.yield()", "attempt to yield"},
+    /* metatables of basic types: nobody may give one to all numbers, functions, nils */
+    {"getmetatable(1).__index = {}", "index a nil value"},
+    {"getmetatable(nil).__index = {}", "index a nil value"},
+    {"getmetatable(true).__index = {}", "index a nil value"},
+    {"getmetatable(print).__index = {}", "index a nil value"},
+    {"getmetatable(coroutine.create(print)).__index = {}", "index a nil value"},
+    {"setmetatable(true, { __index = {} })", "table expected, got boolean"},
+    {"setmetatable(coroutine.create(print), {})", "table expected, got thread"},
+    {"getmetatable(ml.null).__index = {}", "index a"},
+    {"getmetatable(u.author).__newindex = print", "index a boolean value"},
+    {"getmetatable(ml).__metatable = nil", "index a boolean value"},
+    {"setmetatable({}, { __metatable = false }).x.y = 1", "index field 'x' (a nil value)"},
+    {"setmetatable({}, setmetatable({ __gc = print }, {}))", "'__gc' is not available"},
+    {"pcall(setmetatable, string, {}) string.evil = 1", "string is read-only"},
+    {"xpcall(function() getmetatable('').x = 1 end, error) string.x = 1", "string is read-only"},
+    /* comparators that lie, raise, yield or change what is sorted */
+    {"table.sort({ 3, 1, 2 }, function() error('out') end)", "out"},
+    {"table.sort({ 3, 1, 2 }, coroutine.yield)", "attempt to yield"},
+    {"table.sort({ 3, 1, 2 }, 1)", "function expected"},
+    {"table.sort({ 3, 'a', {} })", "attempt to compare"},
+    {"table.sort({ 1, 2 }, function() getmetatable(u).x = 1 end)", "index a boolean value"},
+    /* errors and coroutines */
+    {"pcall(error, u) u.author = 1", "a view is read-only"},
+    {"coroutine.wrap(function() evil = 1 end)()", "global write: 'evil'"},
+    {"coroutine.wrap(function() pcall(coroutine.yield) u.x = 1 end)() u.y = 1",
+     "a view is read-only"},
+    {"local co = coroutine.wrap(function() end) co() co()", "cannot resume dead coroutine"},
+    {"coroutine.resume(1)", "coroutine expected"},
+    {"('x'):gsub('.', coroutine.yield)", "attempt to yield"},
+    {"('x'):gsub('.', setmetatable({}, { __index = function() evil = 1 end }))",
+     "global write: 'evil'"},
 };
 
 static void hooks_cannot_get_out(void **state)
