@@ -522,11 +522,11 @@ static void presence_is_bounded(void **state)
     world_open(&w, 24, 2);
     anna = joined(0);
     ben = joined(1);
-    (void)snprintf(json, sizeof json, "\"%4094s\"", "x");
+    (void)snprintf(json, sizeof json, "{\"cursor\":\"%3950s\"}", "x");
     client_presence(anna, 1, json);
     world_settle(&w);
     assert_int_equal(ben->presences, 1);
-    (void)snprintf(json, sizeof json, "\"%4095s\"", "x");
+    (void)snprintf(json, sizeof json, "{\"cursor\":\"%4095s\"}", "x");
     client_presence(anna, 2, json);
     world_settle(&w);
     assert_int_equal(ben->presences, 1);

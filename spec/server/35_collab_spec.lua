@@ -36,13 +36,13 @@ describe("Hocuspocus", function()
       if req.token == "" or not req.token then return end
       if req.token == "wrong" then return ml.deny("wrong", "No such key.") end
       if req.token == "broken" then error "boom" end
-      return { user = req.token, name = req.token }
+      return { user = req.token, name = req.token, expires_at = req.token == "brief" and math.floor(ml.time.now()) + 3 or nil }
     end
     function P:authorize(ask)
       local user = ask.identity.user
       if ask.action ~= "doc.open" or user == "" then return end
       if ask.doc_id:find "closed$" then return ml.deny("closed", "Not today.") end
-      if user == "brief" then return ml.grant { read = true, write = true, presence = true, ttl = 2 } end
+      if user == "mayfly" then return ml.grant { read = true, write = true, presence = true, ttl = 2 } end
       return ml.grant { read = true, presence = true, write = user:sub(1, 6) ~= "reader" }
     end
   ]]
@@ -134,12 +134,12 @@ describe("Hocuspocus", function()
     it("shows cursors to the others, at once to who comes later, and takes them away", function()
       local anna, ben = collab():joins "notes", collab():joins "notes"
       anna:sends("notes", 1, nil, presence(101, 0, "{}")) -- clock 0: news to nobody
-      anna:sends("notes", 1, nil, presence(101, 1, '{"user":1}'))
-      local shown = "01" .. Collab.hex(lib0.bytes(presence(101, 1, '{"user":1}')))
+      anna:sends("notes", 1, nil, presence(101, 1, '{"u":1}'))
+      local shown = "01" .. Collab.hex(lib0.bytes(presence(101, 1, '{"u":1}')))
       assert.equal(shown, ben:next "notes")
       anna:catches_up()
       assert.same({}, anna:rest "notes")
-      ben:sends("notes", 1, nil, presence(101, 1, '{"user":1}')) -- an echo: told to nobody
+      ben:sends("notes", 1, nil, presence(101, 1, '{"u":1}')) -- an echo: told to nobody
       ben:sends("notes", 3)
       assert.equal(shown, ben:next "notes") -- a query is answered
       local late = collab()
@@ -401,7 +401,7 @@ describe("Hocuspocus", function()
       assert.equal("07" .. Collab.hex(lib0.bytes "No such key."), anna:next "notes")
       anna:sends("two", 0, 2, HI)
       assert.equal("0801", anna:next "two")
-      anna.socket:send(lib0.bytes "two" .. "\2\0" .. lib0.bytes "reader") -- somebody else, who may do less
+      anna.socket:send(lib0.bytes "two" .. "\2\0" .. lib0.bytes "reader") -- somebody else
       assert.equal("07", anna:next("two"):sub(1, 2))
       assert.equal(4403, (anna:is_closed()))
     end)
@@ -425,8 +425,19 @@ describe("Hocuspocus", function()
         anna.socket:send(lib0.bytes "notes" .. "\2\0" .. lib0.bytes "brief")
       end
       assert.equal("0200", anna:next("notes", 5))
-      local code = anna:is_closed(6) -- nobody answers
-      assert.equal(1013, code)
+      assert.equal(4401, (anna:is_closed(8))) -- nobody answers
+    end)
+
+    it("whose rights run out is not asked for: the rights are, and the client hears nothing", function()
+      start_guarded()
+      local anna = collab():joins("notes", "mayfly")
+      anna:catches_up()
+      anna:rest "notes"
+      local till = socket.gettime() + 5
+      while socket.gettime() < till do anna:catches_up() end
+      assert.same({}, anna:rest "notes")
+      anna:sends("notes", 0, 2, HI)
+      assert.equal("0801", anna:next "notes")
     end)
 
     it("that a plugin cannot judge now is a matter for later", function()

@@ -17,6 +17,7 @@ struct ml_member {
     struct ml_list node;
     struct ml_room *room;
     struct ml_port *port;
+    struct ml_identity identity;
     struct ml_grant grant;
     uint64_t unacked; /* 0: nothing is staged */
     bool is_joined, is_paused, is_telling;
@@ -338,10 +339,18 @@ bool ml_member_renew(struct ml_member *member, const struct ml_identity *identit
                      const struct ml_grant *grant)
 {
     (void)identity;
-    if (!ml_grant_allows(grant, member->grant.may))
-        return false;
     member->grant = *grant;
     return true;
+}
+
+const struct ml_identity *ml_member_identity(const struct ml_member *member)
+{
+    return &member->identity;
+}
+
+const struct ml_grant *ml_member_grant(const struct ml_member *member)
+{
+    return &member->grant;
 }
 
 void ml_member_leave(struct ml_member *member)

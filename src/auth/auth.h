@@ -18,6 +18,10 @@ struct ml_identity {
     char kind[12];         /* "user", "guest", "service"; empty: unknown */
     /* Names, each ended by a line feed; what does not fit is left out. */
     char roles[512], groups[512];
+    /* What others see of it; empty: nothing is known. */
+    char color[8];     /* #rrggbb */
+    char avatar[256];  /* an address */
+    bool names_itself; /* nobody vouches for the name: it may say another one */
 };
 
 /* What an identity may do with one document. */

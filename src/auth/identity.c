@@ -56,6 +56,8 @@ void ml_identity_guest(struct ml_identity *out)
     make_session(unlike, sizeof unlike);
     (void)snprintf(user, sizeof user, "guest-%.8s", unlike);
     ml_identity_make(out, ml_slice_str(user), ML_SLICE("Guest"), 0);
+    out->names_itself = true;
+    (void)snprintf(out->kind, sizeof out->kind, "guest");
 }
 
 void ml_identity_add(char list[512], struct ml_slice name)

@@ -158,6 +158,9 @@ static void take_identity(struct ml_ask *ask)
     if (asker->is_known) {
         ml_identity_make(&asker->identity, asker->facts.user, asker->facts.name,
                          asker->facts.expires_at_ms);
+        /* Who has no name but the id may say one. */
+        asker->identity.names_itself =
+            !asker->facts.name.len || ml_slice_equal(asker->facts.name, asker->facts.user);
     } else {
         if (net->env.open_mode && ask->source.is_websocket)
             ml_identity_guest(&asker->identity);

@@ -4,6 +4,7 @@
  * States and invariants: session.h. A seat belongs to its session's list from the beginning to the
  * end.
  */
+#include "net/seat_check.h"
 #include "net/session.h"
 
 #include "base/assert.h"
@@ -143,21 +144,36 @@ static uint64_t expiry_of(const struct ml_net *net, const struct ml_identity *id
     return ml_net_now(net) + (left > 0 ? (uint64_t)left : 0);
 }
 
+/* 0: never, or it is over. */
+static uint64_t some_time_before(uint64_t until, uint64_t now)
+{
+    if (until <= now)
+        return 0;
+    return until - now > 2 * ASK_BEFORE_MS ? until - ASK_BEFORE_MS : now + (until - now) / 2;
+}
+
 void ml_seat_set_expiry(struct ml_seat *seat, const struct ml_identity *identity,
                         const struct ml_grant *grant)
 {
-    uint64_t now = ml_net_now(seat->session->net), until;
+    uint64_t now = ml_net_now(seat->session->net);
 
     seat->expires_ms = expiry_of(seat->session->net, identity);
     seat->granted_ms = grant->until_ms > 0 ? (uint64_t)grant->until_ms : 0;
-    until = seat->granted_ms;
-    if (seat->expires_ms && (!until || seat->expires_ms < until))
-        until = seat->expires_ms;
     seat->is_asked = false;
-    seat->ask_ms = 0;
-    if (until > now)
-        seat->ask_ms =
-            until - now > 2 * ASK_BEFORE_MS ? until - ASK_BEFORE_MS : now + (until - now) / 2;
+    seat->ask_ms = some_time_before(seat->expires_ms, now);
+    seat->recheck_ms = some_time_before(seat->granted_ms, now);
+}
+
+static bool take_place(struct ml_seat *seat, struct ml_slice org, struct ml_slice name)
+{
+    seat->place = malloc(org.len + name.len);
+    if (!seat->place)
+        return false;
+    memcpy(seat->place, org.ptr, org.len);
+    memcpy(seat->place + org.len, name.ptr, name.len);
+    seat->org = ml_slice_make(seat->place, org.len);
+    seat->name = ml_slice_make(seat->place + org.len, name.len);
+    return true;
 }
 
 enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_slice name,
@@ -168,6 +184,9 @@ enum ml_err ml_seat_join(struct ml_seat *seat, struct ml_slice org, struct ml_sl
     enum ml_err err;
 
     ML_ASSERT(seat->state == ML_SEAT_PENDING);
+    if (!take_place(seat, org, name))
+        return ML_ELIMIT;
+    seat->taken_at_ms = ml_clock_wall_ms();
     set_state(seat, ML_SEAT_JOINING);
     seat->may_write = ml_grant_allows(grant, ML_MAY_WRITE);
     session->may_write |= seat->may_write;
@@ -232,10 +251,12 @@ static void leave_room(struct ml_seat *seat)
 void ml_seat_free(struct ml_seat *seat)
 {
     seat->state = ML_SEAT_LEFT;
+    ml_seat_end_check(seat);
     ml_seat_release_input(seat);
     leave_room(seat);
     ml_list_remove(&seat->node);
     seat->session->seat_count--;
+    free(seat->place);
     free(seat);
 }
 
@@ -275,7 +296,8 @@ static void hold(struct ml_seat *seat, struct ml_slice bytes, bool at_front)
 
 static bool takes_messages(const struct ml_seat *seat)
 {
-    return seat->state == ML_SEAT_OPEN && !seat->is_paused && !seat->session->is_closing;
+    return seat->state == ML_SEAT_OPEN && !seat->is_paused && !seat->is_doubted &&
+           !seat->session->is_closing;
 }
 
 void ml_seat_hear(struct ml_seat *seat, struct ml_slice bytes)

@@ -17,6 +17,7 @@
  * There too several frames for one socket become one write.
  */
 #include "net/session.h"
+#include "net/seat_check.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -330,6 +331,7 @@ static void flush(struct ml_session *session)
     {
         struct ml_seat *seat = seat_at(node);
 
+        ml_seat_settle(seat);
         ml_seat_take_held(seat);
         ml_seat_give_up(seat);
     }
@@ -379,7 +381,13 @@ static void visit(struct ml_session *session, uint64_t now)
             ml_link_cut(session->link);
         return;
     }
-    session->dialect->expire(session, now);
+    ML_LIST_EACH(node, &session->seats)
+    {
+        if (!session->is_closing)
+            ml_seat_visit(seat_at(node), now);
+    }
+    if (!session->is_closing)
+        session->dialect->expire(session, now);
     if (!ml_outbox_is_empty(&session->outbox) && now - session->progress_ms > limits->outbox_ms)
         ml_session_end_text(session, ML_CLOSE_TOO_SLOW);
     if (session->is_closing)

@@ -3,6 +3,7 @@
  * Between the files that make up a session:
  *
  *   session.c              the connection: out, the transport's events, time, the end
+ *   seat_check.c           its rights, asked for again
  *   seat.c                 one seat: what the room asks of it, what has to wait, rates
  *   session_ywebsocket.c   one file per dialect: which message does what, to which seat
  *   session_hocuspocus.c
@@ -49,13 +50,21 @@ struct ml_seat {
     struct ml_list node;      /* session->seats */
     struct ml_member *member; /* NULL: no seat yet, or no more */
     enum ml_seat_state state;
-    bool is_paused;      /* by the room */
-    bool may_write;      /* when it was taken */
+    bool is_paused; /* by the room */
+    bool may_write;
     bool is_asked;       /* for a new credential, since the last one */
     uint64_t since_ms;   /* in this state */
     uint64_t expires_ms; /* of the identity, monotonic; 0: never */
     uint64_t granted_ms; /* until then; the client comes back and is asked for anew; 0: for ever */
     uint64_t ask_ms;     /* when to ask for a new credential; 0: never */
+    /* seat_check.c: */
+    struct ml_slice org, name; /* of the document; in `place` */
+    uint8_t *place;
+    struct ml_seat_check *check; /* NULL: nobody is asked about it */
+    int64_t taken_at_ms;         /* wall clock */
+    bool is_doubted;     /* its rights have to be asked for before anything else of it counts */
+    uint64_t doubted_ms; /* since then */
+    uint64_t recheck_ms; /* when to ask for its rights again; 0: never */
     uint64_t message_no; /* of the last update that the room took */
     uint64_t status_no;  /* of the last one that a SyncStatus has answered (Hocuspocus) */
     uint64_t own_client; /* awareness id of its first awareness message: its own */
@@ -122,6 +131,8 @@ struct ml_session_dialect {
     void (*failed)(struct ml_seat *seat, uint64_t message_no, enum ml_err err);
     /** The room wants the seat to end. Do not call the room. */
     void (*lost)(struct ml_seat *seat, enum ml_close why, struct ml_slice reason);
+    /** It may write now, or not any more (seat->may_write). Do not call the room. */
+    void (*regranted)(struct ml_seat *seat);
     /** Presence that waited for its rate turned out to follow no format. */
     void (*broken)(struct ml_seat *seat);
     /** Should more be read from the socket? Not asked while it closes. */

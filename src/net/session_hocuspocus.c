@@ -26,6 +26,7 @@
  */
 #include "net/ask.h"
 #include "net/http.h"
+#include "net/seat_check.h"
 #include "net/session.h"
 
 #include "base/log.h"
@@ -251,19 +252,9 @@ static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
 static void take_renewal(struct ml_seat *seat, struct ml_asking *asking)
 {
     const struct ml_asker *asker = &asking->asker;
-    enum ml_err err = asking->ask.err;
 
-    if (is_no(err))
-        take_away(seat, ML_CLOSE_FORBIDDEN,
-                  asking->ask.refusal.reason.len ? asking->ask.refusal.reason
-                                                 : ML_SLICE("permission-denied"));
-    else if (err)
-        seat->is_asked = false; /* ask again: what it has is still good until it is over */
-    else if (!ml_member_renew(seat->member, asker->is_known ? &asker->identity : NULL,
-                              &asker->grant))
-        take_away(seat, ML_CLOSE_FORBIDDEN, ML_SLICE("permission changed"));
-    else
-        ml_seat_set_expiry(seat, &asker->identity, &asker->grant);
+    ml_seat_take_answer(seat, asking->ask.err, asker, asker->is_known ? &asker->identity : NULL,
+                        &asking->ask.refusal);
 }
 
 static void on_asked(struct ml_ask *ask)
@@ -328,6 +319,12 @@ static void authenticate(struct ml_seat *seat, struct ml_slice token, bool is_si
     seat->asking->is_silent = is_silent;
     if (ml_ask_start(&seat->asking->ask))
         on_asked(&seat->asking->ask);
+}
+
+static void regranted(struct ml_seat *seat)
+{
+    say(seat->session, seat->port.address, ML_FRAME_AUTHENTICATED,
+        seat->may_write ? ML_SLICE("read-write") : ML_SLICE("readonly"));
 }
 
 /* ---- one message after the other, at an open seat ---------------------------------------------
@@ -772,6 +769,7 @@ static const struct ml_session_dialect hocuspocus = {
     .refused = refused,
     .failed = failed,
     .lost = lost,
+    .regranted = regranted,
     .broken = reset,
     .wants_reading = wants_reading,
     .keep_alive = keep_alive,

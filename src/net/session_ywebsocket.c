@@ -7,6 +7,7 @@
  * Invariant:
  *  [S3] a y-sweet echo leaves after the ack of the last message that was sent before it.
  */
+#include "net/seat_check.h"
 #include "net/session.h"
 
 #include <stdlib.h>
@@ -142,6 +143,42 @@ static enum ml_outcome take_stateless(struct ml_seat *seat, const struct ml_fram
     return ML_TAKEN;
 }
 
+/*
+ * A new credential, which no stock client sends: `02 00 varString`. The request that the session
+ * came of is over, so it is looked at by itself, with the address.
+ */
+static enum ml_outcome take_token(struct ml_seat *seat, const struct ml_frame *frame)
+{
+    struct ml_writer path;
+
+    ml_writer_init(&path, 1024);
+    ml_write_bytes(&path, ML_SLICE("/sync/"));
+    ml_write_bytes(&path, seat->org);
+    ml_write_u8(&path, '/');
+    ml_write_bytes(&path, seat->name);
+    if (path.err)
+        ml_session_end_text(seat->session, ML_CLOSE_TRY_LATER);
+    else
+        ml_seat_renew(seat, ml_writer_slice(&path), frame->payload);
+    ml_writer_release(&path);
+    return ML_TAKEN;
+}
+
+static void say_scope(struct ml_session *session, const struct ml_seat *seat)
+{
+    send_message(session, ML_FRAME_AUTHENTICATED,
+                 seat->may_write ? ML_SLICE("read-write") : ML_SLICE("readonly"));
+}
+
+/* Stock clients understand only "no", and go on reading. */
+static void regranted(struct ml_seat *seat)
+{
+    if (!seat->may_write)
+        send_message(seat->session, ML_FRAME_DENIED, ML_SLICE("read-only from now on"));
+    if (!seat->session->is_closing)
+        say_scope(seat->session, seat);
+}
+
 static enum ml_outcome ignore(struct ml_seat *seat, const struct ml_frame *frame)
 {
     (void)seat;
@@ -155,8 +192,11 @@ static enum ml_outcome (*const takers[])(struct ml_seat *seat, const struct ml_f
     [ML_FRAME_UPDATE] = take_update,
     [ML_FRAME_AWARENESS] = take_presence,
     [ML_FRAME_QUERY_AWARENESS] = take_query,
-    [ML_FRAME_DENIED] = ignore, /* the server's word, from a client nobody's */
+    [ML_FRAME_DENIED] = take_token, /* from a client; see proto/ywebsocket.c */
     [ML_FRAME_SYNC_STATUS] = take_status,
+    [ML_FRAME_TOKEN] = ignore,
+    [ML_FRAME_TOKEN_REQUEST] = ignore,
+    [ML_FRAME_AUTHENTICATED] = ignore, /* the server's word, from a client nobody's */
     [ML_FRAME_STATELESS] = take_stateless,
     [ML_FRAME_UNKNOWN] = ignore, /* and what lies between is never decoded in this dialect */
 };
@@ -256,8 +296,12 @@ static void keep_alive(struct ml_session *session)
 /* SEC-WS-05: no edit is taken with an identity or a grant that is over. */
 static void expire(struct ml_session *session, uint64_t now)
 {
-    const struct ml_seat *seat = seat_of(session);
+    struct ml_seat *seat = seat_of(session);
 
+    if (seat->state == ML_SEAT_OPEN && seat->ask_ms && now >= seat->ask_ms && !seat->is_asked) {
+        seat->is_asked = true;
+        send_message(session, ML_FRAME_TOKEN_REQUEST, ml_slice_make(NULL, 0));
+    }
     if (seat->expires_ms && now >= seat->expires_ms)
         ml_session_end_text(session, ML_CLOSE_UNAUTHENTICATED);
     else if (seat->granted_ms && now >= seat->granted_ms)
@@ -301,6 +345,7 @@ static const struct ml_session_dialect ywebsocket = {
     .refused = refused,
     .failed = failed,
     .lost = lost,
+    .regranted = regranted,
     .broken = broken,
     .wants_reading = wants_reading,
     .keep_alive = keep_alive,

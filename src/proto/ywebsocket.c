@@ -8,7 +8,10 @@
  *   00 01 varBytes(update)           STEP2             both
  *   00 02 varBytes(update)           UPDATE            both
  *   01    varBytes(awareness)        AWARENESS         both
- *   02 00 varString(reason)          DENIED            server; a client's is ignored
+ *   02 00 varString(reason)          DENIED            server
+ *   02 00 varString(token)           DENIED            client: a new credential (ours)
+ *   02 02 varString(scope)           AUTHENTICATED     server (ours, with Hocuspocus's number)
+ *   02 03                            TOKEN_REQUEST     server (ours); y-protocols ignores both
  *   03                               QUERY_AWARENESS   client
  *   66    varBytes(varUint version)  SYNC_STATUS       both: y-sweet's, echoed unchanged
  *   67    varString(text)            STATELESS         both: ours. From a client: "tell me
@@ -38,9 +41,9 @@ static const struct row {
     [ML_FRAME_QUERY_AWARENESS] = {3, NO_SUBTYPE, BODY_NONE},
     [ML_FRAME_DENIED] = {2, 0, BODY_TEXT},
     [ML_FRAME_SYNC_STATUS] = {102, NO_SUBTYPE, BODY_BYTES},
-    [ML_FRAME_TOKEN] = {ABSENT, NO_SUBTYPE, BODY_NONE},
-    [ML_FRAME_TOKEN_REQUEST] = {ABSENT, NO_SUBTYPE, BODY_NONE},
-    [ML_FRAME_AUTHENTICATED] = {ABSENT, NO_SUBTYPE, BODY_NONE},
+    [ML_FRAME_TOKEN] = {ABSENT, NO_SUBTYPE, BODY_NONE}, /* see DENIED */
+    [ML_FRAME_TOKEN_REQUEST] = {2, 3, BODY_NONE},
+    [ML_FRAME_AUTHENTICATED] = {2, 2, BODY_TEXT},
     [ML_FRAME_STATELESS] = {103, NO_SUBTYPE, BODY_TEXT},
 };
 

@@ -324,6 +324,10 @@ void ml_room_presence_expire(struct ml_room *room);
 void ml_room_presence_tell(struct ml_room *room);
 void ml_room_presence_release(struct ml_room *room);
 
+/* stamp.c */
+enum ml_err ml_presence_stamp(const struct ml_identity *who, struct ml_slice json, size_t limit,
+                              struct ml_arena *scratch, struct ml_slice *state_out) ML_MUST_CHECK;
+
 /* remote.c */
 static inline bool ml_member_is_remote(const struct ml_member *member)
 {

@@ -8,6 +8,7 @@
  *  - an entry belongs to the member that sent it; others of another identity cannot change it, and
  *    an "offline" that a third party sends for a live member is ignored;
  *  - every id for which a member ever sent a state leaves with it, so there are no ghosts;
+ *  - what a state says of its user is the server's word (stamp.c);
  *  - the clock is compared before anything else is looked at: most awareness traffic of stock
  *    clients is echo;
  *  - the number of entries is bounded; the longest offline one is forgotten first.
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #define ENTRIES_MAX 8192
+#define CLOCK_MAX   UINT32_MAX /* nobody renews that often; from there it could never be renewed */
 
 static struct ml_presence *find(struct ml_room *room, uint64_t client)
 {
@@ -137,12 +139,13 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     if (!may_change(known, from, in->offline))
         return ML_OK;
     if (!in->offline) {
-        if (in->json.len > limits->presence_state_bytes)
-            return ML_ELIMIT;
         if (!(known && known->json && known->owner == from) &&
             online_ids(room, from) >= limits->presence_clients)
             return ML_ELIMIT;
-        if (!ask_policy(from, in, &state))
+        if (in->clock > CLOCK_MAX ||
+            ml_presence_stamp(&from->identity, in->json, limits->presence_state_bytes,
+                              &room->rooms->presence_scratch, &state) ||
+            !ask_policy(from, in, &state))
             return ML_ELIMIT;
         json = ml_blob_new(state);
         if (!json)

@@ -886,6 +886,12 @@ static bool agent_receives(struct agent *agent, struct letter *letter)
         agent_leave(agent);
         return false;
     }
+    /* New rights hold for what waits, too (SEC-WS-06). */
+    if (letter->kind == RENEW && agent->member) {
+        (void)hand_over(agent, letter);
+        say_looked_at(agent, letter);
+        return false;
+    }
     if (agent->is_joined && !agent->is_paused && ml_list_is_empty(&agent->waiting) &&
         hand_over(agent, letter)) {
         say_looked_at(agent, letter);

@@ -171,13 +171,18 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
                           const struct ml_identity *identity, const struct ml_grant *grant,
                           struct ml_port *port, struct ml_member **member_out) ML_MUST_CHECK;
 /**
- * The client has shown a new credential: its rights are `grant`'s from now on.
- * @param identity  NULL: nobody in particular
- * @retval false  it may do less than before, or is somebody else: nothing has changed, the seat
- *                has to be given up
+ * Its rights are `grant`'s from now on, more or fewer; what the room has taken stays taken, what
+ * waits for room is looked at under the new ones.
+ * @param grant     allows at least reading
+ * @param identity  of a new credential; NULL: as it was
+ * @retval false  it is somebody else, or there is no memory: nothing has changed, the seat has to
+ *                be given up
  */
 bool ml_member_renew(struct ml_member *member, const struct ml_identity *identity,
                      const struct ml_grant *grant);
+/** Who sits there and what it may do; of a seat in another loop without the rules. */
+const struct ml_identity *ml_member_identity(const struct ml_member *member);
+const struct ml_grant *ml_member_grant(const struct ml_member *member);
 /**
  * Give the seat up (not after a failed join). What was staged is committed all the same; cursors
  * leave. The port is not called again; the member is gone. Not from inside a port's function.

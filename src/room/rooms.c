@@ -566,16 +566,39 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
     return ML_OK;
 }
 
+/* What is known of the same person now; the connection is the same. */
+static void take_identity(struct ml_member *member, const struct ml_identity *identity)
+{
+    char session[sizeof identity->session];
+
+    memcpy(session, member->identity.session, sizeof session);
+    member->identity = *identity;
+    memcpy(member->identity.session, session, sizeof session);
+    ml_who_unref(member->who);
+    member->who = NULL;
+}
+
 bool ml_member_renew(struct ml_member *member, const struct ml_identity *identity,
                      const struct ml_grant *grant)
 {
-    bool is_same = !identity || strcmp(identity->user, member->identity.user) == 0;
-
-    if (!is_same || !ml_grant_allows(grant, member->grant.may))
+    if (identity && strcmp(identity->user, member->identity.user) != 0)
         return false;
-    if (ml_member_is_remote(member))
-        return ml_remote_renew(member, identity, grant);
-    return ml_member_take_grant(member, grant);
+    if (ml_member_is_remote(member) ? !ml_remote_renew(member, identity, grant)
+                                    : !ml_member_take_grant(member, grant))
+        return false;
+    if (identity)
+        take_identity(member, identity);
+    return true;
+}
+
+const struct ml_identity *ml_member_identity(const struct ml_member *member)
+{
+    return &member->identity;
+}
+
+const struct ml_grant *ml_member_grant(const struct ml_member *member)
+{
+    return &member->grant;
 }
 
 void ml_member_leave(struct ml_member *member)

@@ -265,9 +265,10 @@ local takers = {
     frame.payload = r:bytes()
     frame.entries = read_people(self, frame.payload)
   end,
-  [2] = function(self, _, r)
-    assert(r:uint() == 0)
-    self.denied = r:bytes()
+  [2] = function(self, frame, r)
+    frame.subtype = r:uint()
+    frame.payload = frame.subtype ~= 3 and r:bytes() or nil
+    if frame.subtype == 0 then self.denied = frame.payload end
   end,
   [102] = function(self, frame, r)
     frame.payload = r:bytes()

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rights change while somebody is connected (SEC-WS-05, SEC-WS-06). There are three reasons to ask
+ * again: somebody says so (revoke.c), the grant ends soon, the client shows a new credential.
+ *
+ *   is_doubted   nothing that the client sends reaches the room until there is an answer; without
+ *                one for auth_ms the seat is lost: access fails closed
+ *   recheck_ms   the grant ends: asked before, and once a second until it does
+ *
+ * The answer: rights to read at least, and the seat stays with them; or none, and it goes. Plugins
+ * may take their time; doubt that comes meanwhile asks anew.
+ */
+#include "net/seat_check.h"
+
+#include <stdlib.h>
+
+#define RETRY_MS  1000
+#define CHECK_MAX (1u << 20)
+
+struct ml_seat_check {
+    struct ml_ask ask;
+    struct ml_asker asker;
+    struct ml_arena arena;
+    struct ml_seat *seat;
+    struct ml_head head; /* of a new credential */
+};
+
+static bool is_no(enum ml_err err)
+{
+    return err == ML_EDENIED || err == ML_ENOTFOUND || err == ML_EFORMAT;
+}
+
+static void lose(struct ml_seat *seat, enum ml_close why, struct ml_slice reason)
+{
+    seat->is_doubted = false;
+    seat->session->dialect->lost(seat, why, reason);
+}
+
+void ml_seat_take_answer(struct ml_seat *seat, enum ml_err err, const struct ml_asker *asker,
+                         const struct ml_identity *identity, const struct ml_refusal *refusal)
+{
+    struct ml_session *session = seat->session;
+    bool could_write = seat->may_write;
+
+    if (is_no(err)) {
+        lose(seat, ML_CLOSE_FORBIDDEN,
+             refusal->reason.len ? refusal->reason : ML_SLICE("permission-denied"));
+        return;
+    }
+    if (err) { /* not now: what it has is still good until it is over */
+        seat->recheck_ms = ml_net_now(session->net) + RETRY_MS;
+        seat->is_asked = false;
+        return;
+    }
+    if (!ml_member_renew(seat->member, identity, &asker->grant)) {
+        lose(seat, ML_CLOSE_FORBIDDEN, ML_SLICE("permission changed"));
+        return;
+    }
+    seat->is_doubted = false;
+    seat->may_write = ml_grant_allows(&asker->grant, ML_MAY_WRITE);
+    session->may_write |= seat->may_write;
+    ml_seat_set_expiry(seat, ml_member_identity(seat->member), &asker->grant);
+    if (seat->may_write != could_write)
+        session->dialect->regranted(seat);
+    ml_session_mark_dirty(session);
+}
+
+static void check_free(struct ml_seat_check *check)
+{
+    ml_ask_drop(&check->ask);
+    ml_arena_release(&check->arena);
+    free(check);
+}
+
+void ml_seat_end_check(struct ml_seat *seat)
+{
+    struct ml_seat_check *check = seat->check;
+
+    seat->check = NULL;
+    if (check)
+        check_free(check);
+}
+
+static void on_checked(struct ml_ask *ask)
+{
+    struct ml_seat_check *check = ML_CONTAINER(ask, struct ml_seat_check, ask);
+    struct ml_seat *seat = check->seat;
+
+    seat->check = NULL; /* what follows may end the seat */
+    if (!seat->session->is_closing && seat->state == ML_SEAT_OPEN && seat->member)
+        ml_seat_take_answer(seat, ask->err, &check->asker,
+                            !ask->is_identified && check->asker.is_known ? &check->asker.identity
+                                                                         : NULL,
+                            &ask->refusal);
+    check_free(check);
+}
+
+/* NULL: no memory. */
+static struct ml_seat_check *check_new(struct ml_seat *seat)
+{
+    struct ml_seat_check *check = calloc(1, sizeof *check);
+
+    if (!check)
+        return NULL;
+    check->seat = seat;
+    ml_arena_init(&check->arena, CHECK_MAX);
+    check->ask = (struct ml_ask){.net = seat->session->net,
+                                 .arena = &check->arena,
+                                 .asker = &check->asker,
+                                 .source = {.org = seat->org, .is_websocket = true},
+                                 .action = ML_SLICE("doc.open"),
+                                 .document = seat->name,
+                                 .done = on_checked};
+    return check;
+}
+
+static void start(struct ml_seat *seat, struct ml_seat_check *check)
+{
+    ml_seat_end_check(seat);
+    seat->check = check;
+    if (ml_ask_start(&check->ask))
+        on_checked(&check->ask);
+}
+
+/* What the plugins were told when the seat was taken, from what is kept of it. */
+static bool fill_asker(struct ml_seat_check *check)
+{
+    struct ml_asker *asker = &check->asker;
+    struct ml_slice *roles =
+        ml_arena_array(&check->arena, sizeof asker->identity.roles / 2, sizeof *roles);
+    size_t cursor = 0, count = 0;
+
+    if (!roles)
+        return false;
+    asker->identity = *ml_member_identity(check->seat->member);
+    while (ml_identity_next(asker->identity.roles, &cursor, &roles[count]))
+        count++;
+    asker->facts = (struct ml_script_identity){
+        .user = ml_slice_str(asker->identity.user),
+        .name = ml_slice_str(asker->identity.name),
+        .session = ml_slice_str(asker->identity.session),
+        .roles = roles,
+        .role_count = count,
+        .kind = ml_slice_str(asker->identity.kind),
+        .expires_at_ms = asker->identity.expires_at_ms,
+    };
+    return true;
+}
+
+static void ask_again(struct ml_seat *seat)
+{
+    struct ml_seat_check *check = check_new(seat);
+
+    if (!check || !fill_asker(check)) {
+        if (check)
+            check_free(check);
+        seat->recheck_ms = ml_net_now(seat->session->net) + RETRY_MS;
+        return;
+    }
+    check->ask.is_identified = true;
+    start(seat, check);
+}
+
+void ml_seat_renew(struct ml_seat *seat, struct ml_slice path, struct ml_slice token)
+{
+    struct ml_seat_check *check = check_new(seat);
+
+    if (!check) {
+        ml_session_end_text(seat->session, ML_CLOSE_TRY_LATER);
+        return;
+    }
+    check->head = (struct ml_head){.method = ML_METHOD_GET,
+                                   .method_text = ML_SLICE("GET"),
+                                   .path = ml_arena_copy(&check->arena, path)};
+    check->ask.source.head = &check->head;
+    check->ask.source.token = ml_arena_copy(&check->arena, token);
+    start(seat, check);
+}
+
+void ml_seat_doubt(struct ml_seat *seat)
+{
+    if (seat->state != ML_SEAT_OPEN && seat->state != ML_SEAT_JOINING)
+        return;
+    /* An answer that is on its way may be from before. */
+    if (seat->check && seat->check->ask.is_identified)
+        ml_seat_end_check(seat);
+    if (!seat->is_doubted)
+        seat->doubted_ms = ml_net_now(seat->session->net);
+    seat->is_doubted = true;
+    seat->recheck_ms = 0;
+    ml_session_mark_dirty(seat->session);
+}
+
+void ml_seat_settle(struct ml_seat *seat)
+{
+    uint64_t now = ml_net_now(seat->session->net);
+
+    if (seat->is_doubted && !seat->check && !seat->session->is_closing && seat->member &&
+        seat->state == ML_SEAT_OPEN && now >= seat->recheck_ms)
+        ask_again(seat);
+}
+
+void ml_seat_visit(struct ml_seat *seat, uint64_t now)
+{
+    if (seat->state != ML_SEAT_OPEN || !seat->member)
+        return;
+    if (seat->is_doubted && now - seat->doubted_ms > seat->session->net->env.limits.auth_ms)
+        lose(seat, ML_CLOSE_TRY_LATER, ML_SLICE("policy_unavailable"));
+    else if (seat->is_doubted)
+        ml_session_mark_dirty(seat->session);
+    else if (seat->recheck_ms && now >= seat->recheck_ms && !seat->check)
+        ask_again(seat);
+}
