@@ -214,7 +214,8 @@ static struct job *queued_twin(const struct ml_memory_store *s, const struct ml_
     for (size_t i = 0; item->upto.len && i < s->job_count; i++) {
         const struct ml_store_job *job = &s->jobs[i]->job;
 
-        if (ml_slice_equal(job->org, w->org) && ml_slice_equal(job->instance, w->instance) &&
+        if (ml_slice_equal(job->org, w->org) &&
+            ml_slice_equal(job->instance, ml_store_job_instance(w, item)) &&
             ml_slice_equal(job->name, item->key) && ml_slice_equal(job->key, item->upto) &&
             !job->dead_ms && !job->leased_until_ms)
             return s->jobs[i];
@@ -240,7 +241,7 @@ static bool push(struct ml_memory_store *s, const struct ml_store_write *w,
     ml_arena_init(&job->arena, ML_STORE_VALUE_MAX + 8192);
     job->job = (struct ml_store_job){
         .org = w->org,
-        .instance = w->instance,
+        .instance = ml_store_job_instance(w, item),
         .name = item->key,
         .key = item->upto,
         .args = item->value,

@@ -338,7 +338,7 @@ static enum ml_err find_twin(struct store *s, const struct ml_store_item *item, 
 
     ml_pg_args_reset(&s->args);
     ml_pg_text(&s->args, s->w->org);
-    ml_pg_text(&s->args, s->w->instance);
+    ml_pg_text(&s->args, ml_store_job_instance(s->w, item));
     ml_pg_text(&s->args, item->key);
     ml_pg_bytea(&s->args, item->upto);
     result = ask(s, twin_sql);
@@ -358,7 +358,7 @@ static enum ml_err push(struct store *s, struct ml_store_item *item)
         return err;
     ml_job_id(s->w->now_ms, item->id_out);
     of_job(s, s->w->org, ml_slice_str(item->id_out));
-    ml_pg_text(&s->args, s->w->instance);
+    ml_pg_text(&s->args, ml_store_job_instance(s->w, item));
     ml_pg_text(&s->args, item->key);
     bytea_or_null(s, item->upto);
     ml_pg_bytea(&s->args, item->value);

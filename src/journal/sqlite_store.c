@@ -394,7 +394,7 @@ static int find_twin(struct ml_sqlite_conn *conn, const struct ml_store_write *w
 
     if (stmt) {
         ml_sqlite_bind_text(stmt, 1, w->org, false);
-        ml_sqlite_bind_text(stmt, 2, w->instance, false);
+        ml_sqlite_bind_text(stmt, 2, ml_store_job_instance(w, item), false);
         ml_sqlite_bind_text(stmt, 3, item->key, false);
         ml_sqlite_bind_blob(stmt, 4, item->upto);
     }
@@ -423,7 +423,7 @@ static int push(struct ml_sqlite_conn *conn, const struct ml_store_write *w,
     ml_job_id(w->now_ms, item->id_out);
     stmt = of_job(conn, SQL_PUSH, w->org, ml_slice_str(item->id_out));
     if (stmt) {
-        ml_sqlite_bind_text(stmt, 3, w->instance, false);
+        ml_sqlite_bind_text(stmt, 3, ml_store_job_instance(w, item), false);
         ml_sqlite_bind_text(stmt, 4, item->key, false);
         bind_blob_or_null(stmt, 5, item->upto);
         ml_sqlite_bind_blob(stmt, 6, item->value);

@@ -78,6 +78,7 @@ enum ml_store_act {
 struct ml_store_item {
     enum ml_store_act act;
     struct ml_slice key, value, upto;
+    struct ml_slice instance;    /* push: whose job; empty: of the write's instance */
     uint64_t rev, count, ttl_ms; /* ttl_ms 0: for ever */
     double number;
     int64_t due_ms; /* 0: now */

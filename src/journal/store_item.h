@@ -19,6 +19,13 @@ static inline int64_t ml_store_expiry(const struct ml_store_item *item, int64_t 
     return item->ttl_ms ? now_ms + (int64_t)item->ttl_ms : 0;
 }
 
+/** Whose job a PUSH queues. */
+static inline struct ml_slice ml_store_job_instance(const struct ml_store_write *write,
+                                                    const struct ml_store_item *item)
+{
+    return item->instance.len ? item->instance : write->instance;
+}
+
 struct ml_memory_store;
 
 struct ml_memory_store *ml_memory_store_new(void);

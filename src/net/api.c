@@ -142,6 +142,7 @@ struct ml_call *ml_call_new(struct ml_http *http, const struct ml_api_route *rou
     call->net = http->net;
     call->http = http;
     call->route = route;
+    (void)snprintf(call->ip, sizeof call->ip, "%s", http->ip);
     ml_arena_init(&call->arena, ARENA_MAX);
     http->net->calls++;
     return call;

@@ -66,10 +66,11 @@ struct ml_call {
     struct ml_writer body;
     struct ml_asker visitor;
     struct ml_ask ask;
-    const struct ml_head *head;            /* until the body is taken */
-    bool keeps_alive;                      /* what the connection does if this is not refused */
-    unsigned wanted;                       /* ml_may bits that the question is about */
-    void (*then)(struct ml_call *call);    /* after the question */
+    const struct ml_head *head;         /* until the body is taken */
+    bool keeps_alive;                   /* what the connection does if this is not refused */
+    unsigned wanted;                    /* ml_may bits that the question is about */
+    void (*then)(struct ml_call *call); /* after the question */
+    char ip[ML_ADDRESS_TEXT];
     void (*on_gone)(struct ml_call *call); /* http went away; may be NULL */
     void *job;                             /* of the handler */
 };
@@ -117,6 +118,12 @@ void ml_call_ask(struct ml_call *call, const char *action, struct ml_slice name,
 void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name, unsigned may,
                        void (*then)(struct ml_call *call));
 
+/* ---- api_audit.c ----------------------------------------------------------------------------- */
+
+/** Who asks did this to `subject`; `result` as in ml_audit_event. */
+void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subject,
+                   const char *result);
+
 /* ---- api_ops.c ------------------------------------------------------------------------------- */
 
 /** Client ids that were not used for a while, or all that nobody uses now. */
@@ -155,6 +162,8 @@ void ml_api_publish(struct ml_call *call);
 void ml_api_published(struct ml_call *call);
 void ml_api_unpublish(struct ml_call *call);
 void ml_api_purge(struct ml_call *call);
+void ml_api_audit(struct ml_call *call);
+void ml_api_audit_verify(struct ml_call *call);
 void ml_api_later(struct ml_call *call); /* 501 */
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */

@@ -168,11 +168,52 @@ struct deleting {
     struct ml_call *call;
 };
 
+static void answer_deleted(struct ml_call *call)
+{
+    struct ml_writer body;
+
+    ml_writer_init(&body, 16);
+    ml_call_json(call, 204, "", &body);
+}
+
+static void on_told(void *arg, enum ml_err err)
+{
+    struct ml_call *call = arg;
+
+    if (err)
+        ml_log(ML_LOG_ERROR, "hook.untold", "org=%s doc=%s hook=document_deleted reason=%s",
+               ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name), ml_err_name(err));
+    answer_deleted(call);
+}
+
+/* document_deleted is durable before whoever asked hears that it is done. */
+static void tell_and_answer(struct ml_call *call)
+{
+    struct ml_writer args;
+    struct ml_later later = {.hook = "document_deleted",
+                             .org = call->org,
+                             .document = call->name,
+                             .done = on_told,
+                             .arg = call};
+    bool is_told;
+
+    ml_writer_init(&args, 8192);
+    ml_http_print(&args, "{\"id\":");
+    ml_json_write_text(&args, call->name);
+    ml_http_print(&args, ",\"org\":");
+    ml_json_write_text(&args, call->org);
+    ml_http_print(&args, "}");
+    later.args = ml_writer_slice(&args);
+    is_told = !args.err && ml_rooms_tell_later(call->net->env.rooms, &later);
+    ml_writer_release(&args);
+    if (!is_told)
+        answer_deleted(call);
+}
+
 static void on_set_deleted(struct ml_set_deleted *request)
 {
     struct deleting *deleting = ML_CONTAINER(request, struct deleting, request);
     struct ml_call *call = deleting->call;
-    struct ml_writer body;
 
     if (request->err == ML_ENOTFOUND || (!request->err && request->deleted && !request->changed)) {
         ml_call_error(call, 404, "not_found", "There is no such document.");
@@ -184,6 +225,8 @@ static void on_set_deleted(struct ml_set_deleted *request)
     }
     if (request->changed) {
         ml_purger_wake(call->net);
+        ml_call_audit(call, request->deleted ? "document.deleted" : "document.undeleted",
+                      call->name, "ok");
         ml_log(ML_LOG_INFO, request->deleted ? "document.deleted" : "document.undeleted",
                "org=%s doc=%s user=%s", ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name),
                ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
@@ -192,8 +235,10 @@ static void on_set_deleted(struct ml_set_deleted *request)
                                request->deleted ? "the document was deleted"
                                                 : "the document is loaded again");
     }
-    ml_writer_init(&body, 16);
-    ml_call_json(call, 204, "", &body);
+    if (request->deleted)
+        tell_and_answer(call);
+    else
+        answer_deleted(call);
 }
 
 static void set_deleted(struct ml_call *call, bool deleted)
@@ -342,6 +387,7 @@ void ml_api_remove_session(struct ml_call *call)
         ml_call_error(call, 404, "not_found", "There is no such session.");
         return;
     }
+    ml_call_audit(call, "session.removed", call->session, "ok");
     ml_log(ML_LOG_INFO, "session.removed", "org=%s doc=%s session=%s user=%s",
            ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name), ML_LOG_TEXT(call->session),
            ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));

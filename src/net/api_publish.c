@@ -71,6 +71,7 @@ static void on_changed(struct ml_version_change *change)
         ml_call_failed(call, change->err == ML_EIO ? ML_ECLOSED : change->err);
         return;
     }
+    ml_call_audit(call, "document.published", call->name, "ok");
     ml_log(ML_LOG_INFO, "document.published", "org=%s doc=%s version=%" PRIu64 " user=%s",
            ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name), change->number,
            ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
@@ -288,9 +289,11 @@ static void on_hidden(struct ml_version_change *change)
         return;
     }
     ml_purger_wake(call->net);
-    if (change->changed)
+    if (change->changed) {
+        ml_call_audit(call, "document.hidden", call->name, "ok");
         ml_log(ML_LOG_INFO, "document.hidden", "org=%s doc=%s user=%s", ML_LOG_TEXT(call->org),
                ML_LOG_TEXT(call->name), ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
+    }
     ml_writer_init(&body, 16);
     ml_call_json(call, 204, "", &body);
 }
@@ -331,6 +334,7 @@ static void on_noted(struct ml_purge_note *note)
         ml_call_failed(purging->call, note->err == ML_EIO ? ML_ECLOSED : note->err);
         return;
     }
+    ml_call_audit(purging->call, "cache.purged", purging->call->name, "ok");
     ml_purger_wake(purging->call->net);
     ml_writer_init(&body, 16);
     ml_call_json(purging->call, 202, "", &body);

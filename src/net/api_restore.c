@@ -62,6 +62,7 @@ static void answer(struct restoring *restoring, uint64_t seq)
     struct ml_writer body;
     char fields[64];
 
+    ml_call_audit(call, "document.restored", call->name, "ok");
     ml_log(ML_LOG_INFO, "document.restored",
            "org=%s doc=%s from=%" PRIu64 " seq=%" PRIu64 " user=%s", ML_LOG_TEXT(call->org),
            ML_LOG_TEXT(call->name), restoring->old.seq, seq,

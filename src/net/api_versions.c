@@ -470,6 +470,8 @@ static void on_changed(struct ml_version_change *change)
     } else if (change->err) {
         ml_call_failed(call, change->err == ML_EIO ? ML_ECLOSED : change->err);
     } else {
+        if (change->act == ML_VERSION_DELETE)
+            ml_call_audit(call, "version.deleted", call->name, "ok");
         ml_log(ML_LOG_INFO, change->act == ML_VERSION_DELETE ? "version.deleted" : "version.pinned",
                "org=%s doc=%s version=%" PRIu64 " user=%s", ML_LOG_TEXT(call->org),
                ML_LOG_TEXT(call->name), change->number,

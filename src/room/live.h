@@ -6,6 +6,7 @@
 #include "base/hashmap.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "room/auditor.h"
 #include "room/conflict.h"
 #include "room/room.h"
 
@@ -213,7 +214,8 @@ struct ml_rooms {
     struct ml_arena letters;      /* scratch for what came in letters */
     uint64_t next_remote;
     struct ml_rooms_stats stats;
-    uint32_t keeping_count; /* retain.c: under way */
+    uint32_t keeping_count;     /* retain.c: under way */
+    struct ml_auditor *auditor; /* NULL: nothing was written down yet */
 };
 
 static inline uint64_t ml_room_now(const struct ml_room *room)

@@ -20,6 +20,7 @@
 #include "engine/engine.h"
 #include "journal/journal.h"
 #include "proto/proto.h"
+#include "room/audit.h"
 #include "script/script.h"
 
 struct ml_rooms;  /* all rooms of one loop */
@@ -243,6 +244,17 @@ bool ml_rooms_remove_session(struct ml_rooms *rooms, struct ml_slice org, struct
 bool ml_member_is_at(const struct ml_member *member, uint64_t seq);
 /** Seq of the last committed record. */
 uint64_t ml_member_seq(const struct ml_member *member);
+
+/** A hook that is told through the queue of jobs (document_deleted, org_…). */
+struct ml_later {
+    const char *hook;
+    struct ml_slice org, document;            /* document: empty, whatever instances are for */
+    struct ml_slice args;                     /* JSON: what the hook gets */
+    void (*done)(void *arg, enum ml_err err); /* ML_OK: it is durable, and will be told */
+    void *arg;
+};
+/** Copies everything. False: nobody has this hook (or no memory, logged): done will not run. */
+bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what);
 
 /* Times by powers of two: place i counts what took less than 2^i ms, the last one the rest. */
 #define ML_TIME_PLACES 16

@@ -88,11 +88,12 @@ void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *li
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
     return rooms->count == 0 && !rooms->keeping_count && ml_remote_is_quiet(rooms) &&
-           !ml_rooms_is_looking(rooms);
+           !ml_rooms_is_looking(rooms) && ml_auditor_is_idle(rooms->auditor);
 }
 
 static void free_all(struct ml_rooms *rooms, bool by_force)
 {
+    ml_auditor_free(rooms->auditor, by_force);
     ml_remote_release(rooms, by_force);
     ml_rooms_others_release(rooms);
     ml_hashmap_release(&rooms->by_key);

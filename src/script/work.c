@@ -193,6 +193,45 @@ static void take_family(lua_State *L, struct ml_works *works, struct ml_plugin *
     }
 }
 
+/* Told of later, as jobs. */
+static const char *const later[] = {"document_deleted", "audit",       "org_created", "org_changed",
+                                    "org_suspended",    "org_resumed", "org_deleted"};
+
+static void take_later(lua_State *L, struct ml_works *works, struct ml_plugin *plugin)
+{
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        lua_settop(L, 0);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->table_ref);
+        lua_newtable(L);
+        lua_pushfstring(L, "@%s", later[i]);
+        lua_pushvalue(L, -1);
+        lua_getfield(L, 1, later[i]);
+        if (!lua_isfunction(L, -1) || plugin->is_shadow)
+            continue;
+        lua_settable(L, 2); /* functions: @name -> the hook; the name is on top */
+        lua_newtable(L);
+        take_entry(L, works, plugin, ML_WORK_JOB, 2);
+    }
+    lua_settop(L, 0);
+}
+
+bool ml_script_later(const struct ml_script *script, const char *hook, struct ml_slice document,
+                     size_t i, struct ml_slice *instance_out)
+{
+    for (size_t k = 0; k < ml_script_work_count(script); k++) {
+        const struct entry *entry = script->works->entries[k];
+        struct ml_slice name = entry->work.name;
+
+        if (entry->work.kind != ML_WORK_JOB || !name.len || name.ptr[0] != '@' ||
+            !ml_slice_equal(ml_slice_make(name.ptr + 1, name.len - 1), ml_slice_str(hook)) ||
+            !ml_plugin_applies(entry->plugin, document) || i--)
+            continue;
+        *instance_out = entry->work.instance;
+        return true;
+    }
+    return false;
+}
+
 void ml_work_take(lua_State *L, struct ml_script *script)
 {
     if (!script->works) {
@@ -203,9 +242,11 @@ void ml_work_take(lua_State *L, struct ml_script *script)
     ml_arena_release(&script->works->arena);
     ml_arena_init(&script->works->arena, 4u << 20);
     script->works->count = 0;
-    for (size_t i = 0; i < script->plugin_count; i++)
+    for (size_t i = 0; i < script->plugin_count; i++) {
         for (int kind = 0; kind < ML_WORK_KINDS; kind++)
             take_family(L, script->works, &script->plugins[i], (enum ml_work_kind)kind);
+        take_later(L, script->works, &script->plugins[i]);
+    }
 }
 
 void ml_work_free(struct ml_script *script)
@@ -521,7 +562,10 @@ static struct ml_slice text_or_none(lua_State *L, struct ml_arena *arena, int in
 static void decode_job(lua_State *L, struct doing *doing)
 {
     enum ml_answer_kind kind = ml_api_answer_kind(L, 1);
+    bool is_hook = doing->entry->work.name.ptr[0] == '@';
 
+    if (is_hook && kind != ML_ANSWER_RETRY)
+        return; /* it was told: what it answers does not matter */
     if (kind != ML_ANSWER_RETRY && kind != ML_ANSWER_DEAD)
         luaL_error(L, "a job answers nil, ml.retry or ml.dead, not a %s", luaL_typename(L, 1));
     doing->output.end = kind == ML_ANSWER_RETRY ? ML_WORK_AGAIN : ML_WORK_GIVEN_UP;

@@ -41,6 +41,13 @@ const struct ml_work *ml_script_find_work(const struct ml_script *script, enum m
 const struct ml_work *ml_script_find_route(const struct ml_script *script, struct ml_slice instance,
                                            struct ml_slice method, struct ml_slice path,
                                            struct ml_script_pair *params, size_t *param_count_out);
+/**
+ * Hooks that are told of later, until they have heard it (document_deleted, audit, org_created …):
+ * each is a job "@NAME" of its instance. The `i`th instance with that hook whose documents
+ * `document` is one of (empty: any); false: there are no more.
+ */
+bool ml_script_later(const struct ml_script *script, const char *hook, struct ml_slice document,
+                     size_t i, struct ml_slice *instance_out);
 /** When a cron entry is due next after that time; 0: never, or it cannot be said. */
 int64_t ml_script_cron_next(struct ml_script *script, const struct ml_work *work, int64_t after_ms);
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "bind/bind.h"
 #include "script/script.h"
+#include "server/cmd_audit.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
 #include "server/cmd_migrate.h"
@@ -103,6 +104,8 @@ static const struct command {
      "bring the schema of the store up to what this build needs", ml_cmd_migrate},
     {"plugin", "new|test|lint|check|replay|list|reload|trace|why … (moonloom plugin help)",
      "write, test and check plugins", ml_cmd_plugin},
+    {"audit", "ls|verify [--org ORG] [--url URL]",
+     "the security log of an org, of a running server", ml_cmd_audit},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},
 };

@@ -10,6 +10,7 @@
 --             hold, the others skip
 --   operator  true: only for plugins with tier = "operator"
 --   since     version that calls it; nil: in the contract, not built yet
+--   durable   true: told through the queue of jobs until it has heard (src/script/work.c); no chain in C
 --   family    true: a table of named functions instead of one method
 --   kinds     what `kinds` may say, if it is not kinds of edits; later_kinds: and in a later version
 --   options   what the manifest may say about it, beside phase and on_error
@@ -32,7 +33,7 @@ return {
   { name = "keep_document",      kind = "decision", rule = "merge", waits = false, fails = "default", since = "0.2.0" },
   { name = "document_unloaded",  kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
   { name = "delete_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
-  { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry", since = "0.2.0", durable = true },
   { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
     options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
   { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default", since = "0.1.0",
@@ -65,5 +66,5 @@ return {
   { name = "org_suspended",      kind = "observer", rule = "each",  waits = true,  fails = "retry" },
   { name = "org_resumed",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
   { name = "org_deleted",        kind = "observer", rule = "each",  waits = true,  fails = "retry" },
-  { name = "audit",              kind = "observer", rule = "each",  waits = true,  fails = "retry" },
+  { name = "audit",              kind = "observer", rule = "each",  waits = true,  fails = "retry", since = "0.2.0", durable = true },
 }
