@@ -327,6 +327,38 @@ static void addresses_are_understood_or_refused(void **state)
     }
 }
 
+/* A server that another authority vouches for, or that has another name: nothing is told to it. */
+static void a_server_without_the_right_certificate_is_not_spoken_to(void **state)
+{
+    const char *folder = getenv("MOONLOOM_TEST_BUS_FOLDER");
+    const char *address = getenv("MOONLOOM_TEST_BUS"), *at = strstr(address, "localhost:");
+    struct ml_bus_stats stats;
+
+    (void)state;
+    if (strncmp(address, "rediss://", 9) != 0)
+        return;
+    assert_non_null(at);
+    UNTIL(all_healthy(), 5000);
+    for (unsigned i = 0; i < 2; i++) {
+        nodes[i].is_closed = false;
+        ml_bus_close(nodes[i].bus, set_flag, &nodes[i].is_closed);
+        UNTIL(nodes[i].is_closed, 5000);
+        nodes[i].is_healthy = false;
+    }
+    snprintf(url, sizeof url, "%.*s?ca=%s/wrong-ca.pem", (int)strcspn(address, "?"), address,
+             folder);
+    open_node(&nodes[0], secret);
+    snprintf(url, sizeof url, "%.*s127.0.0.1%s", (int)(at - address), address,
+             at + strlen("localhost"));
+    open_node(&nodes[1], secret);
+    for (unsigned before = nodes[2].changes, i = 0; i < 200 && nodes[2].changes == before; i++)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    assert_false(nodes[0].is_healthy);
+    assert_false(nodes[1].is_healthy);
+    ml_bus_stats(nodes[0].bus, &stats);
+    assert_int_equal(stats.told, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +369,7 @@ int main(void)
         TEST(every_one_of_many_documents_is_heard),
         TEST(a_server_that_dies_and_comes_back_is_found_again),
         TEST(a_server_that_stands_still_is_noticed_within_seconds),
+        TEST(a_server_without_the_right_certificate_is_not_spoken_to),
         TEST(addresses_are_understood_or_refused),
 #undef TEST
     };

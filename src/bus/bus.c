@@ -7,7 +7,8 @@
 bool ml_bus_knows(const char *url)
 {
     return strcmp(url, "local") == 0 || strncmp(url, "redis://", 8) == 0 ||
-           strncmp(url, "postgres://", 11) == 0 || strncmp(url, "postgresql://", 13) == 0;
+           strncmp(url, "rediss://", 9) == 0 || strncmp(url, "postgres://", 11) == 0 ||
+           strncmp(url, "postgresql://", 13) == 0;
 }
 
 /* ---- Nobody else ----------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "bus/line.h"
+#include "bus/tls.h"
 
 #include "base/assert.h"
 #include "base/list.h"
@@ -78,13 +79,27 @@ static bool parse(const char *rest, struct ml_line_address *out)
 
 enum ml_err ml_line_parse(const char *url, struct ml_line_address *out, struct ml_diag *diag)
 {
-    static const char scheme[] = "redis://";
+    static const char plain[] = "redis://", secured[] = "rediss://", ca[] = "?ca=";
+    bool is_tls = strncmp(url, secured, sizeof secured - 1) == 0;
+    const char *query = is_tls ? strstr(url, ca) : NULL;
+    char rest[1024];
 
-    *out = (struct ml_line_address){.port = 0};
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || !parse(url + sizeof scheme - 1, out))
-        return ml_diag_set(diag, ML_EFORMAT, 0,
-                           "the bus must be redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]");
+    *out = (struct ml_line_address){.is_tls = is_tls};
+    if (!is_tls && strncmp(url, plain, sizeof plain - 1) != 0)
+        goto refused;
+    url += is_tls ? sizeof secured - 1 : sizeof plain - 1;
+    if (query && !copy_part(out->ca_path, sizeof out->ca_path, query + sizeof ca - 1,
+                            strlen(query + sizeof ca - 1)))
+        goto refused;
+    if (!copy_part(rest, sizeof rest, url, query ? (size_t)(query - url) : strlen(url)) ||
+        !parse(rest, out))
+        goto refused;
     return ML_OK;
+
+refused:
+    return ml_diag_set(diag, ML_EFORMAT, 0,
+                       "the bus must be redis[s]://[USER:PASSWORD@]HOST[:PORT][/DATABASE]; with "
+                       "rediss, ?ca=FILE names who is trusted");
 }
 
 /* ---- Connecting ------------------------------------------------------------------------------ */
@@ -147,6 +162,9 @@ void ml_line_reset(struct ml_line *line)
     (void)uv_timer_stop(&line->timer);
     redisReaderFree(line->reader);
     line->reader = NULL;
+    ml_tls_free(line->tls);
+    line->tls = NULL;
+    line->is_secured = false;
     line->attempt++;
     uv_close((uv_handle_t *)&line->tcp, on_tcp_closed);
     if (was_up) {
@@ -198,14 +216,50 @@ static bool take_replies(struct ml_line *line)
     return line->reader == reader && !reader->err;
 }
 
+static bool take_bytes(struct ml_line *line, const void *bytes, size_t len)
+{
+    return line->reader && redisReaderFeed(line->reader, bytes, len) == REDIS_OK &&
+           take_replies(line);
+}
+
+static bool push_tls(struct ml_line *line);
+static void greet(struct ml_line *line);
+
+/* False: it is over. What is taken may reset the line. */
+static bool take_secured(struct ml_line *line, const void *bytes, size_t len)
+{
+    char plain[4096];
+    bool is_done = false;
+    long got = 0;
+
+    if (!line->tls || !ml_tls_feed(line->tls, ml_slice_make(bytes, len)))
+        return false;
+    if (!line->is_secured) {
+        bool goes_on = ml_tls_greet(line->tls, &is_done);
+
+        if (!push_tls(line) || !goes_on) /* an alert tells the server why */
+            return false;
+        if (!is_done)
+            return true;
+        line->is_secured = true;
+        greet(line);
+    }
+    while (line->tls && (got = ml_tls_read(line->tls, plain, sizeof plain)) > 0)
+        if (!take_bytes(line, plain, (size_t)got))
+            return false;
+    return line->tls && got == 0 && push_tls(line);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     struct ml_line *line = stream->data;
+    bool goes_on;
 
     if (len == 0)
         return;
-    if (len < 0 || !line->reader ||
-        redisReaderFeed(line->reader, buf->base, (size_t)len) != REDIS_OK || !take_replies(line))
+    goes_on = len > 0 && (line->address.is_tls ? take_secured(line, buf->base, (size_t)len)
+                                               : take_bytes(line, buf->base, (size_t)len));
+    if (!goes_on)
         ml_line_reset(line);
 }
 
@@ -253,12 +307,31 @@ static bool send_text(struct ml_line *line, char *text, size_t len)
     return true;
 }
 
+/* Onto the wire with what TLS made. */
+static bool push_tls(struct ml_line *line)
+{
+    size_t len = ml_tls_waiting(line->tls);
+    char *text;
+
+    if (!len)
+        return true;
+    text = malloc(len); /* freed as hiredis frees: by free */
+    if (!text)
+        return false;
+    return send_text(line, text, ml_tls_take(line->tls, text, len));
+}
+
 static bool send_words(struct ml_line *line, int count, const char **words, const size_t *lengths)
 {
     char *text = NULL;
     int len = redisFormatCommandArgv(&text, count, words, lengths);
+    bool sent;
 
-    return len > 0 && send_text(line, text, (size_t)len);
+    if (len <= 0 || !line->address.is_tls)
+        return len > 0 && send_text(line, text, (size_t)len);
+    sent = line->tls && ml_tls_write(line->tls, ml_slice_make(text, (size_t)len));
+    redisFreeCommand(text);
+    return sent && push_tls(line);
 }
 
 bool ml_line_send(struct ml_line *line, int count, const char **words, const size_t *lengths)
@@ -297,6 +370,16 @@ static void greet(struct ml_line *line)
         ml_line_reset(line);
 }
 
+/* Greet with TLS first; take_secured goes on. */
+static void secure(struct ml_line *line)
+{
+    bool is_done;
+
+    line->tls = ml_tls_new(line->address.ca_path, line->address.host);
+    if (!line->tls || !ml_tls_greet(line->tls, &is_done) || !push_tls(line))
+        ml_line_reset(line);
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct ml_line *line = request->data;
@@ -307,7 +390,10 @@ static void on_connected(uv_connect_t *request, int status)
     }
     (void)uv_tcp_nodelay(&line->tcp, 1);
     (void)uv_tcp_keepalive(&line->tcp, 1, 20);
-    greet(line);
+    if (line->address.is_tls)
+        secure(line);
+    else
+        greet(line);
 }
 
 static void connect_to(struct ml_line *line, const struct sockaddr *address)
@@ -377,6 +463,8 @@ void ml_line_close(struct ml_line *line, void (*closed)(struct ml_line *line))
         (void)uv_cancel((uv_req_t *)&line->resolving);
     redisReaderFree(line->reader);
     line->reader = NULL;
+    ml_tls_free(line->tls);
+    line->tls = NULL;
     if (line->tcp_open && !uv_is_closing((uv_handle_t *)&line->tcp))
         uv_close((uv_handle_t *)&line->tcp, on_tcp_closed);
     uv_close((uv_handle_t *)&line->timer, on_timer_closed);

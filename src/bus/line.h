@@ -23,8 +23,10 @@
 
 struct ml_line_address {
     char host[256], user[128], password[256];
+    char ca_path[256]; /* "": the machine's authorities */
     uint16_t port;
     unsigned database;
+    bool is_tls;
 };
 
 struct ml_line {
@@ -40,15 +42,16 @@ struct ml_line {
     uv_connect_t connecting;
     uv_getaddrinfo_t resolving;
     struct redisReader *reader;
+    struct ml_tls *tls; /* NULL: plain */
     unsigned greetings; /* replies that belong to the greeting */
     unsigned attempt, handles;
-    bool is_up, is_closing, tcp_open, is_resolving;
+    bool is_up, is_closing, tcp_open, is_resolving, is_secured;
     uint64_t reconnects;
     char room[16u << 10]; /* what is being read */
     void (*closed)(struct ml_line *line);
 };
 
-/** redis://[[user]:password@]host[:port][/database]. */
+/** redis[s]://[[user]:password@]host[:port][/database][?ca=FILE]. */
 enum ml_err ml_line_parse(const char *url, struct ml_line_address *out,
                           struct ml_diag *diag) ML_MUST_CHECK;
 /** The caller has set address, loop, up, down, reply, arg. */
