@@ -101,6 +101,9 @@ struct ml_load {
     uint64_t after_seq;        /* not 0: no snapshot, only records after this seq */
     uint64_t until_seq;        /* not 0: the document as it was then, nothing newer */
     int64_t until_ms;          /* not 0: likewise, by the records' times; sets until_seq */
+    bool is_closed;            /* nobody writes on top of it: a replica that has everything that was
+                                  acknowledged until now may answer; so it may for lists, descriptions,
+                                  histories and versions */
     void (*done)(struct ml_load *load);
     /* result: belongs to the caller, freed by ml_load_release */
     enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
@@ -261,8 +264,9 @@ struct ml_heads {
 
 struct ml_journal_stats {
     uint64_t commits, rows, bytes, errors;
-    uint64_t waiting_bytes;          /* appended, not yet answered */
-    struct ml_histogram commit_took; /* a transaction, sync included */
+    uint64_t from_replicas, not_from_replicas; /* reads; the second: a replica was behind or away */
+    uint64_t waiting_bytes;                    /* appended, not yet answered */
+    struct ml_histogram commit_took;           /* a transaction, sync included */
 };
 
 /** What an implementation provides; the functions of the same name below only pass on. */

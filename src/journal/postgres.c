@@ -17,6 +17,9 @@ struct postgres {
     char *url;
     struct ml_pg_identity identity;
     struct ml_pg writer, reader;
+    char *copy_urls[ML_REPLICAS_MAX];
+    size_t copy_count;
+    struct ml_pg_copies *copies; /* NULL: none */
 };
 
 static struct postgres *postgres_of(struct ml_backing *backing)
@@ -39,8 +42,8 @@ static enum ml_err postgres_open(struct ml_backing *backing, enum ml_side side,
     struct postgres *p = postgres_of(backing);
 
     if (side == ML_SIDE_WRITE)
-        return ml_pg_open(&p->writer, p->url, true, ml_pg_write_sql, &p->identity, diag);
-    return ml_pg_open(&p->reader, p->url, false, ml_pg_read_sql, &p->identity, diag);
+        return ml_pg_open(&p->writer, p->url, ML_PG_WRITER, ml_pg_write_sql, &p->identity, diag);
+    return ml_pg_open(&p->reader, p->url, ML_PG_READER, ml_pg_read_sql, &p->identity, diag);
 }
 
 static void postgres_close(struct ml_backing *backing, enum ml_side side)
@@ -78,10 +81,8 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
     }
 }
 
-static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_node *node)
+static enum ml_err read_with(struct ml_pg *pg, struct ml_journal_node *node)
 {
-    struct ml_pg *pg = &postgres_of(backing)->reader;
-
     switch ((enum ml_request_kind)node->kind) {
     case ML_REQUEST_LOAD:
         return ml_load_of(node)->err = ml_pg_read_load(pg, ml_load_of(node));
@@ -111,12 +112,79 @@ static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_n
     return ML_OK;
 }
 
+static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_node *node)
+{
+    return read_with(&postgres_of(backing)->reader, node);
+}
+
+static bool postgres_has_copies(const struct ml_backing *backing)
+{
+    const struct postgres *p =
+        (const struct postgres *)(const void *)((const char *)backing -
+                                                offsetof(struct postgres, base));
+
+    return p->copies != NULL;
+}
+
+/* As if it had not been asked. */
+static void start_again(struct ml_journal_node *node)
+{
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_LOAD:
+        ml_load_of(node)->exists = ml_load_of(node)->is_compacted = false;
+        break;
+    case ML_REQUEST_LIST:
+        ml_list_of(node)->more = false;
+        break;
+    case ML_REQUEST_DESCRIBE:
+        ml_describe_of(node)->exists = false;
+        ml_describe_of(node)->deleted_ms = 0;
+        break;
+    case ML_REQUEST_HISTORY:
+        ml_history_of(node)->exists = ml_history_of(node)->more = false;
+        break;
+    case ML_REQUEST_VERSIONS:
+        ml_versions_of(node)->exists = ml_versions_of(node)->more = false;
+        ml_versions_of(node)->is_purging = false;
+        break;
+    default:
+        break; /* not asked of a copy */
+    }
+    ml_request_fail(node, ML_OK, "");
+}
+
+static enum ml_err postgres_read_copy(struct ml_backing *backing, struct ml_journal_node *node)
+{
+    struct postgres *p = postgres_of(backing);
+    struct ml_pg *pg = ml_pg_copy_up_to_date(p->copies);
+    enum ml_err err;
+
+    if (!pg)
+        return ML_EBUSY;
+    err = read_with(pg, node);
+    if (err != ML_EIO && err != ML_EFORMAT)
+        return ML_OK;
+    ml_pg_copy_failed(p->copies, NULL); /* the primary has the last word on what is damaged */
+    if (node->kind == ML_REQUEST_LOAD)
+        ml_load_release(ml_load_of(node));
+    start_again(node);
+    return ML_EBUSY;
+}
+
+static void postgres_close_copies(struct ml_backing *backing)
+{
+    ml_pg_copies_close(postgres_of(backing)->copies);
+}
+
 static void postgres_free(struct ml_backing *backing)
 {
     struct postgres *p = postgres_of(backing);
 
     ml_pg_close(&p->writer);
     ml_pg_close(&p->reader);
+    ml_pg_copies_free(p->copies);
+    for (size_t i = 0; i < p->copy_count; i++)
+        free(p->copy_urls[i]);
     ml_pg_identity_release(&p->identity);
     free(p->url);
     free(p);
@@ -129,6 +197,9 @@ static const struct ml_backing_ops postgres_ops = {
     .commit_appends = postgres_commit_appends,
     .commit_alone = postgres_commit_alone,
     .read = postgres_read,
+    .has_copies = postgres_has_copies,
+    .read_copy = postgres_read_copy,
+    .close_copies = postgres_close_copies,
     .free = postgres_free,
 };
 
@@ -141,8 +212,22 @@ static enum ml_err open_sides(struct postgres *p, bool may_wait, struct ml_diag 
     return err ? err : postgres_open(&p->base, ML_SIDE_READ, diag);
 }
 
-static enum ml_err open_journal(const char *url, bool may_wait, uv_loop_t *loop,
-                                struct ml_diag *diag, struct ml_journal **journal_out)
+static enum ml_err use_copies(struct postgres *p, char *const *copies, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        p->copy_urls[i] = strdup(copies[i]);
+        if (!p->copy_urls[i])
+            return ML_ELIMIT;
+        p->copy_count++;
+    }
+    if (count)
+        p->copies = ml_pg_copies_new(p->url, p->copy_urls, count, &p->identity);
+    return count && !p->copies ? ML_ELIMIT : ML_OK;
+}
+
+static enum ml_err open_journal(const struct ml_shard_address *address, bool may_wait,
+                                uv_loop_t *loop, struct ml_diag *diag,
+                                struct ml_journal **journal_out)
 {
     struct postgres *p = calloc(1, sizeof *p);
     enum ml_err err;
@@ -151,8 +236,10 @@ static enum ml_err open_journal(const char *url, bool may_wait, uv_loop_t *loop,
         return ML_ELIMIT;
     p->base.ops = &postgres_ops;
     ml_pg_identity_init(&p->identity);
-    p->url = strdup(url);
-    err = p->url ? open_sides(p, may_wait, diag) : ML_ELIMIT;
+    p->url = strdup(address->url);
+    err = p->url ? use_copies(p, address->replicas, address->replica_count) : ML_ELIMIT;
+    if (!err)
+        err = open_sides(p, may_wait, diag);
     if (err) {
         postgres_free(&p->base);
         return err;
@@ -163,11 +250,13 @@ static enum ml_err open_journal(const char *url, bool may_wait, uv_loop_t *loop,
 enum ml_err ml_journal_open_postgres(const char *url, uv_loop_t *loop, struct ml_diag *diag,
                                      struct ml_journal **journal_out)
 {
-    return open_journal(url, false, loop, diag, journal_out);
+    const struct ml_shard_address address = {.url = (char *)(uintptr_t)url};
+
+    return open_journal(&address, false, loop, diag, journal_out);
 }
 
-enum ml_err ml_journal_open_postgres_later(const char *url, uv_loop_t *loop, struct ml_diag *diag,
-                                           struct ml_journal **journal_out)
+enum ml_err ml_journal_open_postgres_later(const struct ml_shard_address *address, uv_loop_t *loop,
+                                           struct ml_diag *diag, struct ml_journal **journal_out)
 {
-    return open_journal(url, true, loop, diag, journal_out);
+    return open_journal(address, true, loop, diag, journal_out);
 }

@@ -40,10 +40,14 @@ struct ml_pg_identity {
     uint32_t checksum;
 };
 
+/* What a connection is for: a primary's writer or reader, or reading from a standby. */
+enum ml_pg_side { ML_PG_WRITER, ML_PG_READER, ML_PG_COPY };
+
 /** One connection, always in pipeline mode. */
 struct ml_pg {
     PGconn *conn;                    /* NULL: not open */
     struct ml_pg_identity *identity; /* borrowed; NULL: nothing is remembered */
+    bool is_copy;                    /* a streaming standby */
     const char *const *sql;          /* prepared when it was opened; NULL ends them */
 };
 
@@ -65,8 +69,9 @@ enum ml_err ml_pg_connect(struct ml_pg *pg, const char *url, bool writer,
  * @param sql  the statements that the owner uses
  * @retval ML_EIO, ML_EVERSION, ML_EFORMAT; nothing is left open then
  */
-enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
-                       struct ml_pg_identity *identity, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, enum ml_pg_side side,
+                       const char *const *sql, struct ml_pg_identity *identity,
+                       struct ml_diag *diag) ML_MUST_CHECK;
 /** Before pipeline mode: one statement without arguments, text results. NULL: diag says why. */
 PGresult *ml_pg_plain(struct ml_pg *pg, const char *sql, struct ml_diag *diag);
 enum ml_err ml_pg_plain_run(struct ml_pg *pg, const char *sql, struct ml_diag *diag) ML_MUST_CHECK;
@@ -151,6 +156,20 @@ enum ml_err ml_pg_commit_version_change(struct ml_pg *pg, struct ml_version_chan
 enum ml_err ml_pg_commit_compact(struct ml_pg *pg, struct ml_compact *request,
                                  struct ml_diag *diag) ML_MUST_CHECK;
 enum ml_err ml_pg_read_versions(struct ml_pg *pg, struct ml_versions *request) ML_MUST_CHECK;
+
+/* --- postgres_copies.c --- */
+
+struct ml_pg_copies;
+/** Standbys of `url`; texts and identity are borrowed. NULL: out of memory. */
+struct ml_pg_copies *ml_pg_copies_new(const char *url, char *const *copies, size_t count,
+                                      struct ml_pg_identity *identity);
+void ml_pg_copies_free(struct ml_pg_copies *copies);
+void ml_pg_copies_close(struct ml_pg_copies *copies);
+/** A connection to a standby that has everything that was committed when this was called; NULL:
+ * there is none at this moment. May wait a little. */
+struct ml_pg *ml_pg_copy_up_to_date(struct ml_pg_copies *copies);
+/** What was read from it failed. */
+void ml_pg_copy_failed(struct ml_pg_copies *copies, const struct ml_diag *diag);
 
 /* --- postgres_purges.c --- */
 

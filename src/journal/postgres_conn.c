@@ -64,10 +64,12 @@ static enum ml_err check_server(struct ml_pg *pg, bool writer, struct ml_diag *d
 
     if (!result)
         return ML_EIO;
-    if (PQgetvalue(result, 0, 0)[0] == 't')
-        err = ml_diag_set(diag, ML_EIO, 0,
-                          "this PostgreSQL server is a standby: "
-                          "name the primary");
+    if (pg->is_copy != (PQgetvalue(result, 0, 0)[0] == 't'))
+        err = pg->is_copy
+                  ? ml_diag_set(diag, ML_EIO, 0, "this PostgreSQL server is no standby (any more)")
+                  : ml_diag_set(diag, ML_EIO, 0,
+                                "this PostgreSQL server is a standby: "
+                                "name the primary");
     else if (strcmp(PQgetvalue(result, 0, 1), "UTF8") != 0)
         err = ml_diag_set(diag, ML_EFORMAT, 0, "the database must have the encoding UTF8, not %s",
                           PQgetvalue(result, 0, 1));
@@ -121,8 +123,9 @@ enum ml_err ml_pg_connect(struct ml_pg *pg, const char *url, bool writer, struct
     return err;
 }
 
-enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const char *const *sql,
-                       struct ml_pg_identity *identity, struct ml_diag *diag)
+enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, enum ml_pg_side side,
+                       const char *const *sql, struct ml_pg_identity *identity,
+                       struct ml_diag *diag)
 {
     static const char settings[] = "SET lock_timeout = '10s'; SET statement_timeout = '60s';"
                                    "SET idle_in_transaction_session_timeout = '60s'";
@@ -134,14 +137,15 @@ enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const cha
         "SET enable_hashjoin = off; SET enable_mergejoin = off;"
         "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;"
         "SET jit = off";
+    bool writer = side == ML_PG_WRITER;
     enum ml_err err;
 
-    *pg = (struct ml_pg){.sql = sql, .identity = identity};
+    *pg = (struct ml_pg){.sql = sql, .identity = identity, .is_copy = side == ML_PG_COPY};
     err = ml_pg_connect(pg, url, writer, diag);
     if (err)
         return err;
     err = ml_pg_check_identity(pg, diag);
-    if (!err)
+    if (!err && !pg->is_copy)
         err = ml_pg_check_schema(pg, diag);
     if (!err)
         err = ml_pg_plain_run(pg, settings, diag);
@@ -151,7 +155,7 @@ enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, bool writer, const cha
         err = prepare(pg, i, diag);
     if (!err && !PQenterPipelineMode(pg->conn))
         err = fail(pg, ML_EIO, "entering pipeline mode", diag);
-    if (!err)
+    if (!err && !pg->is_copy)
         err = ml_pg_check_tail(pg, diag);
     if (err)
         ml_pg_close(pg);

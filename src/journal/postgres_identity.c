@@ -23,6 +23,10 @@
 static const char who_sql[] = "SELECT (SELECT system_identifier FROM pg_control_system())::text,"
                               " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
                               "::bit(32)::int";
+/* A standby does not tell on which timeline it reads, only which one it has come past. */
+static const char copy_sql[] = "SELECT (SELECT system_identifier FROM pg_control_system())::text,"
+                               " greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
+                               "  (SELECT min_recovery_end_timeline FROM pg_control_recovery()))";
 static const char last_sql[] =
     "SELECT d.head, d.compacted_seq, (SELECT r.checksum FROM records AS r WHERE r.org = d.org"
     "  AND r.document = d.document AND r.seq = $3::bigint)"
@@ -89,10 +93,21 @@ static enum ml_err judge_server(struct ml_pg_identity *identity, const char *sys
     return ML_OK;
 }
 
+/* One that has not come past a fail-over may have followed the primary that was lost. */
+static enum ml_err judge_copy(const struct ml_pg_identity *identity, const char *system,
+                              int timeline, struct ml_diag *diag)
+{
+    if (identity->system[0] && strcmp(identity->system, system) != 0)
+        return ml_diag_set(diag, ML_EIO, 0, "a standby of another cluster");
+    if (timeline < identity->timeline)
+        return ml_diag_set(diag, ML_EIO, 0, "the standby is not past the fail-over yet");
+    return ML_OK;
+}
+
 static enum ml_err check_server(struct ml_pg *pg, struct ml_pg_identity *identity,
                                 struct ml_diag *diag)
 {
-    PGresult *result = PQexec(pg->conn, who_sql);
+    PGresult *result = PQexec(pg->conn, pg->is_copy ? copy_sql : who_sql);
     enum ml_err err;
 
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -101,8 +116,12 @@ static enum ml_err check_server(struct ml_pg *pg, struct ml_pg_identity *identit
                            PQerrorMessage(pg->conn));
     }
     lock(identity);
-    err = judge_server(identity, PQgetvalue(result, 0, 0),
-                       (int)strtol(PQgetvalue(result, 0, 1), NULL, 10), diag);
+    if (pg->is_copy)
+        err = judge_copy(identity, PQgetvalue(result, 0, 0),
+                         (int)strtol(PQgetvalue(result, 0, 1), NULL, 10), diag);
+    else
+        err = judge_server(identity, PQgetvalue(result, 0, 0),
+                           (int)strtol(PQgetvalue(result, 0, 1), NULL, 10), diag);
     unlock(identity);
     PQclear(result);
     return err;

@@ -644,6 +644,8 @@ static void shards_stats(struct ml_journal *journal, struct ml_journal_stats *ou
         out->rows += one.rows;
         out->bytes += one.bytes;
         out->errors += one.errors;
+        out->from_replicas += one.from_replicas;
+        out->not_from_replicas += one.not_from_replicas;
         out->waiting_bytes += one.waiting_bytes;
         ml_histogram_merge(&out->commit_took, &one.commit_took);
     }
@@ -821,7 +823,7 @@ static enum ml_err open_inner(struct shards *s, uv_loop_t *loop, struct ml_diag 
     for (size_t i = 0; i < s->list.count; i++) {
         struct ml_diag why = {0};
         enum ml_err err =
-            ml_journal_open_postgres_later(s->list.items[i].url, loop, &why, &s->inner[i]);
+            ml_journal_open_postgres_later(&s->list.items[i], loop, &why, &s->inner[i]);
 
         if (!err)
             continue;

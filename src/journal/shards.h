@@ -65,7 +65,8 @@ enum ml_err ml_shards_migrate(const char *address, bool only_look, const char *r
 /* --- postgres.c --- */
 
 /** As ml_journal_open_postgres; one that cannot be reached (ML_EIO) is tried again later. */
-enum ml_err ml_journal_open_postgres_later(const char *url, uv_loop_t *loop, struct ml_diag *diag,
+enum ml_err ml_journal_open_postgres_later(const struct ml_shard_address *address, uv_loop_t *loop,
+                                           struct ml_diag *diag,
                                            struct ml_journal **journal_out) ML_MUST_CHECK;
 
 #endif

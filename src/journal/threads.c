@@ -6,6 +6,8 @@
  *   loop          append ----------------------------> to_write ---> writer thread --+
  *                 put_snapshot --> to_read --(packed)----^                           |
  *                 load, list, … -> to_read ---> reader thread ----------------------+
+ *                        \-> to_copy ---> copies' thread (where there are replicas) -+
+ *                                               \-> to_read, if none is up to date
  *                                                                                    v
  *                 done() <---- on_async <------------------------------------ answers
  *
@@ -50,14 +52,15 @@ struct threads {
     struct ml_journal base;
     struct ml_backing *backing;
     uv_async_t async;
-    pthread_t writer_thread, reader_thread;
+    pthread_t writer_thread, reader_thread, copier_thread;
+    bool has_copier;
 
     pthread_mutex_t mutex;
-    pthread_cond_t writer_wakes, reader_wakes;
+    pthread_cond_t writer_wakes, reader_wakes, copier_wakes;
     /* under the mutex: */
-    struct ml_list to_write, to_read, answers;
+    struct ml_list to_write, to_read, to_copy, answers;
     struct ml_journal_stats stats;
-    bool closing, writer_ended, reader_ended;
+    bool closing, writer_ended, reader_ended, copier_ended;
 
     /* the writer thread's: */
     unsigned failures; /* in a row */
@@ -385,7 +388,7 @@ static void *run_reader(void *arg)
         struct ml_list *link = ml_list_take_first(&j->to_read);
         bool goes_on;
 
-        if (!link && j->closing)
+        if (!link && j->closing && j->copier_ended)
             break;
         if (!link) {
             pthread_cond_wait(&j->reader_wakes, &j->mutex);
@@ -411,6 +414,60 @@ static void *run_reader(void *arg)
     return NULL;
 }
 
+/* --- the copies' thread --- */
+
+static bool may_be_copied(const struct ml_journal_node *node)
+{
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_LOAD:
+        return ml_load_of((struct ml_journal_node *)(uintptr_t)node)->is_closed;
+    case ML_REQUEST_LIST:
+    case ML_REQUEST_DESCRIBE:
+    case ML_REQUEST_HISTORY:
+    case ML_REQUEST_VERSIONS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void *run_copier(void *arg)
+{
+    struct threads *j = arg;
+
+    lock(j);
+    for (;;) {
+        struct ml_list *link = ml_list_take_first(&j->to_copy);
+        bool is_answered;
+
+        if (!link && j->closing)
+            break;
+        if (!link) {
+            pthread_cond_wait(&j->copier_wakes, &j->mutex);
+            continue;
+        }
+        unlock(j);
+        is_answered = j->backing->ops->read_copy(j->backing, ml_node_of(link)) != ML_EBUSY;
+        lock(j);
+        if (is_answered) {
+            j->stats.from_replicas++;
+            put_answer(j, ml_node_of(link));
+            wake_loop(j);
+        } else {
+            j->stats.not_from_replicas++;
+            ml_list_append(&j->to_read, link);
+            pthread_cond_signal(&j->reader_wakes);
+        }
+    }
+    unlock(j);
+    j->backing->ops->close_copies(j->backing);
+    lock(j);
+    j->copier_ended = true;
+    pthread_cond_signal(&j->reader_wakes);
+    unlock(j);
+    return NULL;
+}
+
 /* --- the loop --- */
 
 static void answer_all(struct threads *j)
@@ -430,6 +487,7 @@ static void answer_all(struct threads *j)
 
 static void free_journal(struct threads *j)
 {
+    pthread_cond_destroy(&j->copier_wakes);
     pthread_cond_destroy(&j->reader_wakes);
     pthread_cond_destroy(&j->writer_wakes);
     pthread_mutex_destroy(&j->mutex);
@@ -477,6 +535,8 @@ static void on_async(uv_async_t *async)
         return;
     ML_ASSERT(pthread_join(j->writer_thread, NULL) == 0);
     ML_ASSERT(pthread_join(j->reader_thread, NULL) == 0);
+    if (j->has_copier)
+        ML_ASSERT(pthread_join(j->copier_thread, NULL) == 0);
     while (has_answers(j))
         answer_all(j);
     j->ended = true;
@@ -497,6 +557,15 @@ static void enqueue(struct threads *j, struct ml_journal_node *node, struct ml_l
     }
     ml_list_append(queue, &node->link);
     pthread_cond_signal(wakes);
+}
+
+/* Something that only reads, and where: a copy if there is one, and it may. */
+static void enqueue_read(struct threads *j, struct ml_journal_node *node)
+{
+    if (j->has_copier && may_be_copied(node))
+        enqueue(j, node, &j->to_copy, &j->copier_wakes);
+    else
+        enqueue(j, node, &j->to_read, &j->reader_wakes);
 }
 
 static void threads_append(struct ml_journal *journal, struct ml_append *append)
@@ -521,7 +590,7 @@ static void threads_load(struct ml_journal *journal, struct ml_load *load)
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &load->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &load->node);
     unlock(j);
 }
 
@@ -539,7 +608,7 @@ static void threads_list_documents(struct ml_journal *journal, struct ml_list_do
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &list->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &list->node);
     unlock(j);
 }
 
@@ -557,7 +626,7 @@ static void threads_describe(struct ml_journal *journal, struct ml_describe *req
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &request->node);
     unlock(j);
 }
 
@@ -566,7 +635,7 @@ static void threads_history(struct ml_journal *journal, struct ml_history *reque
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &request->node);
     unlock(j);
 }
 
@@ -575,7 +644,7 @@ static void threads_heads(struct ml_journal *journal, struct ml_heads *request)
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &request->node);
     unlock(j);
 }
 
@@ -584,7 +653,7 @@ static void threads_versions(struct ml_journal *journal, struct ml_versions *req
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &request->node);
     unlock(j);
 }
 
@@ -629,7 +698,7 @@ static void threads_purges(struct ml_journal *journal, struct ml_purges *request
     struct threads *j = threads_of(journal);
 
     lock(j);
-    enqueue(j, &request->node, &j->to_read, &j->reader_wakes);
+    enqueue_read(j, &request->node);
     unlock(j);
 }
 
@@ -662,6 +731,7 @@ static void threads_close(struct ml_journal *journal, void (*done)(void *arg), v
     j->closing = true;
     pthread_cond_signal(&j->writer_wakes);
     pthread_cond_signal(&j->reader_wakes);
+    pthread_cond_signal(&j->copier_wakes);
     unlock(j);
 }
 
@@ -694,6 +764,7 @@ static void init_sync(struct threads *j)
     ML_ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     ML_ASSERT(pthread_cond_init(&j->writer_wakes, &monotonic) == 0);
     ML_ASSERT(pthread_cond_init(&j->reader_wakes, &monotonic) == 0);
+    ML_ASSERT(pthread_cond_init(&j->copier_wakes, &monotonic) == 0);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -710,17 +781,30 @@ static bool start_thread(pthread_t *thread, void *(*run)(void *arg), void *arg)
     return started;
 }
 
+/* Whoever has started ends. */
+static void stop_threads(struct threads *j, bool reader_started)
+{
+    lock(j);
+    j->closing = j->copier_ended = true;
+    j->reader_ended = !reader_started;
+    pthread_cond_signal(&j->writer_wakes);
+    pthread_cond_signal(&j->reader_wakes);
+    unlock(j);
+    if (reader_started)
+        ML_ASSERT(pthread_join(j->reader_thread, NULL) == 0);
+    ML_ASSERT(pthread_join(j->writer_thread, NULL) == 0);
+}
+
 static bool start_threads(struct threads *j)
 {
+    bool reader_started;
+
     if (!start_thread(&j->writer_thread, run_writer, j))
         return false;
-    if (start_thread(&j->reader_thread, run_reader, j))
+    reader_started = start_thread(&j->reader_thread, run_reader, j);
+    if (reader_started && (!j->has_copier || start_thread(&j->copier_thread, run_copier, j)))
         return true;
-    lock(j);
-    j->closing = j->reader_ended = true;
-    pthread_cond_signal(&j->writer_wakes);
-    unlock(j);
-    ML_ASSERT(pthread_join(j->writer_thread, NULL) == 0);
+    stop_threads(j, reader_started);
     return false;
 }
 
@@ -737,6 +821,9 @@ enum ml_err ml_journal_start_threads(struct ml_backing *backing, uv_loop_t *loop
     j->backing = backing;
     ml_list_init(&j->to_write);
     ml_list_init(&j->to_read);
+    ml_list_init(&j->to_copy);
+    j->has_copier = backing->ops->has_copies && backing->ops->has_copies(backing);
+    j->copier_ended = !j->has_copier;
     ml_list_init(&j->answers);
     init_sync(j);
     if (!backing->ops->is_open(backing, ML_SIDE_WRITE))

@@ -27,6 +27,12 @@ struct ml_backing_ops {
     /** Answer a request that only reads. ML_EIO: the connection should be opened anew. */
     enum ml_err (*read)(struct ml_backing *backing, struct ml_journal_node *node);
 
+    /* Copies that may answer what only reads; NULL: there are none. By a thread of their own. */
+    bool (*has_copies)(const struct ml_backing *backing);
+    /** ML_EBUSY: none has everything that was acknowledged; nothing of the request is changed. */
+    enum ml_err (*read_copy)(struct ml_backing *backing, struct ml_journal_node *node);
+    void (*close_copies)(struct ml_backing *backing);
+
     /* Housekeeping on the writing side; NULL: there is none. */
     unsigned (*tidy_in_ms)(const struct ml_backing *backing); /* after so long idle; 0: tidy */
     bool (*is_overdue)(const struct ml_backing *backing);     /* do not wait for idleness */

@@ -90,6 +90,7 @@ static void start_next(struct ml_net *net)
         net->readings++;
         reading = ML_CONTAINER(node, struct ml_reading, node);
         reading->load = (struct ml_load){
+            .is_closed = true,
             .org = reading->org,
             .name = reading->name,
             .max_snapshot_seq = ML_SEQ_ANY,
