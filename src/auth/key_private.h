@@ -22,5 +22,7 @@ struct ml_keyset {
 };
 
 bool ml_kid_is_valid(struct ml_slice kid);
+/** The thumbprint of a key pair as its kid; 43 characters. False: it failed. */
+bool ml_key_set_kid(struct ml_key *key);
 
 #endif

@@ -79,8 +79,7 @@ static bool put_members(struct ml_writer *out, const EVP_PKEY *pkey)
     return out->err == ML_OK;
 }
 
-/* The thumbprint of a key pair as its kid; 43 characters. */
-static bool set_kid(struct ml_key *key)
+bool ml_key_set_kid(struct ml_key *key)
 {
     struct ml_writer out;
     uint8_t hash[HASH_BYTES];
@@ -118,7 +117,7 @@ enum ml_err ml_keyset_generate(enum ml_alg alg, struct ml_keyset **keys_out)
         key->pkey = alg == ML_ALG_EDDSA   ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
                     : alg == ML_ALG_ES256 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
                                           : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)RSA_BITS);
-        ok = key->pkey && set_kid(key);
+        ok = key->pkey && ml_key_set_kid(key);
     }
     if (!ok) {
         ml_keyset_free(keys);

@@ -385,3 +385,11 @@ enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *
         return ml_journal_open_postgres(store, loop, diag, journal_out);
     return ml_journal_open_sqlite(store + strlen("sqlite:"), loop, diag, journal_out);
 }
+
+enum ml_err ml_journal_open_beside(const char *store, uv_loop_t *loop, struct ml_diag *diag,
+                                   struct ml_journal **journal_out)
+{
+    if (strncmp(store, "sqlite:", 7) == 0)
+        return ml_journal_open_beside_sqlite(store + 7, loop, diag, journal_out);
+    return ml_journal_open(store, loop, diag, journal_out);
+}

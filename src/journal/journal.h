@@ -340,6 +340,10 @@ enum ml_err ml_journal_migrate(const char *store, bool only_look, const char *ro
 /** Open whatever the address names; see below. */
 enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *diag,
                             struct ml_journal **journal_out) ML_MUST_CHECK;
+/** The same for an administrator, while a server may have the file open: only the store (store.h)
+ * may be used, whose writes are transactions of their own. */
+enum ml_err ml_journal_open_beside(const char *store, uv_loop_t *loop, struct ml_diag *diag,
+                                   struct ml_journal **journal_out) ML_MUST_CHECK;
 
 /**
  * SQLite: one file, one writer thread, WAL, synchronous=FULL, group commit of whatever is waiting.
@@ -352,6 +356,8 @@ enum ml_err ml_journal_open(const char *store, uv_loop_t *loop, struct ml_diag *
  */
 enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
                                    struct ml_journal **journal_out) ML_MUST_CHECK;
+enum ml_err ml_journal_open_beside_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
+                                          struct ml_journal **journal_out) ML_MUST_CHECK;
 
 /**
  * PostgreSQL: any number of nodes over one primary; group commit of whatever is waiting. An empty

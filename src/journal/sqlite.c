@@ -34,8 +34,9 @@
 
 struct sqlite {
     struct ml_backing base;
-    char *path;  /* absolute */
-    int lock_fd; /* -1: none */
+    char *path;    /* absolute */
+    int lock_fd;   /* -1: none */
+    bool is_guest; /* another process has the lock, and does the tidying */
     struct ml_sqlite_conn writer, reader;
 };
 
@@ -170,7 +171,7 @@ static void sqlite_finish(struct ml_backing *backing)
     struct ml_sqlite_conn *writer = &sqlite_of(backing)->writer;
     struct ml_diag diag = {0};
 
-    if (writer->db && ml_sqlite_checkpoint(writer, true, &diag))
+    if (!sqlite_of(backing)->is_guest && writer->db && ml_sqlite_checkpoint(writer, true, &diag))
         ml_log(ML_LOG_WARN, "journal.checkpoint_failed", "what=\"%s\"", diag.text);
 }
 
@@ -269,7 +270,7 @@ static bool is_network_file_system(int fd)
     return false;
 }
 
-static enum ml_err take_lock(struct sqlite *s, const char *path, struct ml_diag *diag)
+static enum ml_err take_lock(struct sqlite *s, const char *path, bool beside, struct ml_diag *diag)
 {
     char *lock_path;
 
@@ -288,6 +289,10 @@ static enum ml_err take_lock(struct sqlite *s, const char *path, struct ml_diag 
                            path);
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return ML_OK;
+    if (errno == EWOULDBLOCK && beside) {
+        s->is_guest = true;
+        return ML_OK;
+    }
     if (errno == EWOULDBLOCK)
         return ml_diag_set(diag, ML_EBUSY, 0, "%s is open for writing in another process", path);
     return system_error(diag, "lock", path);
@@ -306,8 +311,8 @@ static enum ml_err create_file(struct sqlite *s, const char *path, struct ml_dia
     return s->path ? ML_OK : system_error(diag, "find", path);
 }
 
-enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
-                                   struct ml_journal **journal_out)
+static enum ml_err open_file(const char *path, bool beside, uv_loop_t *loop, struct ml_diag *diag,
+                             struct ml_journal **journal_out)
 {
     struct sqlite *s = calloc(1, sizeof *s);
     enum ml_err err;
@@ -318,7 +323,7 @@ enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_
     s->lock_fd = -1;
     err = make_folders(path, diag);
     if (!err)
-        err = take_lock(s, path, diag);
+        err = take_lock(s, path, beside, diag);
     if (!err)
         err = create_file(s, path, diag);
     if (!err)
@@ -330,7 +335,19 @@ enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_
         return err;
     }
     /* A full disk must not keep us from serving what is there: the writer goes on trying. */
-    if (ml_sqlite_checkpoint(&s->writer, true, diag))
+    if (!beside && ml_sqlite_checkpoint(&s->writer, true, diag))
         ml_sqlite_conn_close(&s->writer);
     return ml_journal_start_threads(&s->base, loop, diag, journal_out);
+}
+
+enum ml_err ml_journal_open_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
+                                   struct ml_journal **journal_out)
+{
+    return open_file(path, false, loop, diag, journal_out);
+}
+
+enum ml_err ml_journal_open_beside_sqlite(const char *path, uv_loop_t *loop, struct ml_diag *diag,
+                                          struct ml_journal **journal_out)
+{
+    return open_file(path, true, loop, diag, journal_out);
 }

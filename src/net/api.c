@@ -468,6 +468,15 @@ static void on_admitted(struct ml_call *call)
     ml_call_take_body(call, call->head, call->route->body_max);
 }
 
+static struct ml_slice read_bearer(struct ml_call *call, const struct ml_head *head)
+{
+    struct ml_slice field = ml_head_field(head, "authorization");
+
+    if (field.len <= 7 || !ml_head_equal(ml_slice_make(field.ptr, 7), "bearer "))
+        return ml_slice_make(NULL, 0);
+    return ml_arena_copy(&call->arena, ml_slice_make(field.ptr + 7, field.len - 7));
+}
+
 static void begin(struct ml_http *http, const struct ml_head *head,
                   const struct ml_api_route *route, const struct parts *parts)
 {
@@ -491,10 +500,14 @@ static void begin(struct ml_http *http, const struct ml_head *head,
         call_free(call);
         return;
     }
-    if (read_address(call, head, parts))
-        ml_call_ask(call, route->action, call->name, route->action ? route->may : 0, on_admitted);
-    else
+    if (!read_address(call, head, parts)) {
         call_free(call);
+    } else if (route->is_keyed) {
+        call->bearer = read_bearer(call, head);
+        on_admitted(call);
+    } else {
+        ml_call_ask(call, route->action, call->name, route->action ? route->may : 0, on_admitted);
+    }
 }
 
 void ml_api_route(struct ml_http *http, const struct ml_head *head)

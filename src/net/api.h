@@ -46,6 +46,7 @@ struct ml_api_route {
     size_t body_max;       /* 0: a body is refused */
     bool is_local;         /* from this machine only; nobody else is asked */
     bool is_body_optional; /* and what it says does not matter */
+    bool is_keyed; /* for programs: the handler looks at call->bearer, nobody else is asked */
     const char *body_type; /* that Content-Type has to be; NULL: whatever */
     const char *body_schema;
     struct ml_api_parameter parameters[ML_API_PARAMETERS]; /* of the query, and If-Match */
@@ -63,6 +64,7 @@ struct ml_call {
     struct ml_parameter *parameters;
     size_t parameter_count;
     struct ml_slice if_match; /* the field; .ptr NULL: none */
+    struct ml_slice bearer;   /* of Authorization, if the route is keyed; or empty */
     struct ml_writer body;
     struct ml_asker visitor;
     struct ml_ask ask;
@@ -164,7 +166,7 @@ void ml_api_unpublish(struct ml_call *call);
 void ml_api_purge(struct ml_call *call);
 void ml_api_audit(struct ml_call *call);
 void ml_api_audit_verify(struct ml_call *call);
-void ml_api_later(struct ml_call *call); /* 501 */
+void ml_api_mint(struct ml_call *call);
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */
 

@@ -395,13 +395,6 @@ void ml_api_remove_session(struct ml_call *call)
     ml_call_json(call, 204, "", &body);
 }
 
-/* ---- what is not there yet ------------------------------------------------------------------- */
-
-void ml_api_later(struct ml_call *call)
-{
-    ml_call_error(call, 501, "not_built", "This is not in this version of the server.");
-}
-
 void ml_api_openapi(struct ml_call *call)
 {
     struct ml_writer body;

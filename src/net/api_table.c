@@ -64,10 +64,6 @@
     {                                                                                              \
         410, JSON, REF("Error"), "that moment is not kept any more"                                \
     }
-#define LATER                                                                                      \
-    {                                                                                              \
-        501, JSON, REF("Error"), "not in this version"                                             \
-    }
 
 const struct ml_api_route ml_api_routes[] = {
     {
@@ -448,14 +444,25 @@ const struct ml_api_route ml_api_routes[] = {
         .method = ML_METHOD_POST,
         .path = "/api/v1/orgs/{org}/tokens",
         .id = "mintToken",
-        .summary = "Mint a token for one user and a pattern of documents",
-        .action = "org.tokens",
-        .may = WRITE,
-        .body_max = ML_API_BODY_MAX,
+        .summary = "Mint a token for one user and a pattern of documents; for who has a key",
+        .is_keyed = true,
+        .body_max = 16384,
         .body_type = JSON,
-        .body_schema = "{\"type\":\"object\"}",
-        .answers = {LATER},
-        .run = ml_api_later,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"user\"],\"properties\":{\"user\":" TEXT
+                       ",\"name\":" TEXT ",\"roles\":{\"type\":\"array\",\"items\":" TEXT
+                       ",\"description\":\"those of the key, if they are left out\"},\"doc\":{"
+                       "\"type\":\"string\",\"description\":\"pattern of names: * within a "
+                       "segment, ** across\"},\"ttl\":{\"type\":\"integer\",\"minimum\":1,"
+                       "\"maximum\":900,\"default\":900}}}",
+        .answers = {{201, JSON,
+                     "{\"type\":\"object\",\"required\":[\"token\",\"expires\"],\"properties\":{"
+                     "\"token\":" TEXT ",\"expires\":{\"type\":\"integer\"}}}",
+                     "signed with the server's own key"},
+                    {401, JSON, REF("Error"), "no key of this org"},
+                    {403, JSON, REF("Error"), "roles that the key has not"},
+                    {422, JSON, REF("Error"), "the body does not fit"},
+                    {503, JSON, REF("Error"), "the server has no signing keys"}},
+        .run = ml_api_mint,
     },
     {
         .method = ML_METHOD_GET,

@@ -14,6 +14,7 @@
  */
 #include "net/ask.h"
 
+#include "net/auth_own.h"
 #include "net/url.h"
 
 #define COOKIES_MAX 32
@@ -213,6 +214,8 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
             return ML_ESCRIPT;
         if (given->ttl_ms)
             asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + given->ttl_ms);
+    } else if (asker->is_own) {
+        asker->grant.may = ml_own_may(asker, ask->source.org, ask->document);
     } else if (ask->net->env.open_mode && ml_slice_equal(ask->source.org, DEFAULT_ORG)) {
         asker->grant = ml_grant_editor();
     }
@@ -291,6 +294,13 @@ static bool authenticate(struct ml_ask *ask)
     struct ml_script *script = ml_net_script(ask->net, ask->source.org, ml_slice_make(NULL, 0));
 
     memset(ask->asker, 0, sizeof *ask->asker);
+    ask->err = ml_own_identify(ask->net, &ask->source, ask->arena, ask->asker, &ask->refusal);
+    if (ask->err != ML_ENOTFOUND) {
+        if (!ask->err)
+            take_identity(ask);
+        return true;
+    }
+    ask->err = ML_OK;
     if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE)) {
         take_identity(ask);
         return true;

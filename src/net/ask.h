@@ -6,6 +6,7 @@
 #ifndef ML_NET_ASK_H
 #define ML_NET_ASK_H
 
+#include "auth/auth.h"
 #include "net/head.h"
 #include "net/live.h"
 
@@ -16,7 +17,9 @@ struct ml_asker {
     struct ml_identity identity;
     struct ml_script_identity facts;
     struct ml_grant grant;
-    bool is_known; /* a plugin knows the credential; false: a guest, or nobody */
+    bool is_known; /* somebody knows the credential; false: a guest, or nobody */
+    bool is_own;   /* it is a token of ours: then what it says */
+    struct ml_own_token own;
 };
 
 /** A "no" that a plugin put into words; empty slices: it has none. */

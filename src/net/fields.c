@@ -155,6 +155,25 @@ bool ml_fields_member(struct ml_slice any, uint64_t index, struct ml_slice *name
     return true;
 }
 
+bool ml_fields_item(struct ml_slice any, uint64_t index, struct ml_slice *value_out)
+{
+    struct ml_reader r = ml_reader_make(any);
+    uint64_t count;
+    uint8_t tag;
+
+    if (!has_tag(any, TAG_LIST) || ml_read_u8(&r, &tag) || ml_read_varuint(&r, &count) ||
+        index >= count)
+        return false;
+    do {
+        const uint8_t *from = r.pos;
+
+        if (skip(&r))
+            return false;
+        *value_out = ml_slice_make(from, (size_t)(r.pos - from));
+    } while (index--);
+    return true;
+}
+
 bool ml_fields_number(struct ml_slice any, uint64_t *out)
 {
     struct ml_reader r = ml_reader_make(any);

@@ -18,6 +18,8 @@ bool ml_fields_bool(struct ml_slice any, bool *out);
 /** The `index`th member of an object. False: there are not so many. Cost: its place. */
 bool ml_fields_member(struct ml_slice any, uint64_t index, struct ml_slice *name_out,
                       struct ml_slice *value_out);
+/** The `index`th value of a list. False: there are not so many. Cost: its place. */
+bool ml_fields_item(struct ml_slice any, uint64_t index, struct ml_slice *value_out);
 bool ml_fields_is_object(struct ml_slice any);
 bool ml_fields_is_list(struct ml_slice any);
 /** The name of a member that is not among `known` (NULL-terminated); .ptr NULL: all are known. */

@@ -82,6 +82,8 @@ struct ml_net_operator {
     void *arg;
 };
 
+struct ml_own_keys;
+
 struct ml_net_env {
     uv_loop_t *loop;
     struct ml_rooms *rooms;
@@ -98,6 +100,9 @@ struct ml_net_env {
     struct ml_net_operator operator; /* .ask NULL: nobody answers */
     unsigned loop_number;            /* which of the hub's; 0 is the one that listens */
     const char *public_url;          /* as clients see this server; NULL: not said */
+    /* The server's own keys as they are now, good until control is back in the loop; NULL: none. */
+    const struct ml_own_keys *(*own_keys)(void *arg);
+    void *own_keys_arg;
 };
 
 /* ---- Several loops: one hub, made before the first thread runs ------------------------------- */

@@ -330,6 +330,8 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .limits = config->limits.net,
         .hub = loop->process->hub,
         .loop_number = loop->number,
+        .own_keys = ml_keys_now,
+        .own_keys_arg = loop->process->keys,
         .operator= ml_plugins_operator(loop->process->plugins),
     };
 

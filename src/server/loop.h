@@ -11,6 +11,7 @@
 #include "net/net.h"
 #include "room/room.h"
 #include "server/config.h"
+#include "server/keys.h"
 #include "server/outside.h"
 #include "server/plugins.h"
 #include "server/seal.h"
@@ -37,8 +38,9 @@ struct ml_process {
     struct ml_plugins *plugins;
     uint8_t seal_key[ML_SEAL_KEY_BYTES];
     bool has_seal_key;
-    bool is_shared; /* other nodes may stand over the same store */
-    uint64_t node;  /* if so: this one, random */
+    struct ml_keys *keys; /* NULL: none */
+    bool is_shared;       /* other nodes may stand over the same store */
+    uint64_t node;        /* if so: this one, random */
     uint8_t bus_secret[32];
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */

@@ -7,6 +7,7 @@
 #include "server/cmd_audit.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
+#include "server/cmd_identity.h"
 #include "server/cmd_migrate.h"
 #include "server/cmd_plugin.h"
 #include "server/cmd_update.h"
@@ -106,6 +107,10 @@ static const struct command {
      "write, test and check plugins", ml_cmd_plugin},
     {"audit", "ls|verify [--org ORG] [--url URL]",
      "the security log of an org, of a running server", ml_cmd_audit},
+    {"token", "--org ORG --user ID [--name N] [--role R]… [--doc PATTERN] [--ttl 15m]",
+     "mint a token with the server's own key", ml_cmd_token},
+    {"key", "add --org ORG --name N [--role R]… | ls | rotate | rm --org ORG ID",
+     "keys that sign, and keys of programs", ml_cmd_key},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},
 };

@@ -68,6 +68,7 @@ static void end(struct server *s)
     s->is_closing = true;
     for (unsigned i = 1; i < s->process.count; i++)
         ML_ASSERT(uv_thread_join(&s->loops[i].thread) == 0);
+    ml_keys_stop(s->process.keys);
     ml_journal_close(s->journal, on_journal_closed, s);
 }
 
@@ -249,6 +250,21 @@ static enum ml_err load_seal_key(struct server *s, struct ml_diag *diag)
     return ml_seal_key_load(s->config->data_dir, is_memory, s->process.seal_key, diag);
 }
 
+/* The server's own keys. Without a key to seal them with there are none. */
+static enum ml_err load_keys(struct server *s, struct ml_diag *diag)
+{
+    struct ml_own_keys *keys = NULL;
+    enum ml_err err;
+
+    if (!s->process.has_seal_key)
+        return ML_OK;
+    err = ml_keys_get(s->journal, &s->loops[0].uv, s->process.seal_key, &keys, diag);
+    if (err)
+        return err;
+    s->process.keys = ml_keys_new(s->journal, &s->loops[0].uv, s->process.seal_key, keys);
+    return s->process.keys ? ML_OK : ML_ELIMIT;
+}
+
 static void start_watch_and_signals(struct server *s)
 {
     static const int signums[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -318,6 +334,7 @@ static void release(struct server *s)
         ml_config_release(&reload->config);
         free(reload);
     }
+    ml_keys_free(s->process.keys);
     ml_plugins_free(s->process.plugins);
     ml_deploy_unref(s->process.deploy);
     ml_shared_store_free(s->process.shared);
@@ -361,6 +378,8 @@ int ml_serve(const struct ml_config *config)
     }
     err = load_seal_key(&s, &diag);
     if (!err)
+        err = load_keys(&s, &diag);
+    if (!err)
         err = meet_others(&s, &diag);
     if (!err)
         err = open_deploy(&s, &diag);
@@ -368,6 +387,7 @@ int ml_serve(const struct ml_config *config)
         err = ml_loop_open(&s.loops[0], &s.process, 0, s.journal, &diag, &port);
     if (err) {
         (void)fail("start", err, &diag);
+        ml_keys_stop(s.process.keys);
         ml_journal_close(s.journal, on_early_journal_closed, NULL);
         (void)uv_run(&s.loops[0].uv, UV_RUN_DEFAULT);
         goto out;

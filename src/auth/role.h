@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of roles, which holds more than which, and what each may do. Part of auth.h. */
+#ifndef ML_AUTH_ROLE_H
+#define ML_AUTH_ROLE_H
+
+#include "base/slice.h"
+
+#define ML_ROLE_NAME_MAX 64
+
+/** Each holds what the ones before it hold. */
+enum ml_role {
+    ML_ROLE_NONE,
+    ML_ROLE_VIEWER,
+    ML_ROLE_COMMENTER,
+    ML_ROLE_SUGGESTER,
+    ML_ROLE_EDITOR,
+    ML_ROLE_OWNER,
+    ML_ROLE_ADMIN,
+};
+
+/** ML_ROLE_NONE: not one of ours; plugins may know it. */
+enum ml_role ml_role_named(struct ml_slice name);
+/** `[A-Za-z0-9_.-]{1,64}` */
+bool ml_role_name_is_valid(struct ml_slice name);
+/** The highest of a list as in ml_identity.roles. */
+enum ml_role ml_role_highest(const char *list);
+/** Bits of ml_may. */
+unsigned ml_role_may(enum ml_role role);
+/**
+ * May somebody with the roles `held` give `wanted`? No more than they hold: ours by their order,
+ * others only by having the same one.
+ */
+bool ml_role_may_give(const char *held, struct ml_slice wanted);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A token that says that it is ours is ours or nobody's: if it does not check, it is not handed on
+ * to anybody else.
+ */
+#include "net/auth_own.h"
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "net/url.h"
+
+#define HEADER_MAX 256
+
+/* Does the header name one of our keys? */
+static bool names_our_key(const struct ml_own_keys *keys, struct ml_slice text)
+{
+    const uint8_t *dot =
+        text.len > 2 && text.ptr[0] == 'e' ? memchr(text.ptr, '.', text.len) : NULL;
+    uint8_t header[HEADER_MAX];
+    size_t len = 0;
+
+    if (!dot || ml_base64_max((size_t)(dot - text.ptr)) > sizeof header ||
+        !ml_base64_get(ml_slice_make(text.ptr, (size_t)(dot - text.ptr)), ML_BASE64URL, header,
+                       &len))
+        return false;
+    for (size_t i = 0; i < ml_keyset_count(ml_own_keys_all(keys)); i++) {
+        struct ml_slice kid = ml_keyset_kid(ml_own_keys_all(keys), i);
+
+        if (memmem(header, len, kid.ptr, kid.len))
+            return true;
+    }
+    return false;
+}
+
+/* Of the protocol, of the header Authorization, or, for sockets, of the address. */
+static struct ml_slice credential(const struct ml_request_source *source, struct ml_arena *arena)
+{
+    struct ml_slice bearer;
+    struct ml_parameter *parameters;
+    size_t count = 0;
+
+    if (source->token.len || !source->head)
+        return source->token;
+    bearer = ml_head_field(source->head, "authorization");
+    if (bearer.len > 7 && ml_head_equal(ml_slice_make(bearer.ptr, 7), "bearer "))
+        return ml_slice_make(bearer.ptr + 7, bearer.len - 7);
+    if (!source->is_websocket || !source->head->query.len)
+        return ml_slice_make(NULL, 0);
+    parameters = ml_arena_array(arena, ML_QUERY_MAX, sizeof *parameters);
+    if (!parameters || ml_url_query(source->head->query, arena, parameters, &count))
+        return ml_slice_make(NULL, 0);
+    return ml_url_parameter(parameters, count, "token");
+}
+
+static void take_roles(struct ml_arena *arena, struct ml_asker *asker)
+{
+    struct ml_slice *roles = ml_arena_array(arena, sizeof asker->own.roles / 2, sizeof *roles);
+    size_t cursor = 0, count = 0;
+
+    while (roles && ml_identity_next(asker->own.roles, &cursor, &roles[count]))
+        count++;
+    asker->facts.roles = roles;
+    asker->facts.role_count = roles ? count : 0;
+}
+
+enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *source,
+                            struct ml_arena *arena, struct ml_asker *asker,
+                            struct ml_refusal *refusal_out)
+{
+    const struct ml_own_keys *keys =
+        net->env.own_keys ? net->env.own_keys(net->env.own_keys_arg) : NULL;
+    struct ml_slice text = keys ? credential(source, arena) : ml_slice_make(NULL, 0);
+    enum ml_err err;
+
+    if (!text.len || !names_our_key(keys, text))
+        return ML_ENOTFOUND;
+    err = ml_own_verify(keys, ML_OWN_ACCESS, text, ml_clock_wall_ms() / 1000, arena, &asker->own);
+    if (err) {
+        *refusal_out = (struct ml_refusal){
+            .is_spoken = true,
+            .status = 401,
+            .code = err == ML_ETIMEDOUT ? ML_SLICE("expired") : ML_SLICE("bad_token"),
+            .reason = err == ML_ETIMEDOUT ? ML_SLICE("The token is over.")
+                                          : ML_SLICE("The token is not one for this.")};
+        return ML_EDENIED;
+    }
+    asker->is_known = asker->is_own = true;
+    asker->facts = (struct ml_script_identity){.user = asker->own.user,
+                                               .name = asker->own.name,
+                                               .kind = ML_SLICE("user"),
+                                               .expires_at_ms = asker->own.expires_s * 1000};
+    take_roles(arena, asker);
+    return ML_OK;
+}
+
+unsigned ml_own_may(const struct ml_asker *asker, struct ml_slice org, struct ml_slice document)
+{
+    return ml_own_covers(&asker->own, org, document)
+               ? ml_role_may(ml_role_highest(asker->own.roles))
+               : 0;
+}

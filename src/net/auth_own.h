@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Tokens of our own, where a client brings one. Private to net. */
+#ifndef ML_NET_AUTH_OWN_H
+#define ML_NET_AUTH_OWN_H
+
+#include "net/ask.h"
+
+/**
+ * Is what the client brings one of our tokens? Then who it is stands in `asker`, and what it says
+ * in asker->own.
+ * @retval ML_ENOTFOUND  it brings none, or somebody else's: others are asked
+ * @retval ML_EDENIED    it is ours and not good any more, see *refusal_out
+ */
+enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *source,
+                            struct ml_arena *arena, struct ml_asker *asker,
+                            struct ml_refusal *refusal_out) ML_MUST_CHECK;
+/** What its roles give, if no plugin says something. */
+unsigned ml_own_may(const struct ml_asker *asker, struct ml_slice org, struct ml_slice document);
+
+#endif
