@@ -4,11 +4,16 @@
 
 #include <stdlib.h>
 
+static bool is_cluster(const char *url)
+{
+    return strncmp(url, "redis+cluster://", 16) == 0 || strncmp(url, "rediss+cluster://", 17) == 0;
+}
+
 bool ml_bus_knows(const char *url)
 {
     return strcmp(url, "local") == 0 || strncmp(url, "redis://", 8) == 0 ||
-           strncmp(url, "rediss://", 9) == 0 || strncmp(url, "postgres://", 11) == 0 ||
-           strncmp(url, "postgresql://", 13) == 0;
+           strncmp(url, "rediss://", 9) == 0 || is_cluster(url) ||
+           strncmp(url, "postgres://", 11) == 0 || strncmp(url, "postgresql://", 13) == 0;
 }
 
 /* ---- Nobody else ----------------------------------------------------------------------------- */
@@ -60,6 +65,8 @@ enum ml_err ml_bus_open(const struct ml_bus_options *options, struct ml_diag *di
         return open_local(bus_out);
     if (strncmp(options->url, "postgres", 8) == 0)
         return ml_bus_open_postgres(options, diag, bus_out);
+    if (is_cluster(options->url))
+        return ml_bus_open_cluster(options, diag, bus_out);
     return ml_bus_open_redis(options, diag, bus_out);
 }
 

@@ -10,6 +10,7 @@
  *   "local"                no other node
  *   "redis://…"            Redis Pub/Sub: a channel per document, two connections per loop
  *   "rediss://…?ca=FILE"   the same over TLS
+ *   "redis+cluster://…"    sharded Pub/Sub: two connections per loop to each server of the cluster
  *   "postgres://…"         NOTIFY: a channel per document, one connection per loop
  */
 #ifndef ML_BUS_BUS_H

@@ -17,6 +17,8 @@ struct ml_bus {
 
 enum ml_err ml_bus_open_redis(const struct ml_bus_options *options, struct ml_diag *diag,
                               struct ml_bus **bus_out) ML_MUST_CHECK;
+enum ml_err ml_bus_open_cluster(const struct ml_bus_options *options, struct ml_diag *diag,
+                                struct ml_bus **bus_out) ML_MUST_CHECK;
 enum ml_err ml_bus_open_postgres(const struct ml_bus_options *options, struct ml_diag *diag,
                                  struct ml_bus **bus_out) ML_MUST_CHECK;
 

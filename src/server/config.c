@@ -167,8 +167,10 @@ static void set_stores(struct loading *l, const char *key, const cJSON *value)
 static void set_bus(struct loading *l, const char *key, const char *value)
 {
     if (strcmp(value, "postgres") != 0 && !ml_bus_knows(value))
-        complain(l, key, "bus: \"%s\" is not \"local\", \"postgres\" or \"redis[s]://HOST[:PORT]\"",
-                 value);
+        complain(
+            l, key,
+            "bus: \"%s\" is not \"local\", \"postgres\" or \"redis[s][+cluster]://HOST[:PORT]\"",
+            value);
     else
         l->config->bus = copy_text(l->config, value);
 }
