@@ -1,43 +1,7 @@
 -- plugins/cdn-cloudfront/init.lua: invalidations by path, signed with AWS Signature Version 4.
 local ml = require "moonloom"
+local cdn = require "moonloom.cdn"
 local CloudFront = {}
-
--- Is this purge for us? An address without its host is what the patterns are about.
-local function is_wanted(config, p)
-  local reason_fits = false
-  for _, reason in ipairs(config.reasons) do reason_fits = reason_fits or reason == p.reason end
-  if not reason_fits then return false end
-  for _, prefix in ipairs(p.prefixes) do
-    local path = prefix:gsub("^https?://[^/]*", "")
-    for _, pattern in ipairs(config.only) do
-      if ml.glob.match(pattern, (path:gsub("^/", ""))) then return true end
-    end
-  end
-  return #p.prefixes == 0
-end
-
--- Up to `size` of a list at a time.
-local function batches(list, size)
-  local all = {}
-  for i = 1, #list, size do
-    local part = {}
-    for k = i, math.min(i + size - 1, #list) do part[#part + 1] = list[k] end
-    all[#all + 1] = part
-  end
-  return all
-end
-
--- Every request has to be taken; what was not is asked again by the server, all of it.
-local function send(requests)
-  for _, request in ipairs(requests) do
-    local answer, kind, text = ml.http.request(request)
-    if not answer then return ml.retry(("%s: %s"):format(kind, text or "")) end
-    if answer.status == 429 or answer.status >= 500 then
-      return ml.retry("status " .. answer.status, tonumber(answer.headers["retry-after"]))
-    end
-    if answer.status >= 300 then return ml.retry("status " .. answer.status, "1m") end
-  end
-end
 
 local function path_of(url)
   local path = url:gsub("^https?://[^/]*", ""):gsub("%?.*$", "")
@@ -45,12 +9,12 @@ local function path_of(url)
 end
 
 -- Each once, in order.
-local function paths_of(config, p)
+local function paths_of(by, p)
   local seen, list = {}, {}
   local function add(path)
     if not seen[path] then seen[path], list[#list + 1] = true, path end
   end
-  if config.by == "wildcard" then
+  if by == "wildcard" then
     for _, prefix in ipairs(p.prefixes) do add(path_of(prefix) .. "*") end
   else
     for _, url in ipairs(p.urls) do add(path_of(url)) end
@@ -88,12 +52,12 @@ function CloudFront:sign(service, method, host, path, body, at)
 end
 
 --- The requests that this purge takes. The reference is its content: the same again is the same invalidation.
-function CloudFront:requests(p, now)
+function CloudFront:requests(p, now, by)
   local config, all = self.config, {}
   local path = ("/2020-05-31/distribution/%s/invalidation"):format(config.distribution)
   local host = config.endpoint:gsub("^https?://", "")
   local at = ml.time.format(math.floor(now)):gsub("[-:]", "")
-  for _, paths in ipairs(batches(paths_of(config, p), config.batch)) do
+  for _, paths in ipairs(cdn.batches(paths_of(by or config.by, p), config.batch)) do
     local body = body_of(paths, ml.enc.hex.encode(ml.crypto.sha256(table.concat(paths, "\n") .. at)):sub(1, 32))
     all[#all + 1] = {
       method = "POST", url = config.endpoint .. path, body = body,
@@ -103,8 +67,23 @@ function CloudFront:requests(p, now)
   return all
 end
 
+-- Both ways are made before the first wait: `p` is not there any more after it.
 function CloudFront:purge(p)
-  if is_wanted(self.config, p) then return send(self:requests(p, ml.time.now())) end
+  local config, now = self.config, ml.time.now()
+  if not cdn.is_wanted(config, p) then return end
+  local key, month = cdn.key(p), "paths/" .. ml.time.format(math.floor(now)):sub(1, 7)
+  local ways = {}
+  for _, by in ipairs { config.by, "wildcard" } do
+    ways[by] = { count = #paths_of(by, p), requests = {} }
+    for i, request in ipairs(self:requests(p, now, by)) do ways[by].requests[i] = { id = by .. i, request = request } end
+  end
+  local way = ways[config.by]
+  if config.monthly_paths > 0 and config.by == "path" and (ml.kv.get(month) or 0) + way.count > config.monthly_paths then
+    way = ways.wildcard
+  end
+  local answer = cdn.deliver(self, key, way.requests)
+  if not answer then ml.kv.incr(month, way.count, { ttl = "62d" }) end
+  return answer
 end
 
 return CloudFront

@@ -1,7 +1,7 @@
 return {
-  name = "cdn-cloudfront", version = "1.0.0", api = 1, phase = "observe",
+  name = "cdn-cloudfront", version = "1.1.0", api = 1, phase = "observe",
   summary = "CloudFront forgets what was published, by path",
-  needs = { http = { "cloudfront.amazonaws.com" } },
+  needs = { "kv", http = { "config.endpoint" } },
   hooks = { purge = {} },
   config = { version = 1, fields = {
     { "distribution", type = "string", required = true, pattern = "^%w+$", doc = "Id of the distribution" },
@@ -10,9 +10,12 @@ return {
     { "region", type = "string", default = "us-east-1", doc = "That of the signature" },
     { "by", type = "enum", of = { "path", "wildcard" }, default = "path", doc = "Every file by its path, or all of a document" },
     { "batch", type = "integer", default = 1000, min = 1, max = 3000, doc = "Paths in one request" },
+    { "monthly_paths", type = "integer", default = 1000, min = 0,
+      doc = "Beyond so many in a month a document takes one path with *; 0: never" },
     { "endpoint", type = "url", default = "https://cloudfront.amazonaws.com", doc = "Where the API is" },
     { "only", type = "array", items = { type = "glob" }, default = { "**" }, doc = "Addresses (without host) that are told" },
     { "reasons", type = "array", items = { type = "enum", of = { "published", "deleted", "made_private", "manual" } },
       default = { "published", "deleted", "made_private", "manual" }, doc = "Why something is told" },
+    { "alert_after", type = "duration", default = "5m", doc = "A purge that is not done by then is an error in the log" },
   } },
 }

@@ -53,7 +53,7 @@ __attribute__((format(printf, 2, 3))) static const char *make_path(char *out, co
 /* ---- Modules of ours
  * -------------------------------------------------------------------------------- */
 
-static void push_shipped_chunk(lua_State *L, struct ml_script *script, const char *path)
+void ml_shipped_chunk(lua_State *L, struct ml_script *script, const char *path)
 {
     char full[PATH_BYTES], chunk_name[PATH_BYTES];
     struct ml_slice shipped;
@@ -103,7 +103,7 @@ void ml_shipped_require(lua_State *L, const char *name)
     for (char *p = path; p < path + strlen(name); p++)
         if (*p == '.')
             *p = '/';
-    push_shipped_chunk(L, ml_script_of(L), path);
+    ml_shipped_chunk(L, ml_script_of(L), path);
     ml_sandbox_push_core(L);
     lua_setfenv(L, -2);
     lua_call(L, 0, 1);

@@ -362,16 +362,28 @@ static bool own_module_path(const struct ml_plugin *plugin, const char *name, ch
     return true;
 }
 
+/* Modules of ours that plugins share: each runs in the environment of the plugin that asks, with no
+ * other rights. NULL: not one of them. */
+static const char *lent_module_path(const char *name)
+{
+    return strcmp(name, "moonloom.cdn") == 0 ? "moonloom/cdn.lua" : NULL;
+}
+
 static void load_own_module(lua_State *L, struct ml_plugin *plugin, const char *name,
                             const char *path)
 {
-    const struct ml_plugin_file *file = ml_source_file(plugin->source, path);
+    const char *lent = lent_module_path(name);
+    const struct ml_plugin_file *file = lent ? NULL : ml_source_file(plugin->source, path);
     char chunk_name[ML_PLUGIN_NAME_MAX + 128];
 
-    if (!file)
-        luaL_error(L, "module '%s' not found", name);
-    snprintf(chunk_name, sizeof(chunk_name), "@%s/%s", plugin->folder, path);
-    ml_chunk_load(L, file->text, chunk_name, false);
+    if (lent) {
+        ml_shipped_chunk(L, ml_script_of(L), lent);
+    } else {
+        if (!file)
+            luaL_error(L, "module '%s' not found", name);
+        snprintf(chunk_name, sizeof(chunk_name), "@%s/%s", plugin->folder, path);
+        ml_chunk_load(L, file->text, chunk_name, false);
+    }
     lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->env_ref);
     lua_setfenv(L, -2);
     lua_call(L, 0, 1);
@@ -401,7 +413,8 @@ static int lua_require(lua_State *L)
         luaL_error(L, "module '%s' requires itself", name);
     if (!lua_isnil(L, -1))
         return 1;
-    if (strlen(name) != len || !own_module_path(plugin, name, path, sizeof(path)))
+    if (strlen(name) != len ||
+        (!lent_module_path(name) && !own_module_path(plugin, name, path, sizeof(path))))
         luaL_error(L, "module '%s' is not available: 'moonloom' and '%s.lib.*' are", name,
                    plugin->folder);
     if (!script->loading)

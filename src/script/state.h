@@ -265,6 +265,9 @@ struct ml_slice ml_plugin_org(const struct ml_script *script, const struct ml_pl
 /** A module that ships with the binary ("moonloom.schema"), or its newer self in lua_dir. Pushes
  * it. */
 void ml_shipped_require(lua_State *L, const char *name);
+/** Push the chunk of a file that ships with the binary ("moonloom/cdn.lua"), in no environment yet.
+ * Raises. */
+void ml_shipped_chunk(lua_State *L, struct ml_script *script, const char *path);
 
 /* ---- lifecycle.c -------------------------------------------------------------------------------
  */

@@ -349,6 +349,10 @@ function rules.L04(unit, plugin)
       end
     elseif node.kind == "method" and node.name == "reveal" then
       use("secrets.reveal", node, "secret:reveal()")
+    elseif node.kind == "call" and node.fn.kind == "name" and node.fn.name == "require" and node.args[1]
+      and node.args[1].value == "moonloom.cdn" then
+      use("http", node, "moonloom.cdn")
+      plugin.used.limiter = true -- with a rate in the config
     end
   end)
 end
