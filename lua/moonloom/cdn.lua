@@ -56,8 +56,9 @@ end
 local function send(self, request)
   if self.config.rate then
     local limit = self.config.rate
-    self.state.cdn_limit = self.state.cdn_limit or
-      ml.limiter.new { rate = ("%g/%gs"):format(limit.n, limit.per), burst = math.max(1, math.ceil(limit.n / limit.per)), scope = "cluster" }
+    self.state.cdn_limit = self.state.cdn_limit or ml.limiter.new {
+      rate = ("%g/%gs"):format(limit.n, limit.per), burst = math.max(1, math.ceil(limit.n / limit.per)), scope = "cluster",
+    }
     local may, wait = self.state.cdn_limit:take("purge")
     if not may then return "as fast as it may", math.max(wait, 0.1) end
   end
@@ -77,7 +78,8 @@ function cdn.deliver(self, key, requests)
       if why then
         if ml.time.now() - one.since >= self.config.alert_after and not one.is_late then
           one.is_late = true
-          ml.log.error("a purge is late", { plugin = self.name, why = why, seconds = math.floor(ml.time.now() - one.since) })
+          local seconds = math.floor(ml.time.now() - one.since)
+          ml.log.error("a purge is late", { plugin = self.name, why = why, seconds = seconds })
         end
         return ml.retry(why, wait)
       end

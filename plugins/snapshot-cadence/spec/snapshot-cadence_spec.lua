@@ -29,4 +29,48 @@ describe("snapshot-cadence", function()
     assert.has_error(function() t.config("snapshot-cadence", { per_docs = { { ops = 1 } } }) end,
       "snapshot-cadence: config: per_docs[1].docs: must be given")
   end)
+
+  local function due(given)
+    local s = { doc_id = "d", seq = 42, at = 1767312000, trigger = "ops", labels = {} } -- 2026-01-02T00:00:00Z
+    for k, v in pairs(given or {}) do s[k] = v end
+    return s
+  end
+
+  it("names versions by a pattern, also for some documents only", function()
+    assert.is_nil(t.instance("snapshot-cadence"):snapshot_name(due()))
+    local plugin = t.instance("snapshot-cadence", {
+      name = "{date} no. {seq} ({trigger}) {other}", per_docs = { { docs = "x", name = "{utc}" } } })
+    assert.equal("2026-01-02 no. 42 (ops) {other}", plugin:snapshot_name(due()))
+    assert.equal("2026-01-02T00:00:00Z", plugin:snapshot_name(due { doc_id = "x" }))
+  end)
+
+  it("takes one when a place has changed, and not again until it changes again", function()
+    local plugin = t.instance("snapshot-cadence", { on_paths = { "meta/status" } })
+    plugin:after_update(t.batch { { "text.insert", path = "content", text = "x" }, doc_id = "d" })
+    assert.is_nil(plugin:snapshot_due(due()))
+    plugin:after_update(t.batch { { "map.set", path = "meta", key = "status", value = "done" }, doc_id = "d" })
+    assert.is_true(plugin:snapshot_due(due()))
+    assert.is_true(plugin:snapshot_due(due())) -- not taken yet: min_gap
+    assert.is_nil(plugin:before_snapshot(due()))
+    assert.is_nil(plugin:snapshot_due(due()))
+  end)
+
+  it("is quiet in some hours, but not when a document goes", function()
+    local plugin = t.instance("snapshot-cadence")
+    local midnight = 1767312000
+    local night = { from = "22:00", to = "06:00", tz = "+00:00" }
+    assert.is_true(plugin:is_quiet(night, midnight))
+    assert.is_true(plugin:is_quiet(night, midnight - 7200))
+    assert.is_false(plugin:is_quiet(night, midnight - 7201))
+    assert.is_false(plugin:is_quiet(night, midnight + 6 * 3600))
+    assert.is_false(plugin:is_quiet({ from = "22:00", to = "06:00", tz = "+07:30" }, midnight))
+    assert.is_true(plugin:is_quiet({ from = "16:00", to = "17:00", tz = "-07:30" }, midnight))
+    assert.is_false(plugin:is_quiet({ from = "00:00", to = "00:00", tz = "+00:00" }, midnight))
+
+    t.clock(midnight)
+    plugin = t.instance("snapshot-cadence", { quiet_hours = { from = "22:00", to = "06:00" } })
+    assert.denied("quiet_hours", plugin:before_snapshot(due()))
+    assert.is_nil(plugin:before_snapshot(due { trigger = "unload" }))
+    assert.has_error(function() t.config("snapshot-cadence", { quiet_hours = { from = "25:00", to = "06:00" } }) end)
+  end)
 end)
