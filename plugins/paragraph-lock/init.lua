@@ -6,6 +6,7 @@ local LOCKS_MAX = 10000
 
 function Lock:setup()
   self.state.docs, self.state.count = {}, 0
+  self.state.seats, self.state.seat_count = {}, 0
 end
 
 local function may_override(self, author)
@@ -52,6 +53,35 @@ function Lock:before_update(u)
       end
     end
   end
+end
+
+-- ---- Who leaves gives back what is theirs, with the last of their windows --------------------------------------------
+
+local SEATS_MAX = 10000
+
+local function seat_of(member) return member.doc.id .. "\0" .. member.identity.user end
+
+function Lock:joined(member)
+  local state, seat = self.state, seat_of(member)
+  if state.seat_count >= SEATS_MAX then state.seats, state.seat_count = {}, 0 end
+  if not state.seats[seat] then state.seat_count = state.seat_count + 1 end
+  state.seats[seat] = (state.seats[seat] or 0) + 1
+end
+
+function Lock:left(member)
+  local state, seat = self.state, seat_of(member)
+  local windows = (state.seats[seat] or 1) - 1
+  if windows > 0 then
+    state.seats[seat] = windows
+    return
+  end
+  if state.seats[seat] then state.seats[seat], state.seat_count = nil, state.seat_count - 1 end
+  if self.config.on_disconnect == "keep" then return end
+  local blocks = state.docs[member.doc.id] or {}
+  for block, lock in pairs(blocks) do
+    if lock.user == member.identity.user then blocks[block], state.count = nil, state.count - 1 end
+  end
+  if not next(blocks) then state.docs[member.doc.id] = nil end
 end
 
 return Lock

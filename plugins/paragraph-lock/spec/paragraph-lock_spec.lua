@@ -61,4 +61,45 @@ describe("paragraph-lock", function()
     t.clock(1767225600 + 3600)
     assert.is_nil(write("ben", "p1", { doc = "d1" }))
   end)
+
+  describe("when people leave", function()
+    -- Three windows of a document with one paragraph: two of ana's, one of ben's.
+    local function start(config)
+      local app = t.app { plugins = { { "paragraph-lock", config = config } } }
+      local one, two = app:client { user = "ana", doc = "d" }, app:client { user = "ana", doc = "d" }
+      local ben = app:client { user = "ben", doc = "d" }
+      app:settle()
+      ben:xml("content"):insert(0, { tag = "paragraph", children = { "text" } })
+      app:advance "30s"
+      one:write { { "text.insert", "content/0/0", 0, "A" } }
+      app:settle()
+      return app, one, two, ben
+    end
+    local function try(app, ben)
+      ben:write { { "text.insert", "content/0/0", 0, "B" } }
+      app:settle()
+      return app:doc("d"):xml("content"):tostring():find("B", 1, true) ~= nil
+    end
+
+    it("their paragraphs are free, once their last window is closed", function()
+      local app, one, two, ben = start()
+      assert.is_false(try(app, ben))
+      one:offline()
+      app:settle()
+      assert.is_false(try(app, ben))
+      two:offline()
+      app:settle()
+      assert.is_true(try(app, ben))
+    end)
+
+    it("or stay theirs for their time", function()
+      local app, one, two, ben = start { on_disconnect = "keep" }
+      one:offline()
+      two:offline()
+      app:settle()
+      assert.is_false(try(app, ben))
+      app:advance "30s"
+      assert.is_true(try(app, ben))
+    end)
+  end)
 end)
