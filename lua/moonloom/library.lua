@@ -3,6 +3,7 @@
 -- member of the contract that this version does not have.
 local absent = require "moonloom.defs.library"
 local nearest = require "moonloom.nearest"
+local new_sessions = require "moonloom.sessions"
 local new_http = require "moonloom.http"
 local new_jobs = require "moonloom.jobs"
 local new_kv = require "moonloom.kv"
@@ -12,7 +13,7 @@ local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
 local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words", "jwt" }
-local WAITING = { "timer", "kv", "jobs", "http", "cache", "limiter", "cluster" } -- those of them that are there
+local WAITING = { "timer", "kv", "jobs", "http", "cache", "limiter", "cluster", "sessions" } -- those of them that are there
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil
@@ -113,6 +114,7 @@ local function add_waiting(plugin, ml, manifest, native)
   if has_need(manifest, "cache") then ml.cache = shared.cache(W, native, ml.json) end
   if has_need(manifest, "limiter") then ml.limiter = shared.limiter(native) end
   if has_need(manifest, "cluster") then ml.cluster = shared.cluster(W, native, ml) end
+  if has_need(manifest, "sessions") then ml.sessions = new_sessions(W, ml.json, native.org) end
   if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
 end
 

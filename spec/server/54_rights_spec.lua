@@ -22,6 +22,7 @@ local DOOR = [[
   end
   function P:authorize(ask)
     if ask.action:sub(1, 4) == "rpc." then return ml.grant { read = true, write = true } end
+    if ask.identity.user == "root" then return ml.grant { read = true, write = true } end
     if ask.action ~= "doc.open" then return end
     local mode = ml.cache.get(ask.identity.user) or "write"
     if mode == "broken" then error "boom" end
@@ -31,6 +32,10 @@ local DOOR = [[
   P.rpc["door.mode"] = function(self, call)
     ml.cache.set(call.args.user, call.args.mode, "1h")
     return true
+  end
+  P.rpc["door.sessions"] = function(self, call)
+    local filter = ml.json.decode(call.args.filter)
+    return { result = { ml.sessions[call.args.what](filter) } }
   end
   return P
 ]]
@@ -42,9 +47,10 @@ describe("rights", function()
     options = options or {}
     local folder = process.folder()
     World.plugin(folder, "door", {
-      ["plugin.lua"] = [[return { name = 'door', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'auth', needs = { "cache" },
+      ["plugin.lua"] = [[return { name = 'door', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'auth', needs = { "cache", "sessions" },
         hooks = { authenticate = {}, authorize = {},
-          rpc = { ["door.mode"] = { args = { { "user", type = "string", required = true }, { "mode", type = "string", required = true } } } } } }]],
+          rpc = { ["door.mode"] = { args = { { "user", type = "string", required = true }, { "mode", type = "string", required = true } } },
+            ["door.sessions"] = { args = { { "what", type = "string", required = true }, { "filter", type = "string", required = true } } } } } }]],
       ["init.lua"] = DOOR,
     })
     world = World.new {
@@ -54,11 +60,18 @@ describe("rights", function()
     open = {}
   end
 
-  local function set(user, mode)
-    local body = cjson.encode { user = user, mode = mode }
+  local function call(name, args)
     local headers = { Authorization = "Bearer root", ["Content-Type"] = "application/json" }
-    local answer = http.request(world.port, "POST", "/api/v1/orgs/default/rpc/door.mode", headers, body)
+    local answer = http.request(world.port, "POST", "/api/v1/orgs/default/rpc/door." .. name, headers, cjson.encode(args))
     assert.equal(200, answer.status, answer.body)
+    return cjson.decode(answer.body)
+  end
+
+  local function set(user, mode) call("mode", { user = user, mode = mode }) end
+
+  --- What ml.sessions answers.
+  local function sessions(what, filter)
+    return call("sessions", { what = what, filter = next(filter) and cjson.encode(filter) or "{}" }).result[1]
   end
 
   local function collab()
@@ -128,6 +141,97 @@ describe("rights", function()
         said(anna, 2, "readonly")
         anna:types(0, "x")
         assert.equal(4403, (anna:is_closed(20)))
+      end)
+    end)
+  end
+
+  for _, loops in ipairs { 1, 3 } do
+    describe(("asked for by name on %d loops, "):format(loops), function()
+      local clients
+
+      before_each(function()
+        start { loops = loops }
+        clients = {}
+        for _, doc in ipairs { "a", "b", "c", "d" } do
+          clients[doc] = world:client("anna at " .. doc):joins(doc, { query = "token=anna" })
+        end
+        clients.ben = world:client "ben":joins("a", { query = "token=ben" })
+        clients.collab = collab():joins("a", "anna"):joins("d", "ben")
+      end)
+
+      it("are listed, by user and by document", function()
+        assert.equal(7, #sessions("list", {}))
+        assert.equal(5, #sessions("list", { user = "anna" }))
+        local list = sessions("list", { user = "ben", doc = "d" })
+        assert.equal(1, #list)
+        assert.equal("ben", list[1].name)
+        assert.equal("d", list[1].doc)
+        assert.is_true(list[1].write)
+        assert.equal(1, #sessions("list", { session = list[1].session }))
+        assert.equal(0, #sessions("list", { user = "nobody" }))
+      end)
+
+      it("are asked for again, and nothing is taken before the answer", function()
+        set("anna", "read")
+        assert.equal(5, sessions("recheck", { user = "anna" }))
+        for _, doc in ipairs { "a", "b", "c", "d" } do said(clients[doc], 2, "readonly") end
+        assert.equal("0202" .. Collab.hex(lib0.bytes "readonly"), clients.collab:awaits("a", "02"))
+        clients.ben:types(0, "still"):is_acknowledged()
+        clients.collab:sends("d", 0, 2, HI)
+        assert.equal("0801", clients.collab:awaits("d", "08"))
+        set("anna", "write")
+        assert.equal(1, sessions("recheck", { user = "anna", doc = "b" }))
+        said(clients.b, 2, "read-write")
+        clients.b:types(0, "again"):is_acknowledged()
+        set("anna", "none")
+        assert.equal(5, sessions("recheck", {}) - 2)
+        for _, doc in ipairs { "a", "b", "c", "d" } do assert.equal(4403, (clients[doc]:is_closed(20))) end
+      end)
+
+      it("wait for a plugin that fails, and are lost if it goes on", function()
+        set("anna", "broken")
+        assert.equal(1, sessions("recheck", { user = "anna", doc = "c" }))
+        clients.c:types(0, "held")
+        clients.b:types(0, "not held"):is_acknowledged()
+        assert.equal(0, clients.c.echoed)
+        set("anna", "write")
+        clients.c:is_acknowledged(20)
+      end)
+
+      it("end for a user, a session, a document", function()
+        assert.equal(5, sessions("revoke", { user = "anna" }))
+        for _, doc in ipairs { "a", "b", "c", "d" } do
+          local code, reason = clients[doc]:is_closed(20)
+          assert.equal(4403, code)
+          assert.equal("removed", reason)
+        end
+        assert.equal("07" .. Collab.hex(lib0.bytes "removed"), clients.collab:awaits("a", "07"))
+        clients.ben:types(0, "still"):is_acknowledged()
+        clients.a:joins("a", { query = "token=anna" }) -- still let in
+        local id = sessions("list", { user = "ben", doc = "a" })[1].session
+        assert.equal(1, sessions("revoke", { session = id }))
+        assert.equal(4403, (clients.ben:is_closed(20)))
+        assert.equal(1, sessions("revoke", { doc = "a" }))
+        assert.equal(4403, (clients.a:is_closed(20)))
+      end)
+
+      it("are told notices, those who understand them", function()
+        assert.equal(2, sessions("notify", { code = "soon", data = { minutes = 5 } }))
+        local text = Collab.unhex(clients.collab:awaits("d", "05"))
+        local notice = cjson.decode(lib0.reader(text:sub(2)):bytes())
+        assert.same({ kind = "notice", code = "soon", data = { minutes = 5 } }, notice)
+      end)
+
+      it("end through the API, wherever the session is", function()
+        for _, item in ipairs(sessions("list", {})) do
+          local path = ("/api/v1/orgs/default/docs/%s/sessions/%s"):format(item.doc, item.session)
+          local answer = http.request(world.port, "DELETE", path, { Authorization = "Bearer root" })
+          assert.equal(204, answer.status, answer.body)
+        end
+        for _, doc in ipairs { "a", "b", "c", "d", "ben" } do assert.equal(4403, (clients[doc]:is_closed(20))) end
+        assert.equal(4403, (clients.collab:is_closed(20)))
+        local answer = http.request(world.port, "DELETE", "/api/v1/orgs/default/docs/a/sessions/none", { Authorization = "Bearer root" })
+        assert.equal(404, answer.status)
       end)
     end)
   end

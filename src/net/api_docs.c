@@ -6,6 +6,7 @@
 #include "net/api.h"
 #include "net/fields.h"
 #include "net/purge.h"
+#include "net/revoke.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -383,8 +384,17 @@ void ml_api_remove_session(struct ml_call *call)
 {
     struct ml_writer body;
 
-    if (!ml_rooms_remove_session(call->net->env.rooms, call->org, call->name, call->session)) {
+    const struct ml_who who = {.org = call->org, .document = call->name, .session = call->session};
+    bool is_here =
+        ml_rooms_remove_session(call->net->env.rooms, call->org, call->name, call->session);
+
+    if (!is_here && !call->net->env.is_shared) {
         ml_call_error(call, 404, "not_found", "There is no such session.");
+        return;
+    }
+    /* Nobody here can say whether it is on another node: they are told. */
+    if (!is_here && ml_kick(call->net, &who, ml_slice_make(NULL, 0))) {
+        ml_call_error(call, 503, "overloaded", "Try again later.");
         return;
     }
     ml_call_audit(call, "session.removed", call->session, "ok");
@@ -392,7 +402,7 @@ void ml_api_remove_session(struct ml_call *call)
            ML_LOG_TEXT(call->org), ML_LOG_TEXT(call->name), ML_LOG_TEXT(call->session),
            ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
     ml_writer_init(&body, 16);
-    ml_call_json(call, 204, "", &body);
+    ml_call_json(call, is_here ? 204 : 202, "", &body);
 }
 
 void ml_api_openapi(struct ml_call *call)

@@ -396,6 +396,7 @@ const struct ml_api_route ml_api_routes[] = {
         .action = "doc.open",
         .may = WRITE,
         .answers = {{204, NULL, NULL, "the connection is closed"},
+                    {202, NULL, NULL, "it is not on this node; if it is on another, it will be"},
                     {404, JSON, REF("Error"), "no such session here"}},
         .run = ml_api_remove_session,
     },

@@ -62,7 +62,8 @@ struct ml_net {
     struct ml_hashmap rendered_by_key; /* publish.c: files that were made */
     struct ml_list rendered;
     size_t rendered_bytes;
-    struct ml_purger *purger; /* NULL: another loop has it */
+    struct ml_purger *purger;   /* NULL: another loop has it */
+    struct ml_revoked *revoked; /* likewise, or there are no other nodes */
 
     struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
     unsigned next_loop;                    /* for who does not say which document it wants */

@@ -16,6 +16,7 @@
 #include "net/metrics.h"
 #include "net/publish.h"
 #include "net/purge.h"
+#include "net/revoked.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -109,6 +110,7 @@ static void net_free(struct ml_net *net)
     ml_api_drop_lanes(net, true);
     ml_hashmap_release(&net->ops_lanes);
     ml_purger_close(net->purger);
+    ml_revoked_close(net->revoked);
     ml_publish_forget_all(net);
     ml_hashmap_release(&net->rendered_by_key);
     ml_arena_release(&net->scratch);
@@ -168,6 +170,8 @@ static void on_tick(uv_timer_t *handle)
     ml_api_plugins_tick(net);
     if (net->purger)
         ml_purger_tick(net->purger);
+    if (net->revoked && !net->is_closing)
+        ml_revoked_tick(net->revoked);
     if (net->is_closing) {
         go_on_closing(net);
         return;
@@ -268,6 +272,8 @@ enum ml_err ml_net_open(const struct ml_net_env *env, const char *host, uint16_t
     ml_list_init(&net->rendered);
     ml_arena_init(&net->scratch, SCRATCH_MAX);
     err = make_parts(net);
+    if (!err && env->journal)
+        net->revoked = ml_revoked_open(net, &err);
     if (!err && env->loop_number == 0 && env->journal && !ml_purger_open(net))
         err = ML_ELIMIT;
     if (err)

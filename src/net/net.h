@@ -99,6 +99,7 @@ struct ml_net_env {
     struct ml_hub *hub;              /* NULL: one loop, alone */
     struct ml_net_operator operator; /* .ask NULL: nobody answers */
     unsigned loop_number;            /* which of the hub's; 0 is the one that listens */
+    bool is_shared;                  /* other nodes may stand over the same store */
     const char *public_url;          /* as clients see this server; NULL: not said */
     /* The server's own keys as they are now, good until control is back in the loop; NULL: none. */
     const struct ml_own_keys *(*own_keys)(void *arg);
@@ -161,5 +162,7 @@ void ml_hub_publish(struct ml_hub *hub, unsigned loop, const struct ml_rooms_sta
                     const struct ml_net_stats *net);
 /** The sums of all loops, as they were published last. From any thread. */
 void ml_hub_sum(struct ml_hub *hub, struct ml_rooms_stats *rooms_out, struct ml_net_stats *net_out);
+
+#include "net/revoke.h"
 
 #endif

@@ -1,37 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One order ("ask again" or "go") for many sessions: a parcel to each loop, which walks its own
- * sessions, and a line in the store for the other nodes.
+ * One order (list, ask again, go, be told) for many sessions: a parcel to each loop, which walks
+ * its own sessions. If somebody wants to know what came of it, the parcels come back.
  *
- *   ml_recheck, ml_kick --> store: space "sessions", key TIME-RANDOM, kept for REVOKE_KEEP_MS
- *          |                        ^
- *          +--> parcel --> loop     | every REVOKE_LOOK_MS, loop 0 of each node, for each org that
- *                 each: seats       | has sessions there: what is newer than the last look
- *                                   +--> parcels to its own loops
+ *   ml_recheck, ml_kick, ml_sessions_order --> parcels --> each loop: seats --> parcels back
+ *          |
+ *          +--> revoked.c: the store, for the other nodes
  *
  * Orders may be carried out twice; asking again is harmless, and who was sent away once and has
  * come back since is left alone (a seat knows when it was taken).
  */
-#include "net/revoke.h"
-
+#include "net/revoked.h"
 #include "net/seat_check.h"
 #include "net/session.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/http.h"
 
 #include <stdlib.h>
 
-struct order {
+#define LINES_MAX (4u << 20)
+
+/* Somebody waits for what the loops have to say. On its loop, but for `pending`. */
+struct round {
+    struct ml_hub *hub;
+    unsigned loop;
+    _Atomic unsigned pending;
+    uint64_t count;
+    struct ml_writer lines;
+    void (*done)(void *arg, uint64_t count, struct ml_slice lines);
+    void *arg;
+};
+
+struct parcel {
     struct ml_parcel parcel; /* first */
     struct ml_hub *hub;
     unsigned loop;
-    bool is_kick;
-    int64_t at_ms; /* wall clock */
-    struct ml_who who;
-    struct ml_slice why;
+    struct ml_order order;
+    struct round *round; /* NULL: nobody waits */
+    uint64_t count;
+    struct ml_writer lines;
     uint8_t bytes[];
 };
+
+/* ---- One loop ---------------------------------------------------------------------------------
+ */
 
 static bool fits(struct ml_slice wanted, struct ml_slice is)
 {
@@ -50,16 +64,50 @@ static bool is_meant(const struct ml_seat *seat, const struct ml_who *who)
            fits(who->session, ml_slice_str(identity->session));
 }
 
-static void carry_out_at(struct ml_seat *seat, const struct order *order)
+static void write_line(struct ml_writer *out, const struct ml_seat *seat)
 {
-    if (!order->is_kick)
-        ml_seat_doubt(seat);
-    else if (seat->taken_at_ms <= order->at_ms)
-        seat->session->dialect->lost(seat, ML_CLOSE_FORBIDDEN, order->why);
+    const struct ml_identity *identity = ml_member_identity(seat->member);
+
+    ml_write_bytes(out, ML_SLICE("{\"session\":"));
+    ml_json_write_text(out, ml_slice_str(identity->session));
+    ml_write_bytes(out, ML_SLICE(",\"user\":"));
+    ml_json_write_text(out, ml_slice_str(identity->user));
+    ml_write_bytes(out, ML_SLICE(",\"name\":"));
+    ml_json_write_text(out, ml_slice_str(identity->name));
+    ml_write_bytes(out, ML_SLICE(",\"doc\":"));
+    ml_json_write_text(out, seat->name);
+    ml_write_bytes(out, seat->may_write ? ML_SLICE(",\"write\":true}\n")
+                                        : ML_SLICE(",\"write\":false}\n"));
 }
 
-static void carry_out(struct ml_net *net, const struct order *order)
+/* Did it do something? */
+static bool carry_out_at(struct ml_seat *seat, const struct ml_order *order,
+                         struct ml_writer *lines)
 {
+    const struct ml_session_dialect *dialect = seat->session->dialect;
+
+    switch (order->kind) {
+    case ML_ORDER_LIST:
+        write_line(lines, seat);
+        return true;
+    case ML_ORDER_RECHECK:
+        ml_seat_doubt(seat);
+        return true;
+    case ML_ORDER_KICK:
+        if (seat->taken_at_ms > order->at_ms)
+            return false;
+        dialect->lost(seat, ML_CLOSE_FORBIDDEN, order->text);
+        return true;
+    case ML_ORDER_TELL:
+        return dialect->told && seat->state == ML_SEAT_OPEN && dialect->told(seat, order->text);
+    }
+    return false;
+}
+
+static uint64_t carry_out(struct ml_net *net, const struct ml_order *order, struct ml_writer *lines)
+{
+    uint64_t count = 0;
+
     ML_LIST_EACH(node, &net->sessions)
     {
         struct ml_session *session = ML_CONTAINER(node, struct ml_session, node);
@@ -69,19 +117,67 @@ static void carry_out(struct ml_net *net, const struct order *order)
             struct ml_seat *seat = ML_CONTAINER(at, struct ml_seat, node);
 
             if (!session->is_closing && is_meant(seat, &order->who))
-                carry_out_at(seat, order);
+                count += carry_out_at(seat, order, lines);
         }
     }
+    return count;
+}
+
+/* ---- All loops --------------------------------------------------------------------------------
+ */
+
+static void parcel_free(struct parcel *parcel)
+{
+    ml_writer_release(&parcel->lines);
+    free(parcel);
+}
+
+static void round_free(struct round *round)
+{
+    ml_writer_release(&round->lines);
+    free(round);
+}
+
+/* On the loop that asked, or (`rooms` NULL) anywhere: it has ended. */
+static void come_back(struct ml_parcel *parcel, struct ml_rooms *rooms)
+{
+    struct parcel *p = (struct parcel *)(void *)parcel;
+    struct round *round = p->round;
+
+    if (rooms) {
+        round->count += p->count;
+        ml_write_bytes(&round->lines, ml_writer_slice(&p->lines));
+    }
+    parcel_free(p);
+    if (--round->pending)
+        return;
+    if (rooms)
+        round->done(round->arg, round->count, ml_writer_slice(&round->lines));
+    round_free(round);
+}
+
+static void post(struct parcel *parcel, unsigned loop)
+{
+    struct ml_list one;
+
+    ml_list_init(&one);
+    ml_list_append(&one, &parcel->parcel.node);
+    ml_hub_post(parcel->hub, loop, &one);
 }
 
 static void arrive(struct ml_parcel *parcel, struct ml_rooms *rooms)
 {
-    struct order *order = (struct order *)(void *)parcel;
-    struct ml_net *net = rooms ? ml_hub_net(order->hub, order->loop) : NULL;
+    struct parcel *p = (struct parcel *)(void *)parcel;
+    struct ml_net *net = rooms ? ml_hub_net(p->hub, p->loop) : NULL;
 
     if (net)
-        carry_out(net, order);
-    free(order);
+        p->count = carry_out(net, &p->order, &p->lines);
+    if (!p->round) {
+        parcel_free(p);
+        return;
+    }
+    parcel->open = come_back;
+    post(p, p->round->loop);
 }
 
 static struct ml_slice keep(uint8_t **to, struct ml_slice text)
@@ -94,67 +190,137 @@ static struct ml_slice keep(uint8_t **to, struct ml_slice text)
     return kept;
 }
 
-static struct order *order_new(const struct order *model)
+static struct parcel *parcel_new(struct ml_hub *hub, unsigned loop, const struct ml_order *order,
+                                 struct round *round)
 {
-    const struct ml_who *who = &model->who;
-    struct order *order = calloc(1, sizeof *order + who->org.len + who->user.len +
-                                        who->document.len + who->session.len + model->why.len);
+    const struct ml_who *who = &order->who;
+    struct parcel *p = calloc(1, sizeof *p + who->org.len + who->user.len + who->document.len +
+                                     who->session.len + order->text.len);
     uint8_t *to;
 
-    if (!order)
+    if (!p)
         return NULL;
-    *order = *model;
-    to = order->bytes;
-    order->who.org = keep(&to, who->org);
-    order->who.user = keep(&to, who->user);
-    order->who.document = keep(&to, who->document);
-    order->who.session = keep(&to, who->session);
-    order->why = keep(&to, model->why);
-    order->parcel.open = arrive;
-    return order;
+    p->parcel.open = arrive;
+    p->hub = hub;
+    p->loop = loop;
+    p->round = round;
+    p->order = *order;
+    ml_writer_init(&p->lines, LINES_MAX);
+    to = p->bytes;
+    p->order.who.org = keep(&to, who->org);
+    p->order.who.user = keep(&to, who->user);
+    p->order.who.document = keep(&to, who->document);
+    p->order.who.session = keep(&to, who->session);
+    p->order.text = keep(&to, order->text);
+    return p;
 }
 
-/* To all loops of this node. */
-static enum ml_err tell_loops(struct ml_net *net, const struct order *model)
+/** To all loops of this node; nobody waits. */
+enum ml_err ml_order_loops(struct ml_net *net, const struct ml_order *order)
 {
     struct ml_hub *hub = net->env.hub;
+    struct ml_writer none;
 
-    carry_out(net, model);
+    ml_writer_init(&none, LINES_MAX);
+    (void)carry_out(net, order, &none);
+    ml_writer_release(&none);
     for (unsigned i = 0; hub && i < ml_hub_loops(hub); i++) {
-        struct order *order = i == net->env.loop_number ? NULL : order_new(model);
-        struct ml_list one;
+        struct parcel *parcel;
 
         if (i == net->env.loop_number)
             continue;
-        if (!order)
+        parcel = parcel_new(hub, i, order, NULL);
+        if (!parcel)
             return ML_ELIMIT;
-        order->hub = hub;
-        order->loop = i;
-        ml_list_init(&one);
-        ml_list_append(&one, &order->parcel.node);
-        ml_hub_post(hub, i, &one);
+        post(parcel, i);
     }
     return ML_OK;
 }
 
-static enum ml_err give(struct ml_net *net, const struct ml_who *who, bool is_kick,
-                        struct ml_slice why)
+static void log_order(const struct ml_order *order)
 {
-    const struct order order = {
-        .is_kick = is_kick, .at_ms = ml_clock_wall_ms(), .who = *who, .why = why};
+    const struct ml_who *who = &order->who;
 
-    ml_log(ML_LOG_INFO, is_kick ? "sessions.kicked" : "sessions.doubted",
+    ml_log(ML_LOG_INFO, order->kind == ML_ORDER_KICK ? "sessions.removed" : "sessions.doubted",
            "org=%s user=%s doc=%s session=%s", ML_LOG_TEXT(who->org), ML_LOG_TEXT(who->user),
            ML_LOG_TEXT(who->document), ML_LOG_TEXT(who->session));
-    return tell_loops(net, &order);
+}
+
+static struct ml_order make_order(enum ml_order_kind kind, const struct ml_who *who,
+                                  struct ml_slice text)
+{
+    return (struct ml_order){.kind = kind,
+                             .who = *who,
+                             .text =
+                                 kind == ML_ORDER_KICK && !text.len ? ML_SLICE("removed") : text,
+                             .at_ms = ml_clock_wall_ms()};
+}
+
+static enum ml_err give(struct ml_net *net, enum ml_order_kind kind, const struct ml_who *who,
+                        struct ml_slice text)
+{
+    const struct ml_order order = make_order(kind, who, text);
+    enum ml_err err = ml_order_loops(net, &order);
+
+    log_order(&order);
+    return err ? err : ml_revoked_write(net, &order);
 }
 
 enum ml_err ml_recheck(struct ml_net *net, const struct ml_who *who)
 {
-    return give(net, who, false, ml_slice_make(NULL, 0));
+    return give(net, ML_ORDER_RECHECK, who, ml_slice_make(NULL, 0));
 }
 
 enum ml_err ml_kick(struct ml_net *net, const struct ml_who *who, struct ml_slice why)
 {
-    return give(net, who, true, why.len ? why : ML_SLICE("removed"));
+    return give(net, ML_ORDER_KICK, who, why);
+}
+
+/* Parcels for all loops, or none. */
+static bool make_parcels(struct ml_hub *hub, const struct ml_order *order, struct round *round,
+                         struct parcel **out)
+{
+    unsigned loops = ml_hub_loops(hub);
+
+    for (unsigned i = 0; i < loops; i++) {
+        out[i] = parcel_new(hub, i, order, round);
+        if (out[i])
+            continue;
+        while (i--)
+            parcel_free(out[i]);
+        return false;
+    }
+    round->pending = loops;
+    return true;
+}
+
+enum ml_err ml_sessions_order(struct ml_net *net, enum ml_order_kind kind, const struct ml_who *who,
+                              struct ml_slice text,
+                              void (*done)(void *arg, uint64_t count, struct ml_slice lines),
+                              void *arg)
+{
+    const struct ml_order order = make_order(kind, who, text);
+    struct ml_hub *hub = net->env.hub;
+    struct parcel *parcels[ML_LOOPS_MAX];
+    struct round *round = hub ? calloc(1, sizeof *round) : NULL;
+
+    if (!round)
+        return ML_ELIMIT;
+    round->hub = hub;
+    round->loop = net->env.loop_number;
+    round->done = done;
+    round->arg = arg;
+    ml_writer_init(&round->lines, LINES_MAX);
+    if (!make_parcels(hub, &order, round, parcels)) {
+        round_free(round);
+        return ML_ELIMIT;
+    }
+    for (unsigned i = 0, loops = ml_hub_loops(hub); i < loops; i++)
+        post(parcels[i], i);
+    if (kind == ML_ORDER_RECHECK || kind == ML_ORDER_KICK) {
+        log_order(&order);
+        /* Here it is under way; without memory for a line the others do not hear of it. */
+        (void)!ml_revoked_write(net, &order);
+    }
+    return ML_OK;
 }

@@ -9,14 +9,18 @@
  *                and the room has not taken yet is looked at before that.
  *   ml_kick      they go now. Their clients may come back, if they are still let in.
  *
- * On this node both act before the loops turn twice. Other nodes hear of it through the store:
- * every node looks there every REVOKE_LOOK_MS for the orgs that have sessions on it (SEC-WS-06: at
- * the latest after a minute, with or without a bus).
+ * Part of net.h. On this node both act before the loops turn twice. Other nodes over the same store
+ * hear of it there: every node looks every ML_REVOKE_LOOK_MS, with or without a bus (SEC-WS-06).
  */
 #ifndef ML_NET_REVOKE_H
 #define ML_NET_REVOKE_H
 
-#include "net/net.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct ml_net;
+
+#define ML_REVOKE_LOOK_MS 4000
 
 /** Whose sessions: all that fit everything that is given. Empty: any. */
 struct ml_who {
@@ -26,10 +30,24 @@ struct ml_who {
     struct ml_slice session;  /* id of a session, as `GET …/sessions` shows it */
 };
 
-/** Copies; `who` may be borrowed. @retval ML_ELIMIT  no memory: nobody was told, try again */
+/** Copies; `who` may be borrowed. @retval ML_ELIMIT  no memory: not everybody was told, try again
+ */
 enum ml_err ml_recheck(struct ml_net *net, const struct ml_who *who) ML_MUST_CHECK;
 /** @param why  shown to people; at most 120 bytes of it. Empty: "removed". */
 enum ml_err ml_kick(struct ml_net *net, const struct ml_who *who,
                     struct ml_slice why) ML_MUST_CHECK;
+
+/* The same with an answer, for ml.sessions: what the loops of this node have done. */
+enum ml_order_kind { ML_ORDER_LIST, ML_ORDER_RECHECK, ML_ORDER_KICK, ML_ORDER_TELL };
+/**
+ * @param text  kick: why; tell: the notice, JSON
+ * @param done  on this loop, later; not at all if the loop ends before. `lines`: list: a JSON
+ *              object for each, each ended by a line feed; borrowed
+ * @retval ML_ELIMIT  no memory: `done` is not called
+ */
+enum ml_err ml_sessions_order(struct ml_net *net, enum ml_order_kind kind, const struct ml_who *who,
+                              struct ml_slice text,
+                              void (*done)(void *arg, uint64_t count, struct ml_slice lines),
+                              void *arg) ML_MUST_CHECK;
 
 #endif

@@ -133,6 +133,8 @@ struct ml_session_dialect {
     void (*lost)(struct ml_seat *seat, enum ml_close why, struct ml_slice reason);
     /** It may write now, or not any more (seat->may_write). Do not call the room. */
     void (*regranted)(struct ml_seat *seat);
+    /** A notice, JSON, for people and programs there. False: this client understands none. */
+    bool (*told)(struct ml_seat *seat, struct ml_slice text);
     /** Presence that waited for its rate turned out to follow no format. */
     void (*broken)(struct ml_seat *seat);
     /** Should more be read from the socket? Not asked while it closes. */

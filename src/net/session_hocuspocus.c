@@ -321,6 +321,12 @@ static void authenticate(struct ml_seat *seat, struct ml_slice token, bool is_si
         on_asked(&seat->asking->ask);
 }
 
+static bool told(struct ml_seat *seat, struct ml_slice text)
+{
+    say(seat->session, seat->port.address, ML_FRAME_STATELESS, text);
+    return !seat->session->is_closing;
+}
+
 static void regranted(struct ml_seat *seat)
 {
     say(seat->session, seat->port.address, ML_FRAME_AUTHENTICATED,
@@ -770,6 +776,7 @@ static const struct ml_session_dialect hocuspocus = {
     .failed = failed,
     .lost = lost,
     .regranted = regranted,
+    .told = told,
     .broken = reset,
     .wants_reading = wants_reading,
     .keep_alive = keep_alive,

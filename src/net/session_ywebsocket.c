@@ -170,6 +170,14 @@ static void say_scope(struct ml_session *session, const struct ml_seat *seat)
                  seat->may_write ? ML_SLICE("read-write") : ML_SLICE("readonly"));
 }
 
+static bool told(struct ml_seat *seat, struct ml_slice text)
+{
+    if (!seat->session->hears_notices)
+        return false;
+    send_message(seat->session, ML_FRAME_STATELESS, text);
+    return !seat->session->is_closing;
+}
+
 /* Stock clients understand only "no", and go on reading. */
 static void regranted(struct ml_seat *seat)
 {
@@ -346,6 +354,7 @@ static const struct ml_session_dialect ywebsocket = {
     .failed = failed,
     .lost = lost,
     .regranted = regranted,
+    .told = told,
     .broken = broken,
     .wants_reading = wants_reading,
     .keep_alive = keep_alive,

@@ -332,6 +332,7 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .loop_number = loop->number,
         .own_keys = ml_keys_now,
         .own_keys_arg = loop->process->keys,
+        .is_shared = loop->process->is_shared,
         .operator= ml_plugins_operator(loop->process->plugins),
     };
 
@@ -375,6 +376,8 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
     loop->is_attached = !err;
     if (!err)
         err = open_net(config, loop, port_out, diag);
+    if (!err)
+        ml_outside_visit(loop->outside, loop->net);
     if (err) {
         if (!number)
             abandon(loop);

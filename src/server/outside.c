@@ -24,6 +24,7 @@ struct ml_outside {
     struct ml_cells *cells;
     struct ml_web *web;
     struct ml_worker *worker; /* NULL: nobody */
+    struct ml_net *net;       /* NULL: not there yet */
     uv_timer_t clock;
     uint64_t wakes_at_ms; /* 0: not */
     struct ml_list asking;
@@ -99,6 +100,78 @@ static void on_write(struct ml_store_write *write)
     answer(a, &with);
     ml_store_write_release(write);
     free_asking(a);
+}
+
+/* ---- Sessions ---------------------------------------------------------------------------------
+ */
+
+/* One item a line. */
+static struct ml_script_item *items_of(struct ml_arena *arena, struct ml_slice lines,
+                                       size_t *count_out)
+{
+    struct ml_slice text = lines.len ? ml_arena_copy(arena, lines) : lines;
+    struct ml_script_item *items;
+    size_t count = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        count += text.ptr[i] == '\n';
+    items = ml_arena_array(arena, count, sizeof *items);
+    *count_out = items ? count : 0;
+    for (size_t i = 0; items && i < count; i++) {
+        const uint8_t *end = memchr(text.ptr, '\n', text.len);
+        size_t len = (size_t)(end - text.ptr);
+
+        items[i] = (struct ml_script_item){.value = ml_slice_make(text.ptr, len)};
+        text = ml_slice_make(end + 1, text.len - len - 1);
+    }
+    return items;
+}
+
+static void on_sessions(void *arg, uint64_t count, struct ml_slice lines)
+{
+    struct asking *a = arg;
+    struct ml_script_answer with = {.number = count};
+
+    if (!a->outside) {
+        ml_arena_release(&a->arena);
+        free(a);
+        return;
+    }
+    with.items = items_of(&a->arena, lines, &with.item_count);
+    if (!with.items)
+        with.err = ML_ELIMIT;
+    answer(a, &with);
+    free_asking(a);
+}
+
+static enum ml_err begin_sessions(struct asking *a, const struct ml_script_op *op)
+{
+    static const char *const names[] = {[ML_ORDER_LIST] = "list",
+                                        [ML_ORDER_RECHECK] = "recheck",
+                                        [ML_ORDER_KICK] = "revoke",
+                                        [ML_ORDER_TELL] = "notify"};
+    struct ml_who who = {.org = op->org};
+    size_t kind = 0;
+
+    while (kind < sizeof names / sizeof *names &&
+           !ml_slice_equal(op->name, ml_slice_str(names[kind])))
+        kind++;
+    if (kind == sizeof names / sizeof *names || !op->org.len || !a->outside->net)
+        return ML_ENOTFOUND;
+    for (size_t i = 0; i < op->item_count; i++) {
+        const struct ml_script_item *item = &op->items[i];
+
+        if (ml_slice_equal(item->key, ML_SLICE("user")))
+            who.user = item->value;
+        else if (ml_slice_equal(item->key, ML_SLICE("session")))
+            who.session = item->value;
+        else if (ml_slice_equal(item->key, ML_SLICE("document")))
+            who.document = item->value;
+        else
+            return ML_EFORMAT;
+    }
+    return ml_sessions_order(a->outside->net, (enum ml_order_kind)kind, &who, op->value,
+                             on_sessions, a);
 }
 
 /* False: no room. */
@@ -268,6 +341,8 @@ static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
         err = begin_web(a, op);
         break;
     case ML_OP_SESSIONS:
+        err = begin_sessions(a, op);
+        break;
     case ML_OP_COUNT:
         break;
     }
@@ -283,6 +358,11 @@ static void let_go(struct asking *a)
         ml_web_stop(&a->web);
         ml_web_release(&a->web);
         free_asking(a);
+    } else if (a->kind == ML_OP_SESSIONS) {
+        /* The loops may not answer any more. */
+        ml_list_remove(&a->node);
+        a->outside->count--;
+        a->outside = NULL;
     }
 }
 
@@ -348,6 +428,11 @@ struct ml_script_port ml_outside_port(struct ml_outside *outside)
         .arg = outside, .begin = begin, .cancel = cancel, .wake_at = wake_at};
 }
 
+void ml_outside_visit(struct ml_outside *outside, struct ml_net *net)
+{
+    outside->net = net;
+}
+
 void ml_outside_tell(struct ml_outside *outside, struct ml_worker *worker)
 {
     outside->worker = worker;
@@ -377,6 +462,7 @@ void ml_outside_close(struct ml_outside *outside)
     if (!outside || outside->is_closed)
         return;
     outside->is_closed = true;
+    outside->net = NULL;
     ML_LIST_EACH(node, &outside->asking)
     let_go(ML_CONTAINER(node, struct asking, node));
     ml_web_close(outside->web);

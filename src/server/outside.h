@@ -7,6 +7,7 @@
 #define ML_SERVER_OUTSIDE_H
 
 #include "journal/journal.h"
+#include "net/net.h"
 #include "script/script.h"
 #include "server/config.h"
 #include "server/worker.h"
@@ -20,6 +21,8 @@ struct ml_script_port ml_outside_port(struct ml_outside *outside);
 void ml_outside_serve(struct ml_outside *outside, struct ml_cells *cells);
 /** Who is told when a job was queued. */
 void ml_outside_tell(struct ml_outside *outside, struct ml_worker *worker);
+/** Whose sessions plugins may ask about. Until it closes. */
+void ml_outside_visit(struct ml_outside *outside, struct ml_net *net);
 /** Nothing new from now on, what is under way is let go of; the loop can end. */
 void ml_outside_close(struct ml_outside *outside);
 /** After the cells are gone. */
