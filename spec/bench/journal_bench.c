@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast is the SQLite journal? Rows per second, CPU per row and time to the answer, with 1, 64
+ * How fast is the journal? Rows per second, CPU per row and time to the answer, with 1, 64
  * and 256 appends waiting at any time (each of one record of 60 bytes, over 20 documents), and the
  * load of a document of 50 000 records (G-14). One JSON line per measurement; the first line says
  * where.
  *
- *   journal_bench FOLDER [SECONDS]      FOLDER: a place on the disk that matters; a file is made
- * there
+ *   journal_bench FOLDER [SECONDS]      FOLDER: a place on the disk that matters; an SQLite file is
+ *                                       made there
+ *   journal_bench postgres://… [SECONDS]  an empty database; spec/bench/postgres has a server for
+ * it
  */
 #include "journal/journal.h"
 
@@ -215,17 +217,20 @@ int main(int argc, char **argv)
     struct ml_diag diag = {0};
     char path[512], file[544];
     uv_loop_t loop;
-    bool closed = false;
+    bool closed = false, is_postgres;
 
     if (argc < 2 || seconds <= 0) {
-        (void)fprintf(stderr, "usage: journal_bench FOLDER [SECONDS]\n");
+        (void)fprintf(stderr, "usage: journal_bench FOLDER|postgres://… [SECONDS]\n");
         return 2;
     }
     answer_cap = 4000000;
     answer_us = malloc(answer_cap * sizeof *answer_us);
     (void)snprintf(path, sizeof path, "%s/journal-bench-%d.db", argv[1], (int)getpid());
     must(answer_us && uv_loop_init(&loop) == 0, "no memory");
-    must(ml_journal_open_sqlite(path, &loop, &diag, &journal) == ML_OK, diag.text);
+    is_postgres = strncmp(argv[1], "postgres://", 11) == 0;
+    must((is_postgres ? ml_journal_open_postgres(argv[1], &loop, &diag, &journal)
+                      : ml_journal_open_sqlite(path, &loop, &diag, &journal)) == ML_OK,
+         diag.text);
     print_machine();
     for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++)
         measure(&loop, waiting[i], seconds);
@@ -234,7 +239,7 @@ int main(int argc, char **argv)
     while (!closed)
         (void)uv_run(&loop, UV_RUN_ONCE);
     (void)uv_loop_close(&loop);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && !is_postgres; i++) {
         (void)snprintf(file, sizeof file, "%s%s", path, ends[i]);
         (void)unlink(file);
     }

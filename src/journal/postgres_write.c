@@ -51,12 +51,14 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
         " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (org, name, at)"
         " JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\""
         " ORDER BY d.org, d.document FOR UPDATE OF d",
+    /* Behind LATERAL and LIMIT all four columns are conditions of the index: as a plain join the
+     * session may become a filter over all records of the document, while the tables are young. */
     [SQL_REPEATS] =
         "SELECT k.at, r.seq FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])"
         " WITH ORDINALITY AS k (org, name, session, message_no, at)"
         " JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\""
-        " JOIN records r ON r.org = d.org AND r.document = d.document"
-        " AND r.session = k.session COLLATE \"C\" AND r.message_no = k.message_no",
+        " JOIN LATERAL (SELECT seq FROM records WHERE org = d.org AND document = d.document"
+        "  AND session = k.session COLLATE \"C\" AND message_no = k.message_no LIMIT 1) r ON true",
     [SQL_ORGS] = "INSERT INTO orgs (org, created_ms) SELECT * FROM unnest($1::text[], $2::bigint[])"
                  " ON CONFLICT (org) DO NOTHING",
     [SQL_DOCUMENTS] = "INSERT INTO documents (org, document, name, created_ms, updated_ms)"
