@@ -53,4 +53,38 @@ describe("conflict-role-priority", function()
       assert.equal("owner's", app:doc("notes"):get("meta/title"))
     end
   end)
+
+  it("protects what a stronger role wrote for a while, if it is told to", function()
+    local config = { order = { "owner", "editor" }, protect = "1m", paths = { "meta" } }
+    local app = t.app { plugins = { { "conflict-role-priority", config = config } } }
+    local ana = app:client { user = "ana", roles = { "owner" }, doc = "notes" }
+    local ben = app:client { user = "ben", roles = { "editor" }, doc = "notes" }
+    local function writes(client, key, value, map)
+      client:map(map or "meta"):set(key, value)
+      app:settle()
+      return app:doc("notes"):get((map or "meta") .. "/" .. key)
+    end
+    app:settle()
+    assert.equal("a", writes(ana, "title", "a"))
+    assert.equal("a", writes(ben, "title", "b"))
+    assert.equal("b", writes(ben, "other", "b"))
+    assert.equal("b", writes(ben, "title", "b", "elsewhere"))
+    assert.equal("a2", writes(ana, "title", "a2"))
+    assert.equal("a", writes(ana, "other", "a")) -- the stronger takes what the weaker holds
+    app:advance "61s"
+    assert.equal("b", writes(ben, "title", "b"))
+    assert.converged(app, "notes")
+    ben:map("meta"):delete "title"
+    app:settle()
+    assert.is_nil(app:doc("notes"):get "meta/title")
+  end)
+
+  it("protects nothing unless it is told to", function()
+    local off = t.instance("conflict-role-priority", { order = { "owner" } })
+    for _, role in ipairs { "owner", "editor" } do
+      local u = t.update { { "map.set", path = "meta", key = "title", value = role }, author = { user = role, roles = { role } } }
+      assert.is_nil(off:before_update(u))
+      assert.is_nil(u.undone)
+    end
+  end)
 end)
