@@ -359,6 +359,32 @@ static void a_server_without_the_right_certificate_is_not_spoken_to(void **state
     assert_int_equal(stats.told, 0);
 }
 
+/* Slots go from one server to another; the first has none in the end. */
+static void a_cluster_that_changes_is_followed(void **state)
+{
+    char name[16];
+
+    (void)state;
+    if (strcmp(getenv("MOONLOOM_TEST_BUS_KIND"), "cluster") != 0)
+        return;
+    UNTIL(all_healthy(), 5000);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "doc-%u", i);
+        ml_bus_follow(nodes[1].bus, ML_SLICE("default"), ml_slice_str(name));
+    }
+    servers("move");
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "doc-%u", i);
+        for (uint64_t seq = 1, until = uv_hrtime() + 15000000000u;
+             strcmp(nodes[1].name, name) != 0 && uv_hrtime() < until; seq++) {
+            tell(&nodes[0], name, seq, "hello");
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        }
+        assert_string_equal(nodes[1].name, name);
+    }
+    UNTIL(all_healthy(), 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +396,7 @@ int main(void)
         TEST(a_server_that_dies_and_comes_back_is_found_again),
         TEST(a_server_that_stands_still_is_noticed_within_seconds),
         TEST(a_server_without_the_right_certificate_is_not_spoken_to),
+        TEST(a_cluster_that_changes_is_followed),
         TEST(addresses_are_understood_or_refused),
 #undef TEST
     };
