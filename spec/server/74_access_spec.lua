@@ -152,4 +152,117 @@ describe("a door that waits", function()
     slow:close()
     server:close()
   end)
+
+  describe("before anybody asks who it is", function()
+    before_each(function()
+      local folder = process.folder()
+      World.plugin(folder, "front", {
+        ["plugin.lua"] = [[return { name = 'front', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'edge', needs = { 'kv' }, tier = 'operator',
+          hooks = { upgrade = {}, resolve_org = {}, authenticate = {}, authorize = {}, connected = {}, disconnected = {} } }]],
+        ["init.lua"] = [[
+          local ml = require 'moonloom'
+          local P = {}
+          function P:upgrade(req)
+            local agent, socket = req.headers["x-agent"], req.is_websocket
+            if not socket then error "not a socket" end
+            ml.kv.get("bans")
+            if agent == "bad" then return ml.deny("banned", "Not with this program.", { status = 451 }) end
+            if agent == "boom" then error "boom" end
+            if agent == "odd" then return 7 end
+          end
+          function P:resolve_org(req)
+            local org = req.headers["x-org"]
+            if org == "boom" then error "boom" end
+            if org == "odd" then return 7 end
+            return org
+          end
+          function P:authenticate(req)
+            if req.token then return { user = req.token, roles = { "crew" }, groups = { "deck" } } end
+          end
+          function P:authorize() return ml.grant { read = true, write = true } end
+          function P:connected(session)
+            local id = session.identity
+            ml.log.info(("connected=%s,%s,%s,%s,%s,%s"):format(id.user, id.roles[1], id.groups[1], session.ip, session.client.dialect, tostring(session.id ~= nil)))
+            ml.kv.get("welcome")
+            if id.user == "fails" then error "in connected" end
+            local ok = pcall(function() return session.nonsense end)
+            ml.log.info("waited=" .. id.user .. "," .. tostring(ok))
+          end
+          function P:disconnected(session)
+            local c = session.closed
+            ml.kv.get("goodbye")
+            ml.log.info(("disconnected=%s,%d,%s,%s,%s"):format(session.identity.user, c.code, tostring(c.bytes_in > 0), tostring(c.bytes_out > 0), tostring(c.seconds >= 0)))
+          end
+          return P
+        ]],
+      })
+      open = {}
+      world = World.new { args = { "--plugins", folder }, config = "plugins = { front = {} }\nauth = { mode = 'plugins' }\nlog = 'info'" }
+    end)
+
+    local function log()
+      return (process.read(world.log):gsub("\\x(%x%x)", function(h) return string.char(tonumber(h, 16)) end))
+    end
+    local function logged(text)
+      world:wait(function() return log():find(text, 1, true) end, "the log: " .. text)
+    end
+    local function status_of(path, agent, org)
+      local head = { "GET " .. path .. " HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X-Agent: " .. (agent or "good"), org and "X-Org: " .. org or "X-None: 1" }
+      local sock = socket.tcp()
+      sock:settimeout(30)
+      assert(sock:connect("127.0.0.1", world.port))
+      sock:send(table.concat(head, "\r\n") .. "\r\n\r\n")
+      local line = assert(sock:receive "*l")
+      sock:close()
+      return tonumber(line:match "^HTTP/1.1 (%d+)")
+    end
+
+    it("somebody may refuse the connection, at both doors, and only connections", function()
+      for _, path in ipairs { "/sync/default/notes?token=anna", "/collab/default" } do
+        assert.equal(101, status_of(path))
+        assert.equal(451, status_of(path, "bad"))
+        assert.equal(503, status_of(path, "boom"))
+      end
+      assert.equal(503, status_of("/collab/default", "odd"))
+      assert.equal(200, world:get("/api/v1/orgs/default/docs", { Authorization = "Bearer anna" }).status)
+    end)
+
+    it("somebody may say which org it is; what is no org is a failure", function()
+      local anna = world:client "anna":joins("notes", { query = "token=anna", headers = { ["X-Org"] = "acme" } })
+      anna:types(0, "of acme"):is_acknowledged()
+      assert.same({ "acme" }, world:sql "SELECT DISTINCT org FROM records")
+      local headers = { Authorization = "Bearer anna", ["X-Org"] = "acme" }
+      assert.equal(200, world:get("/api/v1/orgs/default/docs/notes", headers).status)
+      headers["X-Org"] = nil
+      assert.equal(404, world:get("/api/v1/orgs/default/docs/notes", headers).status)
+      headers["X-Org"] = "No Org"
+      assert.equal(503, world:get("/api/v1/orgs/default/docs/notes", headers).status)
+      assert.equal(503, status_of("/sync/default/notes?token=anna", nil, "boom"))
+      assert.equal(503, status_of("/collab/default", nil, "odd"))
+    end)
+
+    it("connections are told of when it is known who it is, and when they end", function()
+      local anna = world:client "anna":joins("notes", { query = "token=anna" })
+      anna:types(0, "x"):is_acknowledged()
+      logged "connected=anna,crew,deck,127.0.0.1,y-websocket,true"
+      logged "waited=anna,false"
+      anna:leaves()
+      logged "disconnected=anna,1006,true,true,true"
+      local ben = collab()
+      ben:joins("notes", "ben")
+      logged "connected=ben,crew,deck,127.0.0.1,hocuspocus,true"
+      ben:joins("other", "ben")
+      local failing = collab()
+      failing:joins("notes", "fails") -- a failure is nobody's business
+      ben:drop()
+      failing:drop()
+      logged "disconnected=ben,1006,true,true,true"
+      logged "disconnected=fails,1006,true,true,true"
+      local _, count = log():gsub("connected=ben", "")
+      assert.equal(2, count) -- once each
+      collab() -- nobody yet: not told
+      assert.falsy(log():find("connected=,", 1, true))
+    end)
+  end)
 end)

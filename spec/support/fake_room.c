@@ -572,6 +572,35 @@ struct ml_access *ml_script_authorize(struct ml_script *script, const struct ml_
     return NULL;
 }
 
+struct ml_access *ml_script_upgrade(struct ml_script *script,
+                                    const struct ml_script_request *request,
+                                    struct ml_arena *scratch, ml_access_done done, void *arg)
+{
+    const struct ml_access_answer answer = {.err = ML_OK};
+
+    (void)script;
+    (void)request;
+    (void)scratch;
+    done(arg, &answer);
+    return NULL;
+}
+
+enum ml_err ml_script_resolve_org(struct ml_script *script, const struct ml_script_request *request,
+                                  struct ml_arena *scratch, struct ml_slice *org_out)
+{
+    (void)script;
+    (void)request;
+    (void)scratch;
+    *org_out = (struct ml_slice){0};
+    return ML_OK;
+}
+
+void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session)
+{
+    (void)script;
+    (void)session;
+}
+
 void ml_access_drop(struct ml_access *access)
 {
     (void)access;

@@ -296,6 +296,8 @@ static void on_asking_gone(struct ml_http *http)
 
 static void go_on(struct ml_call *call)
 {
+    if (call->org.len)
+        call->org = call->ask.source.org;
     if (ml_visitor_judge(call->http, &call->ask) && may(call->http, &call->visitor, call->wanted))
         call->then(call);
     else

@@ -3,10 +3,10 @@
  * Questions to the plugins about one client: identity, then grant. Where no plugin has an opinion,
  * open mode has one.
  *
- *   start --> authenticate --> identity --> authorize --> grant --> over
- *                 |   ^                        |   ^
- *                 v   | flush                  v   | flush
- *               (a plugin waits)             (a plugin waits)
+ *   start --> resolve_org --> upgrade --> authenticate --> authorize --> over
+ *                              |   ^         |   ^           |   ^
+ *                              v   | flush   v   | flush     v   | flush
+ *                             (a plugin waits)
  *
  * An answer that was waited for comes in the middle of Lua's affairs, so it is only noted, and
  * taken up in ml_ask_flush, before the loop sleeps. A question that is dropped leaves nothing
@@ -18,6 +18,9 @@
 #include "net/url.h"
 
 #define COOKIES_MAX 32
+
+enum { STEP_RESOLVE, STEP_UPGRADE, STEP_AUTHENTICATE, STEP_AUTHORIZE };
+
 #define DEFAULT_ORG ML_SLICE("default")
 
 static struct ml_slice lower(struct ml_arena *arena, struct ml_slice text)
@@ -129,12 +132,13 @@ static unsigned hooks_of(const struct ml_net *net)
 
 bool ml_ask_needs_head(const struct ml_net *net)
 {
-    return hooks_of(net) & ML_HOOK_AUTHENTICATE;
+    return hooks_of(net) & (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG);
 }
 
 bool ml_ask_may_wait(const struct ml_net *net)
 {
-    return hooks_of(net) & (ML_HOOK_AUTHENTICATE | ML_HOOK_AUTHORIZE);
+    return hooks_of(net) &
+           (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG | ML_HOOK_AUTHORIZE);
 }
 
 /* What rooms know of who writes. */
@@ -242,9 +246,9 @@ static void on_answer(void *arg, const struct ml_access_answer *answer)
     ask->err = answer->err;
     if (answer->err == ML_EDENIED)
         ask->refusal = refusal_of(&answer->denial);
-    if (!answer->err && ask->is_authorizing) {
+    if (!answer->err && ask->step == STEP_AUTHORIZE) {
         ask->err = take_grant(ask, &answer->grant);
-    } else if (!answer->err) {
+    } else if (!answer->err && ask->step == STEP_AUTHENTICATE) {
         ask->asker->is_known = answer->is_known;
         if (answer->is_known)
             ask->asker->facts = answer->identity;
@@ -271,13 +275,87 @@ static bool may_wait(struct ml_ask *ask)
     return false;
 }
 
-/* False: it waits. */
+/* The request, for Lua. False: it cannot be read. */
+static bool read_request(struct ml_ask *ask)
+{
+    if (!ask->has_request)
+        ask->has_request =
+            ask->source.head && ml_ask_request(&ask->source, ask->arena, &ask->request);
+    if (!ask->has_request)
+        ask->err = ML_EFORMAT;
+    return ask->has_request;
+}
+
+/* Who answers questions with this bit, before it is known what document it is about. */
+static struct ml_script *who(const struct ml_ask *ask, enum ml_hook hook)
+{
+    struct ml_script *script = ml_net_script(ask->net, ask->source.org, ml_slice_make(NULL, 0));
+
+    return script && (ml_script_hooks(script) & hook) ? script : NULL;
+}
+
+/* Each: false: it waits. */
+
+static bool resolve(struct ml_ask *ask)
+{
+    struct ml_script *script =
+        ask->is_identified || ask->is_resolved ? NULL : who(ask, ML_HOOK_RESOLVE_ORG);
+    struct ml_slice org = {0};
+
+    if (!script || !read_request(ask))
+        return true;
+    ask->err = ml_script_resolve_org(script, &ask->request, ask->arena, &org);
+    if (ask->err || !org.ptr)
+        return true;
+    if (ml_org_is_valid(org))
+        ask->source.org = org;
+    else
+        ask->err = ML_ESCRIPT;
+    return true;
+}
+
+static bool upgrade(struct ml_ask *ask)
+{
+    struct ml_script *script = ask->is_upgrade ? who(ask, ML_HOOK_UPGRADE) : NULL;
+
+    if (!script || !read_request(ask))
+        return true;
+    ask->access = ml_script_upgrade(script, &ask->request, ask->arena, on_answer, ask);
+    return !ask->access || !may_wait(ask);
+}
+
+static bool authenticate(struct ml_ask *ask)
+{
+    struct ml_script *script;
+
+    if (ask->is_identified || ask->is_anonymous)
+        return true;
+    ask->err = ml_own_identify(ask->net, &ask->source, ask->arena, ask->asker, &ask->refusal);
+    if (ask->err != ML_ENOTFOUND) {
+        if (!ask->err)
+            take_identity(ask);
+        return true;
+    }
+    ask->err = ML_OK;
+    script = who(ask, ML_HOOK_AUTHENTICATE);
+    if (!script) {
+        take_identity(ask);
+        return true;
+    }
+    if (!read_request(ask))
+        return true;
+    ask->access = ml_script_authenticate(script, &ask->request, ask->arena, on_answer, ask);
+    return !ask->access || !may_wait(ask);
+}
+
 static bool authorize(struct ml_ask *ask)
 {
-    struct ml_script *script = ml_net_script(ask->net, ask->source.org, ask->document);
     static const struct ml_script_grant none;
+    struct ml_script *script;
 
-    ask->is_authorizing = true;
+    if (!ask->action.len)
+        return true;
+    script = ml_net_script(ask->net, ask->source.org, ask->document);
     if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHORIZE)) {
         ask->err = take_grant(ask, &none);
         return true;
@@ -288,29 +366,20 @@ static bool authorize(struct ml_ask *ask)
     return !ask->access || !may_wait(ask);
 }
 
-/* False: it waits. */
-static bool authenticate(struct ml_ask *ask)
+/* False: a plugin waits. */
+static bool go_on(struct ml_ask *ask)
 {
-    struct ml_script *script = ml_net_script(ask->net, ask->source.org, ml_slice_make(NULL, 0));
+    static bool (*const steps[])(struct ml_ask * ask) = {
+        [STEP_RESOLVE] = resolve,
+        [STEP_UPGRADE] = upgrade,
+        [STEP_AUTHENTICATE] = authenticate,
+        [STEP_AUTHORIZE] = authorize,
+    };
 
-    memset(ask->asker, 0, sizeof *ask->asker);
-    ask->err = ml_own_identify(ask->net, &ask->source, ask->arena, ask->asker, &ask->refusal);
-    if (ask->err != ML_ENOTFOUND) {
-        if (!ask->err)
-            take_identity(ask);
-        return true;
-    }
-    ask->err = ML_OK;
-    if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHENTICATE)) {
-        take_identity(ask);
-        return true;
-    }
-    if (!ask->source.head || !ml_ask_request(&ask->source, ask->arena, &ask->request)) {
-        ask->err = ML_EFORMAT;
-        return true;
-    }
-    ask->access = ml_script_authenticate(script, &ask->request, ask->arena, on_answer, ask);
-    return !ask->access || !may_wait(ask);
+    for (; !ask->err && ask->step < sizeof steps / sizeof *steps; ask->step++)
+        if (!steps[ask->step](ask))
+            return false;
+    return true;
 }
 
 bool ml_ask_start(struct ml_ask *ask)
@@ -319,10 +388,11 @@ bool ml_ask_start(struct ml_ask *ask)
     ask->refusal = (struct ml_refusal){0};
     ask->access = NULL;
     ask->node = (struct ml_list){0};
-    ask->is_counted = ask->is_authorizing = false;
-    if (!ask->is_identified && !authenticate(ask))
-        return false;
-    return ask->err || !ask->action.len || authorize(ask);
+    ask->step = STEP_RESOLVE;
+    ask->is_counted = ask->has_request = false;
+    if (!ask->is_identified)
+        memset(ask->asker, 0, sizeof *ask->asker);
+    return go_on(ask);
 }
 
 void ml_ask_drop(struct ml_ask *ask)
@@ -343,8 +413,8 @@ void ml_ask_flush(struct ml_net *net)
     while ((node = ml_list_take_first(&net->asked)) != NULL) {
         struct ml_ask *ask = ML_CONTAINER(node, struct ml_ask, node);
 
-        if (!ask->err && !ask->is_authorizing && ask->action.len && !authorize(ask))
-            continue;
-        ask->done(ask);
+        ask->step++;
+        if (go_on(ask))
+            ask->done(ask);
     }
 }

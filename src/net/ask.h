@@ -47,9 +47,12 @@ struct ml_ask {
     struct ml_net *net;
     struct ml_arena *arena;           /* what the answer borrows from */
     struct ml_asker *asker;           /* the answer goes there */
-    struct ml_request_source source;  /* not looked at with is_identified */
+    struct ml_request_source source;  /* with is_identified only the org */
     struct ml_slice action, document; /* action empty: only who it is; document empty: the org */
     bool is_identified;               /* *asker is known from before */
+    bool is_resolved;                 /* the org is, and the hook `upgrade` has been asked */
+    bool is_anonymous;                /* who it is comes later: nobody is asked */
+    bool is_upgrade;                  /* a connection is wanted: `upgrade` is asked */
     void (*done)(struct ml_ask *ask); /* on the loop, with no Lua below; may free the ask */
     /* answer */
     enum ml_err err; /* see ml_ask_start */
@@ -59,7 +62,8 @@ struct ml_ask {
     struct ml_list node;      /* net->asked: answered, and `done` has not run yet */
     struct ml_script_request request;
     struct ml_script_ask question;
-    bool is_counted, is_authorizing;
+    unsigned step;
+    bool is_counted, has_request;
 };
 
 /**

@@ -136,6 +136,7 @@ struct ml_session_open {
     const struct ml_identity *identity;
     const struct ml_grant *grant;
     struct ml_address *address; /* promoted; NULL: not counted */
+    const char *ip;
 };
 
 /** @retval ML_EBUSY, ML_ELIMIT  nothing was made */

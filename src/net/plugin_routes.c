@@ -267,7 +267,7 @@ static bool is_welcome(struct ml_http *http, const struct ml_head *head, const s
 static void on_known(struct ml_call *call)
 {
     const struct plugin_call *plugin = plugin_call_of(call);
-    struct ml_script *script = ml_net_script(call->net, ORG, ml_slice_make(NULL, 0));
+    struct ml_script *script = ml_net_script(call->net, call->org, ml_slice_make(NULL, 0));
     struct ml_script_pair params[ML_WORK_PARAMS_MAX];
     size_t count;
     const struct ml_work *work =

@@ -267,8 +267,8 @@ static void open_sync(struct ml_visit *visit)
     struct ml_http *http = visit->http;
     struct ml_net *net = http->net;
     struct ml_session *session;
-    const struct ml_session_open open = {visit->org, visit->name, &visit->asker.identity,
-                                         &visit->asker.grant, http->address};
+    const struct ml_session_open open = {visit->org,          visit->name,   &visit->asker.identity,
+                                         &visit->asker.grant, http->address, http->ip};
 
     if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
@@ -322,7 +322,7 @@ static void route_sync(const struct request *request)
         return;
     }
     visit->ask.source.org = visit->org;
-    visit->ask.source.is_websocket = true;
+    visit->ask.source.is_websocket = visit->ask.is_upgrade = true;
     visit->ask.action = ML_SLICE("doc.open");
     visit->ask.document = visit->name;
     ml_visit_ask(visit);
@@ -339,29 +339,18 @@ static bool read_collab_path(struct ml_slice path, struct ml_slice *org_out)
     return ml_org_is_valid(*org_out);
 }
 
-/* Who it is, and for which document, is said in the messages. */
-static void route_collab(const struct request *request)
+static void open_collab(struct ml_visit *visit)
 {
-    struct ml_http *http = request->http;
+    struct ml_http *http = visit->http;
     struct ml_net *net = http->net;
-    struct ml_collab_open open = {
-        .head = ml_slice_make(http->in.ptr, request->head->len_bytes),
+    struct ml_session *session;
+    const struct ml_collab_open open = {
+        .org = visit->org,
+        .head = visit->raw,
         .ip = http->ip,
         .address = http->address,
     };
-    struct ml_session *session;
 
-    http->keeps_alive = false;
-    if (!is_proper_upgrade(http, request->head))
-        return;
-    if (!read_collab_path(request->head->path, &open.org)) {
-        ml_http_answer_error(http, 404, "not_found", "There is nothing at this address.");
-        return;
-    }
-    if (!ml_visitor_is_allowed_origin(net, request->head)) {
-        ml_http_answer_error(http, 403, "origin", "This page may not open documents here.");
-        return;
-    }
     if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
@@ -376,7 +365,40 @@ static void route_collab(const struct request *request)
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");
         return;
     }
-    become_session(http, request->head, session);
+    become_session(http, visit->head, session);
+}
+
+/* Who it is, and for which document, is said in the messages. */
+static void route_collab(const struct request *request)
+{
+    struct ml_http *http = request->http;
+    struct ml_visit *visit;
+    struct ml_slice org;
+
+    http->keeps_alive = false;
+    if (!is_proper_upgrade(http, request->head))
+        return;
+    if (!read_collab_path(request->head->path, &org)) {
+        ml_http_answer_error(http, 404, "not_found", "There is nothing at this address.");
+        return;
+    }
+    if (!ml_visitor_is_allowed_origin(http->net, request->head)) {
+        ml_http_answer_error(http, 403, "origin", "This page may not open documents here.");
+        return;
+    }
+    visit = ml_visit_new(http, request->head, open_collab);
+    if (!visit)
+        return;
+    visit->ask.source.org = ml_arena_copy(&visit->arena, org);
+    visit->raw =
+        ml_arena_copy(&visit->arena, ml_slice_make(http->in.ptr, request->head->len_bytes));
+    if (!visit->raw.ptr || !visit->ask.source.org.ptr) {
+        ml_visit_free(visit);
+        ml_http_answer_error(http, 503, "overloaded", "Try again later.");
+        return;
+    }
+    visit->ask.source.is_websocket = visit->ask.is_upgrade = visit->ask.is_anonymous = true;
+    ml_visit_ask(visit);
 }
 
 /* Order matters: the first that fits. A path that ends in a slash stands for all below it. */

@@ -16,12 +16,14 @@
  * is to be done; the doing is ml_session_flush_all, once per turn of the loop, before it sleeps.
  * There too several frames for one socket become one write.
  */
-#include "net/session.h"
+#include "net/greet.h"
 #include "net/seat_check.h"
+#include "net/session.h"
 
 #include "base/assert.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define CLOSE_MS   5000
@@ -105,6 +107,8 @@ static struct ml_blob *begin_end(struct ml_session *session, enum ml_close why,
         session->net->stats.closed[why]++;
     session->is_closing = true;
     session->closing_ms = ml_net_now(session->net);
+    session->closed_code = ml_close_code(why);
+    (void)snprintf(session->closed_text, sizeof session->closed_text, "%.*s", ML_PRINT(reason));
     if (why == ML_CLOSE_TOO_SLOW) {
         release_outbox(session);
         session->net->stats.closed_slow++;
@@ -178,6 +182,7 @@ static void write_out(struct ml_session *session)
         ml_outbox_pop(&session->outbox, count);
         net->stats.frames_out += count;
         net->stats.bytes_out += bytes.len;
+        session->bytes_out += bytes.len;
         net->stats.writes++;
         session->progress_ms = ml_net_now(net);
     }
@@ -189,6 +194,7 @@ static void write_out(struct ml_session *session)
 static void on_message(struct ml_session *session, struct ml_slice bytes)
 {
     session->net->stats.messages_in++;
+    session->bytes_in += bytes.len;
     session->dialect->hear(session, bytes);
 }
 
@@ -299,6 +305,7 @@ void ml_session_free(struct ml_session *session)
     struct ml_net *net = session->net;
 
     free_seats(session);
+    ml_greet_end(session);
     if (session->dialect->release_session)
         session->dialect->release_session(session);
     ml_ws_message_release(&session->message, &net->message_pool);

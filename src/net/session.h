@@ -108,7 +108,11 @@ struct ml_session {
     size_t held_bytes, held_count; /* of all seats */
     struct ml_bucket updates, update_bytes;
     struct ml_outbox outbox;
-    struct ml_collab *collab; /* of session_hocuspocus.c; NULL: another dialect */
+    struct ml_collab *collab;   /* of session_hocuspocus.c; NULL: another dialect */
+    struct ml_greeted *greeted; /* of greet.c; NULL: no plugin has heard of it */
+    uint64_t bytes_in, bytes_out;
+    unsigned closed_code; /* 0: the server has not ended it */
+    char closed_text[64];
 };
 
 /* How the sessions of one dialect behave. Called on the loop; may end the session. */

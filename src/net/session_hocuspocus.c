@@ -25,6 +25,7 @@
  * that refuses an edit never closes anything, and QueryAwareness is answered.
  */
 #include "net/ask.h"
+#include "net/greet.h"
 #include "net/http.h"
 #include "net/seat_check.h"
 #include "net/session.h"
@@ -238,6 +239,8 @@ static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
     }
     end_pending(seat);
     welcome(session);
+    ml_greet(session, ml_slice_str(session->collab->org), ml_slice_str(session->collab->ip),
+             &asker->identity);
     if (!asking->is_silent)
         say(session, seat->port.address, ML_FRAME_AUTHENTICATED,
             ml_grant_allows(&asker->grant, ML_MAY_WRITE) ? ML_SLICE("read-write")
@@ -293,6 +296,7 @@ static struct ml_asking *make_asking(struct ml_seat *seat, struct ml_slice token
                    .ip = ml_slice_str(collab->ip),
                    .token = ml_arena_copy(&asking->arena, token),
                    .is_websocket = true},
+        .is_resolved = true, /* with the socket */
         .action = ML_SLICE("doc.open"),
         .document = ml_address_document(seat->port.address),
         .done = on_asked,

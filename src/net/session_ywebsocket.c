@@ -7,6 +7,7 @@
  * Invariant:
  *  [S3] a y-sweet echo leaves after the ack of the last message that was sent before it.
  */
+#include "net/greet.h"
 #include "net/seat_check.h"
 #include "net/session.h"
 
@@ -377,6 +378,7 @@ enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *op
         return err;
     }
     session->address = open->address;
+    ml_greet(session, open->org, ml_slice_str(open->ip), open->identity);
     *session_out = session;
     return ML_OK;
 }

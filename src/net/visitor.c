@@ -206,6 +206,7 @@ void ml_visit_free(struct ml_visit *visit)
 
 static void end_visit(struct ml_visit *visit)
 {
+    visit->org = visit->ask.source.org;
     if (ml_visitor_judge(visit->http, &visit->ask))
         visit->then(visit);
     ml_visit_free(visit);

@@ -28,6 +28,7 @@ struct ml_visit {
     struct ml_asker asker;
     struct ml_ask ask;
     struct ml_slice org, name;            /* of whoever asks; in the arena */
+    struct ml_slice raw;                  /* the head as it came, for who needs it; likewise */
     void (*then)(struct ml_visit *visit); /* allowed: answers */
 };
 /** NULL: answered, there is no memory. */

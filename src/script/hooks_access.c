@@ -113,6 +113,60 @@ static void deny(lua_State *L, struct ml_access *access)
     access->base.is_over = true;
 }
 
+/* ---- upgrade, resolve_org ----------------------------------------------------------------------
+ */
+
+static void decode_upgrade(lua_State *L, struct ml_round *round)
+{
+    if (ml_api_answer_kind(L, 1) != ML_ANSWER_DENY)
+        luaL_error(L, "must answer ml.deny or nil, not a %s", luaL_typename(L, 1));
+    deny(L, access_of(round));
+}
+
+struct ml_access *ml_script_upgrade(struct ml_script *script,
+                                    const struct ml_script_request *request,
+                                    struct ml_arena *scratch, ml_access_done done, void *arg)
+{
+    const struct ml_access how = {
+        .base = {.hook = HOOK_UPGRADE, .decode = decode_upgrade, .failed = fail_at_once},
+        .subject = request,
+        .view = VIEW_REQUEST,
+        .scratch = scratch,
+        .done = done,
+        .arg = arg};
+
+    return start(script, &how);
+}
+
+static void decode_org(lua_State *L, struct ml_round *round)
+{
+    struct ml_access *access = access_of(round);
+    size_t len = 0;
+
+    if (lua_type(L, 1) != LUA_TSTRING || !lua_tolstring(L, 1, &len) || !len ||
+        len > IDENTITY_TEXT_MAX)
+        luaL_error(L, "must answer the id of an org or nil, not a %s", luaL_typename(L, 1));
+    access->answer.identity.user = ml_answer_keep(L, access->scratch, 1);
+    round->is_over = true;
+}
+
+enum ml_err ml_script_resolve_org(struct ml_script *script, const struct ml_script_request *request,
+                                  struct ml_arena *scratch, struct ml_slice *org_out)
+{
+    struct ml_access access = {.base = {.hook = HOOK_RESOLVE_ORG,
+                                        .push = push_subject,
+                                        .decode = decode_org,
+                                        .failed = fail_at_once},
+                               .subject = request,
+                               .view = VIEW_REQUEST,
+                               .scratch = scratch};
+
+    ml_round_run(script, &access.base);
+    ml_views_expire(script);
+    *org_out = access.answer.identity.user;
+    return access.answer.err;
+}
+
 /* ---- authenticate
  * -------------------------------------------------------------------------------------------- */
 

@@ -137,6 +137,10 @@ enum ml_hook {
     ML_HOOK_KEEP_DOCUMENT = 1 << 20,
     ML_HOOK_AWARENESS = 1 << 21,
     ML_HOOK_PLACE_DOCUMENT = 1 << 22,
+    ML_HOOK_UPGRADE = 1 << 23,
+    ML_HOOK_RESOLVE_ORG = 1 << 24,
+    ML_HOOK_CONNECTED = 1 << 25,
+    ML_HOOK_DISCONNECTED = 1 << 26,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -221,9 +225,34 @@ struct ml_access *ml_script_authenticate(struct ml_script *script,
                                          struct ml_arena *scratch, ml_access_done done, void *arg);
 struct ml_access *ml_script_authorize(struct ml_script *script, const struct ml_script_ask *ask,
                                       struct ml_arena *scratch, ml_access_done done, void *arg);
+/** upgrade(req): somebody denies, or nobody does. */
+struct ml_access *ml_script_upgrade(struct ml_script *script,
+                                    const struct ml_script_request *request,
+                                    struct ml_arena *scratch, ml_access_done done, void *arg);
+/**
+ * resolve_org(req): the first non-nil answer counts; nobody waits.
+ * @param org_out  in the arena, and not checked; .ptr NULL: nobody has an opinion
+ * @retval ML_ESCRIPT  a plugin failed
+ */
+enum ml_err ml_script_resolve_org(struct ml_script *script, const struct ml_script_request *request,
+                                  struct ml_arena *scratch, struct ml_slice *org_out) ML_MUST_CHECK;
 /** Nobody wants the answer any more: `done` does not run, and what the plugin waits for ends. NULL
  * is fine. */
 void ml_access_drop(struct ml_access *access);
+
+/** A connection, for connected(session) and (is_closed) disconnected(session). Borrowed for the
+ * call. */
+struct ml_script_session {
+    struct ml_slice org, ip, dialect;
+    struct ml_script_identity identity;
+    bool is_closed;
+    struct {
+        unsigned code;
+        struct ml_slice reason;
+        uint64_t after_ms, bytes_in, bytes_out;
+    } closed;
+};
+void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session);
 
 /** Where an update hook runs. Borrowed for the call. */
 struct ml_scope {

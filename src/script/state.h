@@ -66,6 +66,10 @@ enum {
     HOOK_KEEP_DOCUMENT,
     HOOK_AWARENESS,
     HOOK_PLACE_DOCUMENT,
+    HOOK_UPGRADE,
+    HOOK_RESOLVE_ORG,
+    HOOK_CONNECTED,
+    HOOK_DISCONNECTED,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

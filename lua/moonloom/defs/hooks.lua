@@ -16,11 +16,11 @@
 --   options   what the manifest may say about it, beside phase and on_error
 --   later     options of the contract that this version does not have
 return {
-  { name = "upgrade",            kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
-  { name = "resolve_org",        kind = "decision", rule = "first", waits = false, fails = "refuse", operator = true },
+  { name = "upgrade",            kind = "decision", rule = "veto",  waits = true,  fails = "refuse", since = "0.2.0" },
+  { name = "resolve_org",        kind = "decision", rule = "first", waits = false, fails = "refuse", operator = true, since = "0.2.0" },
   { name = "authenticate",       kind = "decision", rule = "first", waits = true,  fails = "refuse", since = "0.1.0" },
-  { name = "connected",          kind = "observer", rule = "each",  waits = true,  fails = "skip" },
-  { name = "disconnected",       kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "connected",          kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
+  { name = "disconnected",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
   { name = "admit",              kind = "decision", rule = "veto",  waits = false, fails = "skip" },
   { name = "joined",             kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
   { name = "left",               kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },

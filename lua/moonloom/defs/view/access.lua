@@ -49,10 +49,10 @@ return {
     } },
   { class = "moonloom.Session", arg = "session", doc = "A connection (`connected`, `disconnected`).",
     fields = {
-      { "id", "string", doc = "Its id." }, { "identity", "moonloom.Identity?", doc = "Who." }, { "ip", "string", doc = "From where." },
-      { "client", "{ name: string?, version: string?, dialect: string }", doc = "Which program." },
+      { "id", "string", since = S, doc = "Its id." }, { "identity", "moonloom.Identity?", since = S, doc = "Who." }, { "ip", "string", since = S, doc = "From where." },
+      { "client", "{ name: string?, version: string?, dialect: string }", since = S, doc = "Which program." },
       { "labels", "table<string, any>", doc = "What plugins left." },
-      { "closed", "{ code: integer, reason: string, seconds: number, bytes_in: integer, bytes_out: integer }?", doc = "In `disconnected`." },
+      { "closed", "{ code: integer, reason: string, seconds: number, bytes_in: integer, bytes_out: integer }?", since = S, doc = "In `disconnected`." },
     },
     methods = {
       { "label", "(key: string, value: any)", doc = "For later plugins." },
