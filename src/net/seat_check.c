@@ -108,6 +108,7 @@ static struct ml_seat_check *check_new(struct ml_seat *seat)
                                  .arena = &check->arena,
                                  .asker = &check->asker,
                                  .source = {.org = seat->org, .is_websocket = true},
+                                 .is_resolved = true,
                                  .action = ML_SLICE("doc.open"),
                                  .document = seat->name,
                                  .done = on_checked};
@@ -122,29 +123,36 @@ static void start(struct ml_seat *seat, struct ml_seat_check *check)
         on_checked(&check->ask);
 }
 
+/* The names in a list of the identity. NULL: no memory. */
+static const struct ml_slice *fill_names(struct ml_arena *arena, const char list[512],
+                                         size_t *count_out)
+{
+    struct ml_slice *names = ml_arena_array(arena, 512 / 2, sizeof *names);
+    size_t cursor = 0, count = 0;
+
+    while (names && ml_identity_next(list, &cursor, &names[count]))
+        count++;
+    *count_out = count;
+    return names;
+}
+
 /* What the plugins were told when the seat was taken, from what is kept of it. */
 static bool fill_asker(struct ml_seat_check *check)
 {
     struct ml_asker *asker = &check->asker;
-    struct ml_slice *roles =
-        ml_arena_array(&check->arena, sizeof asker->identity.roles / 2, sizeof *roles);
-    size_t cursor = 0, count = 0;
+    struct ml_script_identity *facts = &asker->facts;
 
-    if (!roles)
-        return false;
     asker->identity = *ml_member_identity(check->seat->member);
-    while (ml_identity_next(asker->identity.roles, &cursor, &roles[count]))
-        count++;
-    asker->facts = (struct ml_script_identity){
+    *facts = (struct ml_script_identity){
         .user = ml_slice_str(asker->identity.user),
         .name = ml_slice_str(asker->identity.name),
         .session = ml_slice_str(asker->identity.session),
-        .roles = roles,
-        .role_count = count,
         .kind = ml_slice_str(asker->identity.kind),
         .expires_at_ms = asker->identity.expires_at_ms,
     };
-    return true;
+    facts->roles = fill_names(&check->arena, asker->identity.roles, &facts->role_count);
+    facts->groups = fill_names(&check->arena, asker->identity.groups, &facts->group_count);
+    return facts->roles && facts->groups;
 }
 
 static void ask_again(struct ml_seat *seat)

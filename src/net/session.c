@@ -16,9 +16,9 @@
  * is to be done; the doing is ml_session_flush_all, once per turn of the loop, before it sleeps.
  * There too several frames for one socket become one write.
  */
+#include "net/session.h"
 #include "net/greet.h"
 #include "net/seat_check.h"
-#include "net/session.h"
 
 #include "base/assert.h"
 #include "base/log.h"
