@@ -67,6 +67,24 @@ describe("plugins and single edits", function()
     assert.falsy(journal():find("secret", 1, true))
   end)
 
+  it("tell why to a writer who asked for it, and to nobody else", function()
+    with("why", "phase = 'policy', hooks = { authorize_edit = { kinds = { 'text.insert' } } }", [[
+      function P:authorize_edit(e)
+        if e.text:find("secret", 1, true) then return ml.deny("secret", "Not \"here\".") end
+      end
+    ]])
+    local anna, ben = world:client "anna":joins "why", world:client "ben":joins "why"
+    anna:asks_for_notices():types(0, "secret")
+    world:wait(function() return #anna.notices == 1 end, "the notice")
+    local notice = anna.notices[1]
+    assert.same({ "refused", "why.secret", 'Not "here".', "undo" }, { notice.kind, notice.code, notice.reason, notice.mode })
+    assert.same({ "content" }, notice.paths)
+    ben:types(0, "secret") -- its client would not know what to do with one: the spec's raises
+    ben:sees "":catches_up()
+    anna:sees "":catches_up()
+    assert.equal(1, #anna.notices)
+  end)
+
   it("grant writing by path: what is elsewhere goes back, without a plugin being asked again", function()
     with("acl", "phase = 'auth', hooks = { authenticate = {}, authorize = {} }", [[
       function P:authenticate(req) return { user = req.query.token, name = req.query.token } end

@@ -201,6 +201,14 @@ function Client:sends(kind, subtype, payload)
   return self
 end
 
+--- Says, as our own client does, that it knows what a notice is.
+function Client:asks_for_notices()
+  self.notices = {}
+  return self:sends(103, nil, "")
+end
+
+function Client:has_asked_for_notices() return self.notices ~= nil end
+
 function Client:types(index, text)
   local update = self.text:insert(index, text)
   if self.socket then self:sends(0, 2, update) end
@@ -274,6 +282,11 @@ local takers = {
     frame.payload = r:bytes()
     local ok, version = pcall(function() return lib0.reader(frame.payload):uint() end)
     self.status = ok and version or self.status
+  end,
+  [103] = function(self, frame, r)
+    assert(self:has_asked_for_notices(), "the server sent a notice to somebody who did not ask")
+    frame.payload = r:bytes()
+    self.notices[#self.notices + 1] = cjson.decode(frame.payload)
   end,
 }
 
