@@ -1,0 +1,102 @@
+// A bus that loses, doubles and reorders one message in ten each: in the end every copy is whole, and equal to what the
+// journal gives a newcomer. The random numbers are of a printed seed; MOONLOOM_SEED repeats it, MOONLOOM_RUNS makes more.
+import { connect, createServer } from "node:net";
+import { client } from "../interop/clients.mjs";
+import { busIsThere, metric, redisPort, sleep, startNodes } from "../support/node/cluster.mjs";
+import { freePort } from "../support/node/server.mjs";
+import { finish, note, test, until } from "../support/node/tap.mjs";
+
+const RUNS = Number(process.env.MOONLOOM_RUNS ?? 2);
+let seed = Number(process.env.MOONLOOM_SEED ?? Date.now() % 1_000_000);
+note(`seed ${seed}`);
+function random() {
+  seed = (seed * 1103515245 + 12345) % 2147483648;
+  return seed / 2147483648;
+}
+
+/** The length of the reply at the start of `bytes`; 0: not whole yet. Arrays of bulk strings and numbers, and lines. */
+function replyLength(bytes) {
+  const end = bytes.indexOf("\r\n");
+  if (end < 0) return 0;
+  const kind = String.fromCharCode(bytes[0]);
+  const number = Number(bytes.subarray(1, end).toString());
+  if (kind === "$") return number < 0 ? end + 2 : bytes.length >= end + 4 + number ? end + 4 + number : 0;
+  if (kind !== "*") return end + 2;
+  let at = end + 2;
+  for (let i = 0; i < number; i++) {
+    const length = at < bytes.length ? replyLength(bytes.subarray(at)) : 0;
+    if (!length) return 0;
+    at += length;
+  }
+  return at;
+}
+
+const counts = { passed: 0, lost: 0, doubled: 0, late: 0 };
+const port = await freePort();
+const proxy = createServer((node) => {
+  const redis = connect(redisPort, "127.0.0.1");
+  for (const [a, b] of [[node, redis], [redis, node]]) a.on("error", () => b.destroy()).on("close", () => b.destroy());
+  node.pipe(redis);
+  let bytes = Buffer.alloc(0);
+  let kept = null; // a message that comes after the next one
+  redis.on("data", (more) => {
+    bytes = Buffer.concat([bytes, more]);
+    for (let length = replyLength(bytes); length; length = bytes.length ? replyLength(bytes) : 0) {
+      const reply = bytes.subarray(0, length);
+      bytes = bytes.subarray(length);
+      const dice = reply.includes("\r\nmessage\r\n") ? random() : 1;
+      if (dice < 0.1) {
+        counts.lost += 1;
+        continue;
+      }
+      if (dice < 0.2 && !kept) {
+        counts.late += 1;
+        kept = reply;
+        continue;
+      }
+      counts.passed += 1;
+      node.write(reply);
+      if (dice < 0.3) {
+        counts.doubled += 1;
+        node.write(reply);
+      }
+      if (kept) node.write(kept);
+      kept = null;
+    }
+  });
+});
+await new Promise((resolve) => proxy.listen(port, "127.0.0.1", resolve));
+const nodes = await startNodes(3, { bus: `redis://127.0.0.1:${port}` });
+await busIsThere(nodes);
+
+await test(`${RUNS} runs: nothing is lost, doubled or put in another order`, async () => {
+  const took = [];
+  for (let run = 0; run < RUNS; run++) {
+    const people = Array.from({ length: 9 }, (_, i) => ({ ...client(nodes[i % 3], `lossy-${run}-${i % 2}`), document: i % 2 }));
+    await until(() => people.every((p) => p.provider.synced), "all are there", 20_000);
+    const typed = [new Set(), new Set()];
+    for (let i = 0; i < 100; i++) {
+      const person = people[i % people.length];
+      const words = person.doc.getArray("words");
+      typed[person.document].add(`w${i}`);
+      words.insert(Math.floor(random() * (words.length + 1)), [`w${i}`]);
+      await sleep(20);
+    }
+    const began = Date.now();
+    const text = (p) => p.doc.getArray("words").toArray().join();
+    await until(() => people.every((p) => p.doc.getArray("words").length === typed[p.document].size && text(p) === text(people[p.document])), "all have every word, once, alike", 25_000);
+    took.push(Date.now() - began);
+    const late = client(nodes[run % 3], `lossy-${run}-0`);
+    await until(() => late.provider.synced && text(late) === text(people[0]), "and the journal", 10_000);
+    for (const p of [...people, late]) p.close();
+  }
+  took.sort((a, b) => a - b);
+  note(`equal after ${took[took.length >> 1]} ms (median), ${took.at(-1)} ms at most; messages ${JSON.stringify(counts)}`);
+  const holes = await Promise.all(nodes.map((node) => metric(node, "holes_read_total")));
+  note(`holes read from the journal: ${holes}`);
+  if (!counts.lost || !counts.doubled || !counts.late) throw new Error("the proxy did nothing: this test shows nothing");
+}, { deadline_ms: RUNS * 60_000 });
+
+for (const node of nodes) await node.stop();
+proxy.close();
+finish();
