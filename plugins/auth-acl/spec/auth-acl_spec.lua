@@ -57,6 +57,10 @@ describe("auth-acl", function()
   end)
 
   it("shows public documents to strangers only if it is told to", function()
+    -- The server's way to say that nobody has signed in.
+    assert.is_nil(ask(nil, { user = "", kind = "guest" }, "public/1"))
+    assert.is_nil(ask({ default = "write" }, { user = "", kind = "guest" }, "any"))
+    assert.granted("read", ask({ anonymous = "viewer" }, { user = "", kind = "guest" }, "public/1"))
     local seen = ask({ anonymous = "viewer" }, false, "public/1")
     assert.granted("read", seen)
     assert.not_granted("write", seen)
