@@ -5,7 +5,7 @@
 --   name      as a plugin writes it
 --   kind      "decision": the core waits for the answer; "observer": told, answer ignored; "work"
 --   rule      how several answers become one: first, veto, fold, merge, each, one
---   waits     may wait (in a later version; hooks of this version never wait)
+--   waits     may wait for the store, the network, time
 --   fails     what a failure means: refuse, hold, default, skip, retry; "phase": auth and validate
 --             hold, the others skip
 --   operator  true: only for plugins with tier = "operator"
