@@ -52,7 +52,7 @@ describe("tokens", function()
   it("minted beside the running server are taken, for what their role may", function()
     local editor = line("token", "--org", "default", "--user", "ana", "--name", "Ana Bell")
     assert.equal(200, ask("POST", document "a/ops", editor, OPS).status)
-    assert.same({ id = "ana", name = "Ana Bell" }, ask("GET", "/auth/session", editor).json.user)
+    assert.same({ id = "ana", name = "Ana Bell", org = "default", roles = { "editor" } }, ask("GET", "/auth/session", editor).json.user)
 
     local viewer = line("token", "--org", "default", "--user", "vic", "--role", "viewer")
     assert.equal(200, ask("GET", document "a/content", viewer).status)

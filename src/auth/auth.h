@@ -95,9 +95,10 @@ bool ml_document_name_is_valid(struct ml_slice name);
  */
 void ml_digest_hex(const struct ml_slice *parts, size_t count, char *out, size_t digits);
 
-#include "auth/key.h"   /* keys */
-#include "auth/own.h"   /* our own keys and tokens */
-#include "auth/role.h"  /* roles */
-#include "auth/token.h" /* signed tokens */
+#include "auth/account.h" /* people with a password */
+#include "auth/key.h"     /* keys */
+#include "auth/own.h"     /* our own keys and tokens */
+#include "auth/role.h"    /* roles */
+#include "auth/token.h"   /* signed tokens */
 
 #endif

@@ -10,6 +10,7 @@
 #include "auth/own.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "auth/auth.h"
 #include "auth/key_private.h"
 #include "auth/strict_json.h"
+#include "base/assert.h"
 #include "base/base64.h"
 #include "base/glob.h"
 
@@ -26,12 +28,14 @@
 #define TAG_BYTES     16
 #define CLAIMS_MAX    6144
 #define ID_BYTES      16
+#define MAC_LABEL     "moonloom: sessions"
 
 struct ml_own_keys {
     size_t count;
     int64_t made_s[ML_OWN_KEYS];
     struct ml_keyset *each[ML_OWN_KEYS]; /* one key each, to sign with */
     struct ml_keyset *all;               /* references to the same */
+    uint8_t mac_key[32];                 /* from the key that seals */
 };
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
@@ -68,6 +72,7 @@ void ml_own_keys_free(struct ml_own_keys *keys)
     for (size_t i = 0; i < keys->count; i++)
         ml_keyset_free(keys->each[i]);
     ml_keyset_free(keys->all);
+    OPENSSL_cleanse(keys->mac_key, sizeof keys->mac_key);
     free(keys);
 }
 
@@ -220,12 +225,33 @@ enum ml_err ml_own_keys_open(struct ml_slice text, const uint8_t seal_key[ML_OWN
         ok = add(keys, set_of(row), (int64_t)made_s);
     }
     OPENSSL_cleanse(plain, sizeof plain);
+    if (keys && ok) {
+        unsigned size = sizeof keys->mac_key;
+
+        ok = HMAC(EVP_sha256(), seal_key, ML_OWN_SEAL_BYTES, (const uint8_t *)MAC_LABEL,
+                  sizeof MAC_LABEL - 1, keys->mac_key, &size) != NULL;
+    }
     if (!keys || !ok) {
         ml_own_keys_free(keys);
         return ML_ELIMIT;
     }
     *out = keys;
     return ML_OK;
+}
+
+void ml_own_mac(const struct ml_own_keys *keys, const char *label, struct ml_slice text,
+                char out[65])
+{
+    const struct ml_slice parts[] = {ml_slice_str(label), text};
+    char message[65];
+    uint8_t mac[32];
+    unsigned size = sizeof mac;
+
+    ml_digest_hex(parts, 2, message, 64);
+    ML_ASSERT(HMAC(EVP_sha256(), keys->mac_key, sizeof keys->mac_key, (const uint8_t *)message, 64,
+                   mac, &size));
+    for (size_t i = 0; i < sizeof mac; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", mac[i]);
 }
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
@@ -290,6 +316,7 @@ static void put_claims(struct ml_writer *out, const struct ml_own_token *token)
     put_member(out, "org", token->org);
     put_member(out, "name", token->name);
     put_member(out, "doc", token->doc);
+    put_member(out, "sid", token->session);
     put(out, ",\"roles\":[");
     while (ml_identity_next(token->roles, &cursor, &role)) {
         if (!first)
@@ -385,6 +412,7 @@ enum ml_err ml_own_verify(const struct ml_own_keys *keys, enum ml_own_kind kind,
     token_out->org = ml_strict_text(root, "org");
     token_out->name = ml_strict_text(root, "name");
     token_out->doc = ml_strict_text(root, "doc");
+    token_out->session = ml_strict_text(root, "sid");
     /* A pattern that is there and no text must not become "all". */
     if (ml_strict_get(root, "doc") && !token_out->doc.len)
         return ML_EFORMAT;

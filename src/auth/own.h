@@ -38,6 +38,10 @@ enum ml_err ml_own_keys_open(struct ml_slice text, const uint8_t seal_key[ML_OWN
 void ml_own_keys_free(struct ml_own_keys *keys);
 /** All that check; the newest first. */
 const struct ml_keyset *ml_own_keys_all(const struct ml_own_keys *keys);
+/** HMAC-SHA256 in hex under a key that does not change when the signing keys do. `keys` was opened,
+ * not only made. */
+void ml_own_mac(const struct ml_own_keys *keys, const char *label, struct ml_slice text,
+                char out[65]);
 /** When the `index`th was made, seconds since 1970. */
 int64_t ml_own_keys_made_s(const struct ml_own_keys *keys, size_t index);
 
@@ -47,9 +51,10 @@ enum ml_own_kind { ML_OWN_ACCESS, ML_OWN_TICKET, ML_OWN_INVITE, ML_OWN_GUEST, ML
 struct ml_own_token {
     enum ml_own_kind kind;
     struct ml_slice org, user, name;
-    struct ml_slice doc; /* pattern of names; empty: all */
-    char roles[512];     /* as in ml_identity */
-    struct ml_slice id;  /* random; set by mint */
+    struct ml_slice doc;     /* pattern of names; empty: all */
+    char roles[512];         /* as in ml_identity */
+    struct ml_slice session; /* of a login: the handle of its family; or empty */
+    struct ml_slice id;      /* random; set by mint */
     int64_t issued_s, expires_s;
 };
 

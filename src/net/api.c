@@ -179,7 +179,7 @@ void ml_call_answer(struct ml_call *call, unsigned status, const char *type, con
 
 void ml_call_json(struct ml_call *call, unsigned status, const char *fields, struct ml_writer *body)
 {
-    char all[512];
+    char all[4608]; /* three cookies, one of them a token */
 
     (void)snprintf(all, sizeof all, ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY "%s", fields);
     ml_call_answer(call, status, status == 204 ? NULL : ML_HTTP_JSON, all, body);
@@ -506,6 +506,8 @@ static void begin(struct ml_http *http, const struct ml_head *head,
         call_free(call);
     } else if (route->is_keyed) {
         call->bearer = read_bearer(call, head);
+        call->cookies = ml_arena_copy(&call->arena, ml_head_field(head, "cookie"));
+        call->csrf = ml_arena_copy(&call->arena, ml_head_field(head, "x-ml-csrf"));
         on_admitted(call);
     } else {
         ml_call_ask(call, route->action, call->name, route->action ? route->may : 0, on_admitted);

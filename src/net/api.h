@@ -64,7 +64,8 @@ struct ml_call {
     struct ml_parameter *parameters;
     size_t parameter_count;
     struct ml_slice if_match; /* the field; .ptr NULL: none */
-    struct ml_slice bearer;   /* of Authorization, if the route is keyed; or empty */
+    /* If the route is keyed, or empty: of Authorization, Cookie and X-ML-CSRF. */
+    struct ml_slice bearer, cookies, csrf;
     struct ml_writer body;
     struct ml_asker visitor;
     struct ml_ask ask;

@@ -5,6 +5,7 @@
  */
 #include "net/api.h"
 #include "net/api_plugins.h"
+#include "net/auth_login.h"
 #include "net/plugin_routes.h"
 
 #include <inttypes.h>
@@ -464,6 +465,48 @@ const struct ml_api_route ml_api_routes[] = {
                     {422, JSON, REF("Error"), "the body does not fit"},
                     {503, JSON, REF("Error"), "the server has no signing keys"}},
         .run = ml_api_mint,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/login",
+        .id = "login",
+        .summary = "Sign in with a password; the cookies are the session",
+        .is_keyed = true,
+        .body_max = 8192,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"user\",\"password\"],\"properties\":{"
+                       "\"user\":" TEXT ",\"password\":" TEXT ",\"org\":" TEXT "}}",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, and until when"},
+                    {401, JSON, REF("Error"), "user and password do not fit"},
+                    {429, JSON, REF("Error"), "too many tries; Retry-After says when again"}},
+        .run = ml_auth_login,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/refresh",
+        .id = "refresh",
+        .summary = "New cookies for those that are nearly over",
+        .is_keyed = true,
+        .body_max = 4096,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\"}",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, and until when"},
+                    {401, JSON, REF("Error"), "over, or used by two: sign in"},
+                    {403, JSON, REF("Error"), "not from a page of this server"}},
+        .run = ml_auth_refresh,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/logout",
+        .id = "logout",
+        .summary = "End this session",
+        .is_keyed = true,
+        .body_max = 4096,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\"}",
+        .answers = {{204, NULL, NULL, "signed out"},
+                    {403, JSON, REF("Error"), "not from a page of this server"}},
+        .run = ml_auth_logout,
     },
     {
         .method = ML_METHOD_GET,

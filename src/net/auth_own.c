@@ -7,7 +7,9 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "net/auth_login.h"
 #include "net/url.h"
+#include "net/visitor.h"
 
 #define HEADER_MAX 256
 
@@ -52,6 +54,59 @@ static struct ml_slice credential(const struct ml_request_source *source, struct
     return ml_url_parameter(parameters, count, "token");
 }
 
+static bool refuse(struct ml_refusal *out, unsigned status, const char *code, const char *reason)
+{
+    *out = (struct ml_refusal){.is_spoken = true,
+                               .status = status,
+                               .code = ml_slice_str(code),
+                               .reason = ml_slice_str(reason)};
+    return false;
+}
+
+/* A browser sends cookies whoever made the page: may this one (SEC-CS-01, SEC-WS-01)? */
+static bool is_our_page(const struct ml_net *net, const struct ml_head *head, bool is_websocket)
+{
+    struct ml_slice origin = ml_head_field(head, "origin");
+
+    if (origin.ptr)
+        return ml_visitor_is_allowed_origin(net, head);
+    return !is_websocket && ml_head_equal(ml_head_field(head, "sec-fetch-site"), "same-origin");
+}
+
+/* Does it change something? */
+static bool is_unsafe(const struct ml_request_source *source)
+{
+    enum ml_method method = source->head->method;
+
+    return !source->is_websocket && method != ML_METHOD_GET && method != ML_METHOD_HEAD;
+}
+
+/* The access cookie, if it counts here; empty: it does not. False: refused. */
+static bool take_cookie(const struct ml_net *net, const struct ml_request_source *source,
+                        struct ml_slice *out, struct ml_refusal *refusal)
+{
+    *out = ml_slice_make(NULL, 0);
+    if (!net->env.has_accounts || !source->head)
+        return true;
+    *out = ml_auth_cookie(ml_head_field(source->head, "cookie"), ml_auth_access_cookie(net));
+    if (!out->len || (!source->is_websocket && !is_unsafe(source)) ||
+        is_our_page(net, source->head, source->is_websocket))
+        return true;
+    if (is_unsafe(source))
+        return refuse(refusal, 403, "origin", "This page may not change anything here.");
+    *out = ml_slice_make(NULL, 0);
+    return true;
+}
+
+static bool has_csrf(const struct ml_own_keys *keys, const struct ml_head *head,
+                     const struct ml_own_token *own)
+{
+    char csrf[65];
+
+    ml_auth_csrf(keys, own->session, csrf);
+    return ml_same_secret(ml_head_field(head, "x-ml-csrf"), ml_slice_str(csrf));
+}
+
 static void take_roles(struct ml_arena *arena, struct ml_asker *asker)
 {
     struct ml_slice *roles = ml_arena_array(arena, sizeof asker->own.roles / 2, sizeof *roles);
@@ -70,8 +125,16 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
     const struct ml_own_keys *keys =
         net->env.own_keys ? net->env.own_keys(net->env.own_keys_arg) : NULL;
     struct ml_slice text = keys ? credential(source, arena) : ml_slice_make(NULL, 0);
+    bool is_cookie = false;
     enum ml_err err;
 
+    if (!keys)
+        return ML_ENOTFOUND;
+    if (!text.len || !names_our_key(keys, text)) {
+        if (!take_cookie(net, source, &text, refusal_out))
+            return ML_EDENIED;
+        is_cookie = true;
+    }
     if (!text.len || !names_our_key(keys, text))
         return ML_ENOTFOUND;
     err = ml_own_verify(keys, ML_OWN_ACCESS, text, ml_clock_wall_ms() / 1000, arena, &asker->own);
@@ -82,6 +145,10 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
             .code = err == ML_ETIMEDOUT ? ML_SLICE("expired") : ML_SLICE("bad_token"),
             .reason = err == ML_ETIMEDOUT ? ML_SLICE("The token is over.")
                                           : ML_SLICE("The token is not one for this.")};
+        return ML_EDENIED;
+    }
+    if (is_cookie && is_unsafe(source) && !has_csrf(keys, source->head, &asker->own)) {
+        (void)refuse(refusal_out, 403, "csrf", "X-ML-CSRF does not say what the cookie does.");
         return ML_EDENIED;
     }
     asker->is_known = asker->is_own = true;

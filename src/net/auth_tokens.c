@@ -8,6 +8,7 @@
  * not there and one that does not fit are the same answer.
  */
 #include "net/api.h"
+#include "net/auth_own.h"
 #include "net/fields.h"
 
 #include "base/clock.h"
@@ -41,8 +42,7 @@ static void refuse_body(struct ml_call *call)
         "names, and seconds up to 900.");
 }
 
-/* JSON as one encoded Any, in the arena; .ptr NULL: it is none. */
-static struct ml_slice decode(struct ml_arena *arena, struct ml_slice json)
+struct ml_slice ml_auth_json(struct ml_arena *arena, struct ml_slice json)
 {
     const struct ml_engine_limits limits = {.any_depth = DEPTH};
     struct ml_slice copy = {0};
@@ -90,7 +90,7 @@ static bool read_roles(struct ml_slice any, bool *there, char out[512])
 static bool read_body(struct ml_call *call, struct minting *m)
 {
     static const char *const known[] = {"user", "name", "roles", "doc", "ttl", NULL};
-    struct ml_slice any = decode(&call->arena, ml_writer_slice(&call->body)), value;
+    struct ml_slice any = ml_auth_json(&call->arena, ml_writer_slice(&call->body)), value;
     uint64_t ttl_s = ML_OWN_LIFE_MAX_S;
 
     if (!any.ptr || !ml_fields_is_object(any) || ml_fields_unknown(any, known).ptr ||
@@ -117,7 +117,7 @@ static bool check_key(const struct minting *m, char held[512])
 
     if (!read->count)
         return false;
-    any = decode(&m->call->arena, read->pairs[0].value);
+    any = ml_auth_json(&m->call->arena, read->pairs[0].value);
     return any.ptr && ml_fields_get(any, "hash", &value) && ml_fields_text(value, &hash) &&
            ml_same_secret(ml_slice_str(m->hash), hash) && read_roles(any, &there, held);
 }

@@ -111,6 +111,8 @@ static void net_free(struct ml_net *net)
     ml_hashmap_release(&net->ops_lanes);
     ml_purger_close(net->purger);
     ml_revoked_close(net->revoked);
+    ml_tries_free(net->tries);
+    net->tries = NULL;
     ml_publish_forget_all(net);
     ml_hashmap_release(&net->rendered_by_key);
     ml_arena_release(&net->scratch);

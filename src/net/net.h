@@ -104,6 +104,7 @@ struct ml_net_env {
     /* The server's own keys as they are now, good until control is back in the loop; NULL: none. */
     const struct ml_own_keys *(*own_keys)(void *arg);
     void *own_keys_arg;
+    bool has_accounts; /* people sign in with a password; cookies count */
 };
 
 /* ---- Several loops: one hub, made before the first thread runs ------------------------------- */

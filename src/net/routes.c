@@ -75,6 +75,24 @@ static void route_metrics(const struct request *request)
     ml_metrics_answer(request->http, request->head);
 }
 
+/* What a token of ours says besides. */
+static void print_own(struct ml_writer *body, const struct ml_own_token *own)
+{
+    struct ml_slice role;
+    size_t cursor = 0;
+    bool first = true;
+
+    ml_http_print(body, ",\"org\":");
+    ml_json_write_text(body, own->org);
+    ml_http_print(body, ",\"roles\":[");
+    while (ml_identity_next(own->roles, &cursor, &role)) {
+        ml_http_print(body, first ? "" : ",");
+        ml_json_write_text(body, role);
+        first = false;
+    }
+    ml_http_print(body, "]},\"expires\":%" PRId64 "}", own->expires_s * 1000);
+}
+
 static void answer_session(struct ml_visit *visit)
 {
     const struct ml_identity *identity = &visit->asker.identity;
@@ -82,14 +100,19 @@ static void answer_session(struct ml_visit *visit)
     struct ml_writer body;
 
     ml_writer_init(&body, 8192);
-    ml_http_print(&body,
-                  "{\"mode\":\"%s\",\"user\":", http->net->env.open_mode ? "open" : "plugin");
+    ml_http_print(&body, "{\"mode\":\"%s\",\"user\":",
+                  http->net->env.open_mode      ? "open"
+                  : http->net->env.has_accounts ? "password"
+                                                : "plugin");
     if (identity->user[0]) {
         ml_http_print(&body, "{\"id\":");
         ml_json_write_text(&body, ml_slice_str(identity->user));
         ml_http_print(&body, ",\"name\":");
         ml_json_write_text(&body, ml_slice_str(identity->name));
-        ml_http_print(&body, "}}");
+        if (visit->asker.is_own)
+            print_own(&body, &visit->asker.own);
+        else
+            ml_http_print(&body, "}}");
     } else {
         ml_http_print(&body, "null}");
     }
@@ -415,6 +438,7 @@ static const struct route {
     {PATH("/collab/"), route_collab, false}, /* likewise */
     {PATH("/api/"), route_api, true},
     {PATH("/auth/session"), route_session, true},
+    {PATH("/auth/"), route_api, true},
     {PATH("/x/"), route_plugin, true},     /* of plugins */
     {PATH("/d/"), route_published, false}, /* public, or not there */
     {PATH("/healthz"), route_health, false},
@@ -440,7 +464,9 @@ void ml_route(struct ml_http *http, const struct ml_head *head)
     const struct request request = {http, head};
     struct ml_slice upgrade = ml_head_field(head, "upgrade");
     bool is_api = ml_url_has_prefix(head->path, ML_SLICE("/api/")) ||
-                  ml_url_has_prefix(head->path, ML_SLICE("/x/"));
+                  ml_url_has_prefix(head->path, ML_SLICE("/x/")) ||
+                  (ml_url_has_prefix(head->path, ML_SLICE("/auth/")) &&
+                   !ml_slice_equal(head->path, ML_SLICE("/auth/session")));
 
     http->net->stats.requests++;
     http->is_head = head->method == ML_METHOD_HEAD;

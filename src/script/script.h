@@ -442,4 +442,6 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 enum ml_err ml_settings_read(const char *path, struct ml_writer *json_out,
                              struct ml_writer *lines_out, struct ml_diag *diag) ML_MUST_CHECK;
 
+#include "script/password.h" /* Argon2id, for a worker thread */
+
 #endif

@@ -9,8 +9,7 @@
 #include "server/cmd_identity.h"
 
 #include "base/clock.h"
-#include "server/config.h"
-#include "server/keys.h"
+#include "server/cmd_admin.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -26,88 +25,6 @@
 #define NAME_MAX_B 200
 #define USAGE      2
 
-struct arguments {
-    const char *org, *user, *name, *doc, *ttl;
-    const char *roles[ROLES_MAX];
-    size_t role_count;
-    bool is_json, force;
-    const char *word; /* what is neither an option nor its value */
-    char **rest;      /* for the configuration */
-    int rest_count;
-};
-
-/* A store, opened for one command. */
-struct opened {
-    struct ml_config config;
-    uv_loop_t loop;
-    struct ml_journal *journal;
-    uint8_t seal_key[ML_SEAL_KEY_BYTES];
-    bool has_seal_key;
-};
-
-static int complain(int status, const char *text, const char *more)
-{
-    (void)fprintf(stderr, "moonloom: %s%s%s\n", text, more ? ": " : "", more ? more : "");
-    return status;
-}
-
-static void print_complaint(void *arg, const char *path, unsigned line, const char *message)
-{
-    (void)arg;
-    if (line)
-        (void)fprintf(stderr, "%s:%u: %s\n", path, line, message);
-    else
-        (void)fprintf(stderr, "%s: %s\n", path, message);
-}
-
-/* ---- Arguments ------------------------------------------------------------------------------- */
-
-static const char **place_of(struct arguments *a, const char *flag)
-{
-    const struct {
-        const char *flag;
-        const char **place;
-    } rows[] = {{"--org", &a->org},
-                {"--user", &a->user},
-                {"--name", &a->name},
-                {"--doc", &a->doc},
-                {"--ttl", &a->ttl}};
-
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].flag, flag) == 0)
-            return rows[i].place;
-    return NULL;
-}
-
-/* What belongs to the configuration has a value too. */
-static bool read_arguments(int argc, char **argv, struct arguments *a)
-{
-    a->rest = calloc((size_t)argc + 1, sizeof *a->rest);
-    for (int i = 0; a->rest && i < argc; i++) {
-        const char **place = place_of(a, argv[i]);
-        bool has_value = i + 1 < argc;
-
-        if (place && has_value) {
-            *place = argv[++i];
-        } else if (strcmp(argv[i], "--role") == 0 && has_value && a->role_count < ROLES_MAX) {
-            a->roles[a->role_count++] = argv[++i];
-        } else if (strcmp(argv[i], "--json") == 0) {
-            a->is_json = true;
-        } else if (strcmp(argv[i], "--force") == 0) {
-            a->force = true;
-        } else if (argv[i][0] == '-') {
-            a->rest[a->rest_count++] = argv[i];
-            if (has_value)
-                a->rest[a->rest_count++] = argv[++i];
-        } else if (!a->word) {
-            a->word = argv[i];
-        } else {
-            return false;
-        }
-    }
-    return a->rest != NULL;
-}
-
 /* Seconds; 0: not a duration. */
 static int64_t read_ttl(const char *text)
 {
@@ -122,7 +39,7 @@ static int64_t read_ttl(const char *text)
 }
 
 /* The roles into `list`; none: editor. False: one is no name. */
-static bool read_roles(const struct arguments *a, char list[512])
+static bool read_roles(const struct ml_admin_arguments *a, char list[512])
 {
     list[0] = '\0';
     for (size_t i = 0; i < a->role_count; i++) {
@@ -135,63 +52,19 @@ static bool read_roles(const struct arguments *a, char list[512])
     return true;
 }
 
-/* ---- The store ------------------------------------------------------------------------------- */
-
-static void on_closed(void *arg)
+static int needs_seal(const struct ml_admin *o)
 {
-    (void)arg;
-}
-
-static void close_store(struct opened *o)
-{
-    if (o->journal) {
-        ml_journal_close(o->journal, on_closed, NULL);
-        (void)uv_run(&o->loop, UV_RUN_DEFAULT);
-    }
-    (void)uv_loop_close(&o->loop);
-    explicit_bzero(o->seal_key, sizeof o->seal_key);
-    ml_config_release(&o->config);
-}
-
-/* As `serve` finds it. Not 0: said why. */
-static int open_store(struct opened *o, const struct arguments *a)
-{
-    struct ml_diag diag = {0};
-    bool is_sqlite;
-
-    if (uv_loop_init(&o->loop))
-        return complain(1, "no event loop", NULL);
-    if (ml_config_load(&o->config, a->rest_count, a->rest, print_complaint, NULL)) {
-        close_store(o);
-        return USAGE;
-    }
-    is_sqlite = strncmp(o->config.store, "sqlite:", 7) == 0;
-    if (strcmp(o->config.store, "memory:") == 0) {
-        close_store(o);
-        return complain(1, "a store in memory is the server's alone", NULL);
-    }
-    o->has_seal_key = is_sqlite || getenv("MOONLOOM_SEAL_KEY");
-    if (ml_journal_open_beside(o->config.store, &o->loop, &diag, &o->journal) ||
-        (o->has_seal_key && ml_seal_key_load(o->config.data_dir, false, o->seal_key, &diag))) {
-        (void)complain(1, o->config.store, diag.text);
-        close_store(o);
-        return 1;
-    }
-    return 0;
-}
-
-static int needs_seal(const struct opened *o)
-{
-    return o->has_seal_key ? 0
-                           : complain(1,
-                                      "nodes over a shared store need MOONLOOM_SEAL_KEY (64 hex "
-                                      "digits) to keep signing keys",
-                                      NULL);
+    return o->has_seal_key
+               ? 0
+               : ml_admin_complain(1,
+                                   "nodes over a shared store need MOONLOOM_SEAL_KEY (64 hex "
+                                   "digits) to keep signing keys",
+                                   NULL);
 }
 
 /* ---- moonloom token -------------------------------------------------------------------------- */
 
-static int mint(struct opened *o, const struct arguments *a)
+static int mint(struct ml_admin *o, const struct ml_admin_arguments *a)
 {
     int64_t now_s = ml_clock_wall_ms() / 1000, ttl_s = a->ttl ? read_ttl(a->ttl) : 900;
     struct ml_own_token token = {.kind = ML_OWN_ACCESS,
@@ -209,16 +82,17 @@ static int mint(struct opened *o, const struct arguments *a)
     if (needs_seal(o))
         return 1;
     if (!read_roles(a, token.roles))
-        return complain(USAGE, "a role is letters, digits, '_', '.' and '-'", NULL);
+        return ml_admin_complain(USAGE, "a role is letters, digits, '_', '.' and '-'", NULL);
     if (!ttl_s || ttl_s > ML_OWN_LIFE_MAX_S)
-        return complain(USAGE, "--ttl is up to 15m, as 900s or 15m", NULL);
+        return ml_admin_complain(USAGE, "--ttl is up to 15m, as 900s or 15m", NULL);
     err = ml_keys_get(o->journal, &o->loop, o->seal_key, &keys, &diag);
     if (err)
-        return complain(1, diag.text, NULL);
+        return ml_admin_complain(1, diag.text, NULL);
     ml_arena_init(&scratch, 1u << 16);
     err = ml_own_mint(keys, &token, now_s, &scratch, &text);
     if (err)
-        (void)complain(1, "org, user, name or pattern cannot stand in a token", ml_err_text(err));
+        (void)ml_admin_complain(1, "org, user, name or pattern cannot stand in a token",
+                                ml_err_text(err));
     else if (a->is_json)
         (void)printf("{\"token\":\"%.*s\",\"expires\":%lld}\n", ML_PRINT(text),
                      (long long)token.expires_s * 1000);
@@ -231,20 +105,21 @@ static int mint(struct opened *o, const struct arguments *a)
 
 int ml_cmd_token(int argc, char **argv)
 {
-    struct arguments a = {0};
-    struct opened o = {0};
+    struct ml_admin_arguments a = {0};
+    struct ml_admin o = {0};
     int status = USAGE;
 
-    if (!read_arguments(argc, argv, &a) || !a.org || !a.user || a.word || a.force)
-        (void)complain(USAGE,
-                       "token --org ORG --user ID [--name N] [--role R]… [--doc PATTERN] [--ttl "
-                       "15m] [--json]",
-                       NULL);
+    if (!ml_admin_read(argc, argv, &a) || !a.org || !a.user || a.word || a.force)
+        (void)ml_admin_complain(
+            USAGE,
+            "token --org ORG --user ID [--name N] [--role R]… [--doc PATTERN] [--ttl "
+            "15m] [--json]",
+            NULL);
     else
-        status = open_store(&o, &a);
+        status = ml_admin_open(&o, &a);
     if (o.journal) {
         status = mint(&o, &a);
-        close_store(&o);
+        ml_admin_close(&o);
     }
     free(a.rest);
     return status;
@@ -252,7 +127,7 @@ int ml_cmd_token(int argc, char **argv)
 
 /* ---- moonloom key ---------------------------------------------------------------------------- */
 
-static int key_rotate(struct opened *o, const struct arguments *a)
+static int key_rotate(struct ml_admin *o, const struct ml_admin_arguments *a)
 {
     struct ml_own_keys *keys = NULL;
     struct ml_diag diag = {0};
@@ -266,13 +141,13 @@ static int key_rotate(struct opened *o, const struct arguments *a)
     if (!err)
         err = ml_keys_rotate(o->journal, &o->loop, o->seal_key, a->force, &diag);
     if (err)
-        return complain(1, diag.text, NULL);
+        return ml_admin_complain(1, diag.text, NULL);
     (void)printf("a new key signs in %d s; the one before is taken until the next rotation\n",
                  ML_OWN_SPREAD_S);
     return 0;
 }
 
-static char *value_of(const struct arguments *a, const char *hash)
+static char *value_of(const struct ml_admin_arguments *a, const char *hash)
 {
     cJSON *value = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(value, "roles");
     struct ml_slice role;
@@ -295,7 +170,7 @@ static char *value_of(const struct arguments *a, const char *hash)
     return text;
 }
 
-static int key_add(struct opened *o, const struct arguments *a)
+static int key_add(struct ml_admin *o, const struct ml_admin_arguments *a)
 {
     char text[ML_API_KEY_LEN + 1], hash[ML_API_KEY_HASH + 1], roles[512];
     struct ml_diag diag = {0};
@@ -306,9 +181,9 @@ static int key_add(struct opened *o, const struct arguments *a)
     enum ml_err err;
 
     if (!a->name || !a->name[0] || strlen(a->name) > NAME_MAX_B || !read_roles(a, roles))
-        return complain(USAGE, "key add --org ORG --name NAME [--role R]…", NULL);
+        return ml_admin_complain(USAGE, "key add --org ORG --name NAME [--role R]…", NULL);
     if (!ml_api_key_make(text, hash))
-        return complain(1, "no random numbers", NULL);
+        return ml_admin_complain(1, "no random numbers", NULL);
     value = value_of(a, hash);
     item.key = ml_slice_make(text + 3, ML_API_KEY_ID_LEN);
     item.value = ml_slice_str(value ? value : "");
@@ -317,7 +192,7 @@ static int key_add(struct opened *o, const struct arguments *a)
         ml_store_write_release(&ask.write);
     cJSON_free(value);
     if (err)
-        return complain(1, diag.text, NULL);
+        return ml_admin_complain(1, diag.text, NULL);
     if (a->is_json)
         (void)printf("{\"id\":\"%.*s\",\"key\":\"%s\"}\n", ML_API_KEY_ID_LEN, text + 3, text);
     else
@@ -326,7 +201,7 @@ static int key_add(struct opened *o, const struct arguments *a)
     return 0;
 }
 
-static int key_remove(struct opened *o, const struct arguments *a, const char *id)
+static int key_remove(struct ml_admin *o, const struct ml_admin_arguments *a, const char *id)
 {
     struct ml_diag diag = {0};
     struct ml_store_item item = {.act = ML_STORE_DELETE, .key = ml_slice_str(id)};
@@ -337,8 +212,8 @@ static int key_remove(struct opened *o, const struct arguments *a, const char *i
 
     ml_store_write_release(&ask.write);
     if (err)
-        return complain(1, diag.text, NULL);
-    return was_there ? 0 : complain(1, "there is no such key", id);
+        return ml_admin_complain(1, diag.text, NULL);
+    return was_there ? 0 : ml_admin_complain(1, "there is no such key", id);
 }
 
 /* Never the hash. */
@@ -365,7 +240,7 @@ static void print_api_key(const struct ml_store_pair *pair, const char *org, boo
     cJSON_Delete(value);
 }
 
-static int list_api(struct opened *o, const struct arguments *a)
+static int list_api(struct ml_admin *o, const struct ml_admin_arguments *a)
 {
     const char *org = a->org ? a->org : "default";
     char after[ML_STORE_KEY_MAX + 1] = "";
@@ -387,18 +262,18 @@ static int list_api(struct opened *o, const struct arguments *a)
         more = !err && ask.read.more;
         ml_store_read_release(&ask.read);
         if (err)
-            return complain(1, diag.text, NULL);
+            return ml_admin_complain(1, diag.text, NULL);
     }
     return 0;
 }
 
-static int key_list(struct opened *o, const struct arguments *a)
+static int key_list(struct ml_admin *o, const struct ml_admin_arguments *a)
 {
     struct ml_own_keys *keys = NULL;
     struct ml_diag diag = {0};
 
     if (o->has_seal_key && ml_keys_get(o->journal, &o->loop, o->seal_key, &keys, &diag))
-        return complain(1, diag.text, NULL);
+        return ml_admin_complain(1, diag.text, NULL);
     for (size_t i = 0; keys && i < ml_keyset_count(ml_own_keys_all(keys)); i++) {
         struct ml_slice kid = ml_keyset_kid(ml_own_keys_all(keys), i);
         long long made_ms = (long long)ml_own_keys_made_s(keys, i) * 1000;
@@ -413,7 +288,7 @@ static int key_list(struct opened *o, const struct arguments *a)
     return list_api(o, a);
 }
 
-static int run_key(struct opened *o, const struct arguments *a, const char *what)
+static int run_key(struct ml_admin *o, const struct ml_admin_arguments *a, const char *what)
 {
     if (strcmp(what, "rotate") == 0)
         return key_rotate(o, a);
@@ -429,21 +304,22 @@ int ml_cmd_key(int argc, char **argv)
     const char *what = argc > 0 ? argv[0] : "";
     bool is_add = strcmp(what, "add") == 0, is_rm = strcmp(what, "rm") == 0;
     bool is_known = is_add || is_rm || strcmp(what, "ls") == 0 || strcmp(what, "rotate") == 0;
-    struct arguments a = {0};
-    struct opened o = {0};
+    struct ml_admin_arguments a = {0};
+    struct ml_admin o = {0};
     int status = USAGE;
 
-    if (!is_known || !read_arguments(argc - 1, argv + 1, &a) || (is_rm != (a.word != NULL)) ||
+    if (!is_known || !ml_admin_read(argc - 1, argv + 1, &a) || (is_rm != (a.word != NULL)) ||
         ((is_add || is_rm) && !a.org) || (a.org && !ml_org_is_valid(ml_slice_str(a.org))))
-        (void)complain(USAGE,
-                       "key add --org ORG --name NAME [--role R]… | key ls [--org ORG] [--json] | "
-                       "key rotate [--force] | key rm --org ORG ID",
-                       NULL);
+        (void)ml_admin_complain(
+            USAGE,
+            "key add --org ORG --name NAME [--role R]… | key ls [--org ORG] [--json] | "
+            "key rotate [--force] | key rm --org ORG ID",
+            NULL);
     else
-        status = open_store(&o, &a);
+        status = ml_admin_open(&o, &a);
     if (o.journal) {
         status = run_key(&o, &a, what);
-        close_store(&o);
+        ml_admin_close(&o);
     }
     free(a.rest);
     return status;

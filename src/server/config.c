@@ -266,11 +266,12 @@ static void set_auth(struct loading *l, const char *key, const cJSON *value)
         l->config->auth = ML_AUTH_OPEN;
     else if (strcmp(mode->valuestring, "plugins") == 0)
         l->config->auth = ML_AUTH_PLUGINS;
-    else if (strcmp(mode->valuestring, "password") == 0 || strcmp(mode->valuestring, "jwt") == 0)
-        complain(
-            l, key,
-            "auth.mode: \"%s\" is not in this version; \"open\" (loopback) and \"plugins\" are",
-            mode->valuestring);
+    else if (strcmp(mode->valuestring, "password") == 0)
+        l->config->auth = ML_AUTH_PASSWORD;
+    else if (strcmp(mode->valuestring, "jwt") == 0)
+        complain(l, key,
+                 "auth.mode: \"jwt\" is not in this version; \"open\" (loopback), \"password\" and "
+                 "\"plugins\" are");
     else
         complain(l, key, "auth.mode: \"%s\" is not one of open, plugins, password, jwt",
                  mode->valuestring);
@@ -680,6 +681,11 @@ static void finish(struct loading *l)
             "set auth, or listen on 127.0.0.1",
             config->host ? config->host : "this address");
     }
+    if (config->auth == ML_AUTH_PASSWORD && !config->is_loopback &&
+        (!config->public_url || strncmp(config->public_url, "https://", 8) != 0))
+        complain(l, NULL,
+                 "passwords need TLS: set public_url = \"https://…\" and put a proxy that ends TLS "
+                 "before this server, or listen on 127.0.0.1");
     if (config->auth == ML_AUTH_PLUGINS && !config->plugin_count)
         complain(l, NULL, "auth.mode = \"plugins\" needs a plugin that authenticates");
 }

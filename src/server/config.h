@@ -10,7 +10,7 @@
 #include "room/room.h"
 #include "script/script.h"
 
-enum ml_auth_mode { ML_AUTH_OPEN, ML_AUTH_PLUGINS };
+enum ml_auth_mode { ML_AUTH_OPEN, ML_AUTH_PLUGINS, ML_AUTH_PASSWORD };
 
 /** Every ceiling that can be configured, where it is used. */
 struct ml_limits {

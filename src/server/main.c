@@ -11,6 +11,7 @@
 #include "server/cmd_migrate.h"
 #include "server/cmd_plugin.h"
 #include "server/cmd_update.h"
+#include "server/cmd_user.h"
 #include "server/config.h"
 #include "server/wiring.h"
 
@@ -111,6 +112,8 @@ static const struct command {
      "mint a token with the server's own key", ml_cmd_token},
     {"key", "add --org ORG --name N [--role R]… | ls | rotate | rm --org ORG ID",
      "keys that sign, and keys of programs", ml_cmd_key},
+    {"user", "add NAME --org ORG --role ROLE --password-stdin | ls | passwd NAME | rm NAME",
+     "accounts that sign in with a password", ml_cmd_user},
     {"bench", "engine TRACE", "measure", ml_cmd_bench},
     {"version", "", "print the version", cmd_version},
 };
