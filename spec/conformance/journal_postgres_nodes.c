@@ -263,39 +263,6 @@ static void a_tenant_with_a_role_of_its_own_sees_its_org(void **state)
     PQfinish(conn);
 }
 
-/* Not by reading all records of the document, as a plan for small tables might. */
-static void a_key_is_looked_up_by_its_index_in_a_young_table(void **state)
-{
-    enum { RECORDS = 300 };
-    PGconn *conn;
-    uint64_t read = 0;
-
-    (void)state;
-    for (unsigned i = 0; i < RECORDS; i++) {
-        struct append_case c;
-
-        append_init(&c, "young");
-        append_add(&c, "x", "anna", i + 1);
-        assert_int_equal(append_run(&nodes[0].client, &c), ML_OK);
-        append_release(&c);
-    }
-    for (unsigned n = 0; n < NODES; n++)
-        client_close(&nodes[n].client); /* what they counted is told when they go */
-    conn = PQconnectdb(nodes[0].client.url);
-    for (unsigned i = 0; i < 500 && !read; i++) {
-        PGresult *result = PQexec(conn, "SELECT idx_tup_read FROM pg_stat_user_indexes, "
-                                        "(SELECT n_tup_ins FROM pg_stat_user_tables"
-                                        "  WHERE relname = 'records') AS t"
-                                        " WHERE indexrelname = 'records_once' AND n_tup_ins = 300");
-
-        read = PQntuples(result) ? strtoull(PQgetvalue(result, 0, 0), NULL, 10) + 1 : 0;
-        PQclear(result);
-        usleep(20000);
-    }
-    PQfinish(conn);
-    assert_in_range(read, 1, RECORDS);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,7 +272,6 @@ int main(void)
         TEST(of_nodes_that_create_one_document_one_succeeds),
         TEST(of_nodes_that_expect_one_head_one_is_in_time),
         TEST(a_tenant_with_a_role_of_its_own_sees_its_org),
-        TEST(a_key_is_looked_up_by_its_index_in_a_young_table),
 #undef TEST
     };
 
