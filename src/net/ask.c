@@ -132,8 +132,8 @@ static unsigned hooks_of(const struct ml_net *net)
 
 bool ml_ask_needs_head(const struct ml_net *net)
 {
-    return hooks_of(net) & (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG);
-    return net->env.has_accounts || (hooks_of(net) & ML_HOOK_AUTHENTICATE);
+    return net->env.has_accounts ||
+           (hooks_of(net) & (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG));
 }
 
 bool ml_ask_may_wait(const struct ml_net *net)
