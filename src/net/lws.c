@@ -137,6 +137,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         if (seat && seat->session)
             wire_of(wsi)->events.pong(seat->session);
         return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        /* It does not know of the close frame that we wrote ourselves, and would answer the answer.
+         */
+        return seat && seat->session && wire_of(wsi)->events.is_answer(seat->session) ? -1 : 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         if (seat && seat->session)
             wire_of(wsi)->events.writable(seat->session);

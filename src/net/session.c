@@ -258,6 +258,13 @@ static void on_pong(void *arg)
         ml_session_end_text(session, ML_CLOSE_CONTROL_FRAMES);
 }
 
+static bool on_close_frame(void *arg)
+{
+    const struct ml_session *session = arg;
+
+    return session->is_closing && !session->parting && ml_outbox_is_empty(&session->outbox);
+}
+
 static void on_closed(void *arg)
 {
     struct ml_session *session = arg;
@@ -271,6 +278,7 @@ const struct ml_transport_events ml_session_events = {
     .piece = on_piece,
     .writable = on_writable,
     .pong = on_pong,
+    .is_answer = on_close_frame,
     .closed = on_closed,
 };
 

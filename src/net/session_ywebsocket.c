@@ -240,6 +240,8 @@ static void joined(struct ml_seat *seat, enum ml_close why)
         ml_session_end_text(seat->session, why);
     else
         seat->session->said_ms = seat->since_ms;
+    if (seat->state == ML_SEAT_OPEN && !seat->may_write)
+        say_scope(seat->session, seat);
 }
 
 static void acknowledged(struct ml_seat *seat, uint64_t message_no)

@@ -24,6 +24,9 @@ struct ml_transport_events {
     void (*piece)(void *session, const struct ml_ws_piece *piece);
     void (*writable)(void *session); /* once after ml_link_want_writable */
     void (*pong)(void *session);
+    /** A close frame came. True: it answers ours, and nothing follows it (RFC 6455, 5.5.1: browsers
+     * take a second one for a broken line, and forget the code of the first). */
+    bool (*is_answer)(void *session);
     void (*closed)(void *session); /* the link is gone */
 };
 

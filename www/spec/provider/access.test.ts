@@ -118,3 +118,21 @@ describe("access that ran out", () => {
     expect(server.received).toHaveLength(frames);
   });
 });
+
+describe("a socket that does not open", () => {
+  it("is asked about over HTTP, and final if the server says why", async () => {
+    server.accepts = false;
+    await connected({ explain: async () => ({ reason: "this document is private now", signedOut: false }) });
+    await pass(60_000);
+    expect(server.sockets).toHaveLength(1);
+    expect(provider.snapshot()).toMatchObject({ status: "refused", refusal: "this document is private now", signedOut: false });
+  });
+
+  it("is tried again while nobody says why", async () => {
+    server.accepts = false;
+    await connected({ explain: async () => null });
+    await pass(10_000);
+    expect(server.sockets.length).toBeGreaterThan(2);
+    expect(provider.snapshot()).toMatchObject({ status: "waiting", refusal: null });
+  });
+});

@@ -1,5 +1,5 @@
 /* What the pages ask about people and rights. The answers come from outside, so every field is looked at. */
-import { ask } from "./server.ts";
+import { ask, ServerError } from "./server.ts";
 
 export interface User {
   id: string;
@@ -66,6 +66,20 @@ export async function ticket(org: string, doc: string): Promise<string | null> {
   try {
     return text(fields(await ask("POST", "/auth/ticket", { body: { org, doc } }))["ticket"]);
   } catch {
+    return null;
+  }
+}
+
+/** Why a document does not open, as far as the server says; null: nothing speaks against another try. */
+export async function whyClosed(org: string, doc: string): Promise<{ reason: string; signedOut: boolean } | null> {
+  try {
+    await ask("GET", docPath(org, doc));
+    return null;
+  } catch (error) {
+    if (!(error instanceof ServerError)) return null;
+    if (error.status === 401) return { reason: "you are signed out", signedOut: true };
+    if (error.status === 403) return { reason: error.message.replace(/\.$/, ""), signedOut: false };
+    // Not there, or not ours, which the server does not tell apart; or nobody is there to ask.
     return null;
   }
 }

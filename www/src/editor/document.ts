@@ -5,7 +5,7 @@
  */
 import { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
-import { ticket } from "../account/api.ts";
+import { ticket, whyClosed } from "../account/api.ts";
 import { renewed } from "../account/server.ts";
 import { OfflineStore } from "../provider/offline.ts";
 import { MoonloomProvider } from "../provider/provider.ts";
@@ -45,6 +45,7 @@ export function openDocument(org: string, name: string, person: Person, admitted
     persist: store.fence,
     renew: renewed,
     ticket: () => ticket(org, name),
+    explain: () => whyClosed(org, name),
     connect: false,
   });
 

@@ -35,6 +35,8 @@ export const DEAD_MS = 10_000;
 export const PERSIST_WAIT_MS = 300;
 /** The close code of a connection without a credential that still holds. */
 const SIGNED_OUT = 4401;
+/** What a browser says of a socket that was refused, or that nobody answered. */
+const UNOPENED = 1006;
 const OPEN_TIMEOUT_MS = 10_000;
 
 export interface Notice {
@@ -79,6 +81,8 @@ export interface ProviderOptions {
   persist?: (unacked: number) => Promise<void>;
   /** The access of this page ran out: true if it could be renewed, and another try is worth it. */
   renew?: () => Promise<boolean>;
+  /** A socket did not open: why, if the server says so over HTTP; null if there is no reason not to try again. */
+  explain?: () => Promise<{ reason: string; signedOut: boolean } | null>;
   /** A credential for the open socket, or null: then the server ends it in time, and `renew` is asked. */
   ticket?: () => Promise<string | null>;
   connect?: boolean;
@@ -100,10 +104,13 @@ export class MoonloomProvider {
   private readonly persist: ((unacked: number) => Promise<void>) | undefined;
   private readonly renew: (() => Promise<boolean>) | undefined;
   private readonly ticket: (() => Promise<string | null>) | undefined;
+  private readonly explain: ProviderOptions["explain"];
   private readonly storeOrigin: unknown;
   private readonly listeners = new Set<() => void>();
 
   private socket: WebSocket | null = null;
+  /** The socket of now has been open. */
+  private opened = false;
   private handshaken = false;
   private confirmed = false;
   private synced = false;
@@ -155,6 +162,7 @@ export class MoonloomProvider {
     this.storeOrigin = options.storeOrigin;
     this.renew = options.renew;
     this.ticket = options.ticket;
+    this.explain = options.explain;
     this.gapSince = this.now();
     this.current = this.makeSnapshot();
     this.doc.on("update", this.onUpdate);
@@ -253,6 +261,7 @@ export class MoonloomProvider {
       return;
     }
     this.socket = socket;
+    this.opened = false;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.onOpen(socket);
     socket.onmessage = (event) => this.onMessage(socket, event.data as ArrayBuffer | string);
@@ -268,6 +277,7 @@ export class MoonloomProvider {
 
   private onOpen(socket: WebSocket): void {
     if (socket !== this.socket) return;
+    this.opened = true;
     this.clearOpenTimer();
     this.lastReceived = this.now();
     this.denied = false;
@@ -365,6 +375,10 @@ export class MoonloomProvider {
       this.changed();
       return;
     }
+    if (code === UNOPENED && !this.opened && this.explain !== undefined) {
+      void this.askWhy(this.explain);
+      return;
+    }
     const verdict = closeVerdict(code, reason);
     if (code === SIGNED_OUT && this.renew !== undefined && !this.renewing) {
       void this.renewAccess(this.renew, verdict.kind === "final" ? verdict.reason : "");
@@ -392,6 +406,21 @@ export class MoonloomProvider {
     }
     this.final = this.signedOut = true;
     this.refusal = refusal;
+    this.changed();
+  }
+
+  /** Browsers hide what an upgrade was refused with. */
+  private async askWhy(explain: NonNullable<ProviderOptions["explain"]>): Promise<void> {
+    this.changed();
+    const why = await explain().catch(() => null);
+    if (this.stopped || this.socket !== null) return;
+    if (why === null) {
+      this.again(backoffMs(this.attempt++, this.random));
+      return;
+    }
+    this.final = true;
+    this.signedOut = why.signedOut;
+    this.refusal = why.reason;
     this.changed();
   }
 
