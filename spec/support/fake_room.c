@@ -823,3 +823,14 @@ bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what)
     (void)what;
     return false;
 }
+
+void ml_script_may_delete(struct ml_script *script, struct ml_slice org, struct ml_slice document,
+                          ml_deletion_done done, void *arg)
+{
+    static const struct ml_denial none;
+
+    (void)script;
+    (void)org;
+    (void)document;
+    done(arg, ML_OK, &none);
+}

@@ -256,17 +256,37 @@ static void set_deleted(struct ml_call *call, bool deleted)
                     .done = on_set_deleted},
         .call = call,
     };
-    ml_call_wait(call);
     ml_journal_set_deleted(call->net->env.journal, &deleting->request);
+}
+
+static void on_may_delete(void *arg, enum ml_err err, const struct ml_denial *denial)
+{
+    struct ml_call *call = arg;
+
+    if (err == ML_EDENIED) {
+        ml_call_audit(call, "document.deleted", call->name, "denied");
+        ml_call_denial(call, denial);
+    } else if (err) {
+        ml_call_error(call, 503, "policy_unavailable", "A policy cannot answer now.");
+    } else {
+        set_deleted(call, true);
+    }
 }
 
 void ml_api_delete(struct ml_call *call)
 {
-    set_deleted(call, true);
+    struct ml_script *script = ml_net_script(call->net, call->org, call->name);
+
+    ml_call_wait(call);
+    if (script)
+        ml_script_may_delete(script, call->org, call->name, on_may_delete, call);
+    else
+        set_deleted(call, true);
 }
 
 void ml_api_undelete(struct ml_call *call)
 {
+    ml_call_wait(call);
     set_deleted(call, false);
 }
 

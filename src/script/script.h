@@ -141,6 +141,7 @@ enum ml_hook {
     ML_HOOK_RESOLVE_ORG = 1 << 24,
     ML_HOOK_CONNECTED = 1 << 25,
     ML_HOOK_DISCONNECTED = 1 << 26,
+    ML_HOOK_DELETE_DOCUMENT = 1 << 27,
 };
 unsigned ml_script_hooks(const struct ml_script *script);
 
@@ -353,6 +354,14 @@ struct ml_script_moment {
 /** joined, left, document_loaded, document_unloaded: each is told, and may wait. */
 void ml_script_tell(struct ml_script *script, enum ml_moment what,
                     const struct ml_script_moment *moment);
+/** @param denial  why not, with ML_EDENIED; ML_ESCRIPT: a plugin failed, try again later */
+typedef void (*ml_deletion_done)(void *arg, enum ml_err err, const struct ml_denial *denial);
+/**
+ * delete_document(ref): may it go? Copies. `done` runs once, maybe before this returns, maybe 10 s
+ * later.
+ */
+void ml_script_may_delete(struct ml_script *script, struct ml_slice org, struct ml_slice document,
+                          ml_deletion_done done, void *arg);
 /** keep_document(doc): the longest time that somebody wants it in memory; 0: no opinion. */
 uint64_t ml_script_keep_document(struct ml_script *script, const struct ml_script_moment *moment);
 /**

@@ -70,6 +70,7 @@ enum {
     HOOK_RESOLVE_ORG,
     HOOK_CONNECTED,
     HOOK_DISCONNECTED,
+    HOOK_DELETE_DOCUMENT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

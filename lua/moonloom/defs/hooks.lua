@@ -32,7 +32,7 @@ return {
   { name = "document_loaded",    kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
   { name = "keep_document",      kind = "decision", rule = "merge", waits = false, fails = "default", since = "0.2.0" },
   { name = "document_unloaded",  kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.2.0" },
-  { name = "delete_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse" },
+  { name = "delete_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse", since = "0.2.0" },
   { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry", since = "0.2.0", durable = true },
   { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
     options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
