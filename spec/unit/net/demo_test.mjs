@@ -577,7 +577,9 @@ it("allocates nothing for a document before it knows who asks", ["--closed"], as
 });
 
 it("tells a reader that it may not write", ["--closed"], async (server) => {
-  const rita = await joined(server, "/sync/default/x?token=rita");
+  const rita = await Client.open(server.port, "/sync/default/x?token=rita");
+  await rita.sees("02 02 08 726561646f6e6c79"); // "readonly"; stock clients skip it
+  await rita.sees("00000100");
   rita.send("00 01 02 0000");
   await rita.seesNothingElse();
   rita.send(UPDATE);
