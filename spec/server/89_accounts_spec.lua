@@ -220,4 +220,66 @@ describe("accounts", function()
     local log = process.read(world.log)
     for _, secret in ipairs { "eyJ", "correct horse", "battery", "ml_rt" } do assert.falsy(log:find(secret, 1, true), secret) end
   end)
+
+  describe("begin with a link that", function()
+    local config = "auth = { mode = 'password' }\n"
+    local outer
+
+    before_each(function()
+      outer, world = world, World.new { config = config }
+    end)
+    after_each(function()
+      world:close()
+      world = outer
+    end)
+
+    local function setup_with(token, user, password, headers)
+      return raw("POST", "/auth/setup", headers or {}, { token = token, user = user, name = "Ana Bell", password = password })
+    end
+
+    it("is printed at the start and makes the owner, once", function()
+      local token = world.server:prints "/setup#(%x+)\n"
+      assert.equal(64, #token)
+      assert.equal(401, setup_with(("0"):rep(64), "ana", "correct horse").status)
+      assert.equal(401, setup_with("", "ana", "correct horse").status)
+      assert.equal(422, setup_with(token, "Ana Bell", "correct horse").status)
+      assert.equal(422, setup_with(token, "ana", "short").status)
+      assert.equal(403, setup_with(token, "ana", "correct horse", { ["X-Forwarded-For"] = "10.0.0.1" }).status)
+      local ana = setup_with(token, "ana", "correct horse")
+      assert.equal(200, ana.status)
+      assert.same({ id = "ana", name = "Ana Bell", org = "default", roles = { "owner" } }, ana.json.user)
+      assert.equal(200, raw("POST", DOC .. "/ops", jar(ana), OPS).status)
+      assert.equal(401, setup_with(token, "eve", "correct horse").status)
+      assert.equal(200, login("ana", "correct horse").status)
+      assert.falsy(process.read(world.log):find(token, 1, true), "the token is in the log")
+    end)
+
+    it("two people use at once makes one owner", function()
+      local token = world.server:prints "/setup#(%x+)\n"
+      local socks = {}
+      for i = 1, 8 do
+        local body = cjson.encode { token = token, user = "user" .. i, password = "correct horse" }
+        socks[i] = assert(socket.tcp())
+        socks[i]:settimeout(30)
+        assert(socks[i]:connect("127.0.0.1", world.port))
+        socks[i]:send(http.text(world.port, "POST", "/auth/setup", { ["Content-Type"] = "application/json", Connection = "close" }, body))
+      end
+      local count = { [200] = 0, [401] = 0 }
+      for i = 1, 8 do
+        local status = tonumber(socks[i]:receive("*a"):match "^HTTP/1.1 (%d+)")
+        count[status] = (count[status] or 0) + 1
+        socks[i]:close()
+      end
+      assert.same({ [200] = 1, [401] = 7 }, count)
+    end)
+
+    it("is not printed once there is somebody, and is worth nothing then", function()
+      local token = world.server:prints "/setup#(%x+)\n"
+      assert.equal(0, (user("correct horse", "add", "ana", "--org", "default", "--role", "owner")))
+      assert.equal(401, setup_with(token, "eve", "correct horse").status)
+      world:stop()
+      world:start()
+      assert.falsy(world.server.text:find("/setup#", 1, true))
+    end)
+  end)
 end)

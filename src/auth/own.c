@@ -254,6 +254,11 @@ void ml_own_mac(const struct ml_own_keys *keys, const char *label, struct ml_sli
         (void)snprintf(out + 2 * i, 3, "%02x", mac[i]);
 }
 
+void ml_own_setup_token(const struct ml_own_keys *keys, char out[65])
+{
+    ml_own_mac(keys, "setup", ML_SLICE("first account"), out);
+}
+
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
 static const struct kind {

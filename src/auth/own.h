@@ -42,6 +42,8 @@ const struct ml_keyset *ml_own_keys_all(const struct ml_own_keys *keys);
  * not only made. */
 void ml_own_mac(const struct ml_own_keys *keys, const char *label, struct ml_slice text,
                 char out[65]);
+/** What the link says that a server without accounts prints; the same for all its nodes. */
+void ml_own_setup_token(const struct ml_own_keys *keys, char out[65]);
 /** When the `index`th was made, seconds since 1970. */
 int64_t ml_own_keys_made_s(const struct ml_own_keys *keys, size_t index);
 

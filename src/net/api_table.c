@@ -509,6 +509,23 @@ const struct ml_api_route ml_api_routes[] = {
         .run = ml_auth_logout,
     },
     {
+        .method = ML_METHOD_POST,
+        .path = "/auth/setup",
+        .id = "setup",
+        .summary = "The first account, with the link that the server printed",
+        .is_keyed = true,
+        .is_local = true,
+        .body_max = 8192,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"token\",\"user\",\"password\"],"
+                       "\"properties\":{\"token\":" TEXT ",\"user\":" TEXT ",\"name\":" TEXT
+                       ",\"password\":" TEXT "}}",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, and until when"},
+                    {401, JSON, REF("Error"), "not the link, or there is an account"},
+                    {422, JSON, REF("Error"), "the name or the password will not do"}},
+        .run = ml_auth_setup,
+    },
+    {
         .method = ML_METHOD_GET,
         .path = "/api/v1/plugins",
         .id = "listPlugins",

@@ -19,6 +19,7 @@
 #include "net/auth_login.h"
 
 #include "net/auth_own.h"
+#include "net/auth_signing.h"
 #include "net/fields.h"
 
 #include "base/clock.h"
@@ -33,30 +34,9 @@
 #define ATTEMPTS     8
 #define CHECKS_MAX   16 /* passwords of one loop that are being checked: 19 MiB and a thread each */
 #define FIELDS_MAX   4096
-#define VALUE_MAX    2048
 #define PURGE_PAGE   200
 #define CORE         ML_SLICE("-")
-#define HASH_MAX     ML_PASSWORD_HASH_MAX
 #define PASSWORD_MAX ML_PASSWORD_MAX_BYTES
-
-struct signing {
-    struct ml_call *call;
-    struct ml_store_read read;
-    struct ml_store_write write;
-    struct ml_store_item items[2];
-    struct ml_writer value;
-    uv_work_t work;
-    bool is_refresh;
-    unsigned attempts;
-    char user[ML_USER_ID_MAX + 1], org[64], name[128], role[ML_ROLE_NAME_MAX + 1];
-    struct ml_slice password; /* login */
-    char hash[HASH_MAX];      /* "": no such user, or not one that may come in */
-    bool is_right;
-    char handle[ML_FAMILY_LEN + 1], secret[65]; /* of the refresh token that is shown or given */
-    int64_t started_ms;
-    uint64_t rev; /* of the family, as read */
-    struct ml_slice ip;
-};
 
 /* ---- Cookies --------------------------------------------------------------------------------- */
 
@@ -127,14 +107,14 @@ static void put_no_cookies(struct ml_writer *out, const struct ml_net *net)
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static const struct ml_own_keys *keys_of(const struct ml_call *call)
+const struct ml_own_keys *ml_signing_keys(const struct ml_call *call)
 {
     const struct ml_net_env *env = &call->net->env;
 
     return env->has_accounts && env->own_keys ? env->own_keys(env->own_keys_arg) : NULL;
 }
 
-static void answer_storage(struct ml_call *call)
+void ml_signing_no_store(struct ml_call *call)
 {
     ml_call_error(call, 503, "storage", "The store does not answer now.");
 }
@@ -150,7 +130,7 @@ static void answer_out(struct ml_call *call, unsigned status, const char *code, 
     struct ml_writer fields, body;
 
     ml_writer_init(&fields, FIELDS_MAX);
-    ml_writer_init(&body, VALUE_MAX);
+    ml_writer_init(&body, ML_SIGNING_VALUE_MAX);
     put_no_cookies(&fields, call->net);
     ml_write_u8(&fields, '\0');
     if (code)
@@ -160,10 +140,10 @@ static void answer_out(struct ml_call *call, unsigned status, const char *code, 
     ml_writer_release(&fields);
 }
 
-static void answer_in(struct signing *s)
+static void answer_in(struct ml_signing *s)
 {
     struct ml_call *call = s->call;
-    const struct ml_own_keys *keys = keys_of(call);
+    const struct ml_own_keys *keys = ml_signing_keys(call);
     int64_t now_s = ml_clock_wall_ms() / 1000;
     struct ml_own_token token = {.kind = ML_OWN_ACCESS,
                                  .org = ml_slice_str(s->org),
@@ -190,7 +170,7 @@ static void answer_in(struct signing *s)
     put_cookie(&fields, call->net, csrf_cookie(call->net), ml_slice_str(csrf), CSRF_ATTRIBUTES,
                ML_REFRESH_IDLE_MS / 1000);
     ml_write_u8(&fields, '\0');
-    ml_writer_init(&body, VALUE_MAX);
+    ml_writer_init(&body, ML_SIGNING_VALUE_MAX);
     ml_http_print(&body, "{\"user\":{\"id\":");
     ml_json_write_text(&body, token.user);
     ml_http_print(&body, ",\"name\":");
@@ -207,8 +187,8 @@ static void answer_in(struct signing *s)
 
 /* ---- The store ------------------------------------------------------------------------------- */
 
-static void look(struct signing *s, struct ml_slice org, const char *space, const char *key,
-                 void (*done)(struct ml_store_read *read))
+void ml_signing_look(struct ml_signing *s, struct ml_slice org, const char *space, const char *key,
+                     void (*done)(struct ml_store_read *read))
 {
     s->read = (struct ml_store_read){.look = ML_STORE_GET,
                                      .org = org,
@@ -221,7 +201,7 @@ static void look(struct signing *s, struct ml_slice org, const char *space, cons
     ml_store_look(s->call->net->env.journal, &s->read);
 }
 
-static void commit_family(struct signing *s, size_t count,
+static void commit_family(struct ml_signing *s, size_t count,
                           void (*done)(struct ml_store_write *write))
 {
     s->write = (struct ml_store_write){.org = CORE,
@@ -235,7 +215,7 @@ static void commit_family(struct signing *s, size_t count,
 }
 
 /* A text of a stored object, as a string. False: it is not there, or too long. */
-static bool keep_text(struct ml_slice any, const char *key, char *out, size_t size)
+bool ml_signing_text(struct ml_slice any, const char *key, char *out, size_t size)
 {
     struct ml_slice value, text;
 
@@ -252,14 +232,14 @@ static bool keep_time(struct ml_slice any, const char *key, int64_t *out)
 {
     char text[24], *end;
 
-    if (!keep_text(any, key, text, sizeof text))
+    if (!ml_signing_text(any, key, text, sizeof text))
         return false;
     *out = strtoll(text, &end, 10);
     return end != text && !*end && *out > 0;
 }
 
 /* The one value that was read; .ptr NULL: there is none. */
-static struct ml_slice value_of(struct signing *s)
+static struct ml_slice value_of(struct ml_signing *s)
 {
     return s->read.count ? ml_auth_json(&s->call->arena, s->read.pairs[0].value)
                          : ml_slice_make(NULL, 0);
@@ -273,7 +253,7 @@ static void hash_of(const char *secret, char out[65])
 }
 
 /* The family with `secret` as its newest; `before`: hash of the one that it replaces, or "". */
-static void put_family(struct signing *s, const char *secret, const char *before, uint64_t rev,
+static void put_family(struct ml_signing *s, const char *secret, const char *before, uint64_t rev,
                        void (*done)(struct ml_store_write *write))
 {
     int64_t now_ms = ml_clock_wall_ms();
@@ -281,7 +261,7 @@ static void put_family(struct signing *s, const char *secret, const char *before
 
     hash_of(secret, head);
     ml_writer_release(&s->value);
-    ml_writer_init(&s->value, VALUE_MAX);
+    ml_writer_init(&s->value, ML_SIGNING_VALUE_MAX);
     ml_http_print(&s->value, "{\"user\":");
     ml_json_write_text(&s->value, ml_slice_str(s->user));
     ml_http_print(&s->value,
@@ -297,11 +277,11 @@ static void put_family(struct signing *s, const char *secret, const char *before
     commit_family(s, 2, done);
 }
 
-static struct signing *signing_new(struct ml_call *call)
+struct ml_signing *ml_signing_new(struct ml_call *call)
 {
-    struct signing *s = ml_arena_alloc(&call->arena, sizeof *s);
+    struct ml_signing *s = ml_arena_alloc(&call->arena, sizeof *s);
 
-    if (!keys_of(call)) {
+    if (!ml_signing_keys(call)) {
         ml_call_error(call, 404, "not_found", "There is nothing at this address.");
         return NULL;
     }
@@ -311,7 +291,7 @@ static struct signing *signing_new(struct ml_call *call)
     }
     memset(s, 0, sizeof *s);
     s->call = call;
-    ml_writer_init(&s->value, VALUE_MAX);
+    ml_writer_init(&s->value, ML_SIGNING_VALUE_MAX);
     s->ip = ml_arena_copy(&call->arena, ml_slice_str(call->http->ip));
     return s;
 }
@@ -331,20 +311,20 @@ static bool draw_hex(char *out, size_t digits)
 
 static void on_made(struct ml_store_write *write)
 {
-    struct signing *s = ML_CONTAINER(write, struct signing, write);
+    struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
     enum ml_err err = write->err;
 
     ml_store_write_release(write);
     ml_writer_release(&s->value);
     if (err) {
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
         return;
     }
     ml_log(ML_LOG_INFO, "login", "user=%s org=%s", ML_LOG_TEXT(ml_slice_str(s->user)), s->org);
     answer_in(s);
 }
 
-static void make_family(struct signing *s)
+void ml_signing_enter(struct ml_signing *s)
 {
     struct ml_slice user = ml_slice_str(s->user);
 
@@ -360,25 +340,25 @@ static void make_family(struct signing *s)
 
 static void on_member(struct ml_store_read *read)
 {
-    struct signing *s = ML_CONTAINER(read, struct signing, read);
+    struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : value_of(s);
-    bool is_member = any.ptr && keep_text(any, "role", s->role, sizeof s->role);
+    bool is_member = any.ptr && ml_signing_text(any, "role", s->role, sizeof s->role);
     enum ml_err err = read->err;
 
     ml_store_read_release(read);
     if (err)
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
     else if (!is_member || !s->is_right)
         refuse_login(s->call);
     else
-        make_family(s);
+        ml_signing_enter(s);
 }
 
 /* On a worker thread. The same work whoever it is. */
 static void on_work(uv_work_t *work)
 {
-    struct signing *s = work->data;
-    char unused[HASH_MAX];
+    struct ml_signing *s = work->data;
+    char unused[ML_PASSWORD_HASH_MAX];
 
     if (s->hash[0])
         s->is_right = ml_password_check(s->password, ml_slice_str(s->hash));
@@ -388,7 +368,7 @@ static void on_work(uv_work_t *work)
 
 static void on_worked(uv_work_t *work, int status)
 {
-    struct signing *s = work->data;
+    struct ml_signing *s = work->data;
     struct ml_net *net = s->call->net;
 
     net->password_checks--;
@@ -398,22 +378,22 @@ static void on_worked(uv_work_t *work, int status)
     else
         ml_log(ML_LOG_WARN, "login.refused", "user=%s", ML_LOG_TEXT(ml_slice_str(s->user)));
     /* Also for who was wrong: what is read then tells nobody anything. */
-    look(s, ml_slice_str(s->org), "member", s->user, on_member);
+    ml_signing_look(s, ml_slice_str(s->org), "member", s->user, on_member);
 }
 
 static void on_user(struct ml_store_read *read)
 {
-    struct signing *s = ML_CONTAINER(read, struct signing, read);
+    struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
     struct ml_net *net = s->call->net;
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : value_of(s), value;
     enum ml_err err = read->err;
 
     if (any.ptr && !ml_fields_get(any, "suspended", &value) &&
-        keep_text(any, "name", s->name, sizeof s->name))
-        (void)!keep_text(any, "hash", s->hash, sizeof s->hash);
+        ml_signing_text(any, "name", s->name, sizeof s->name))
+        (void)!ml_signing_text(any, "hash", s->hash, sizeof s->hash);
     ml_store_read_release(read);
     if (err) {
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
         return;
     }
     s->work.data = s;
@@ -425,7 +405,7 @@ static void on_user(struct ml_store_read *read)
 }
 
 /* False: answered. */
-static bool read_login(struct signing *s)
+static bool read_login(struct ml_signing *s)
 {
     static const char *const known[] = {"user", "password", "org", NULL};
     struct ml_call *call = s->call;
@@ -434,12 +414,13 @@ static bool read_login(struct signing *s)
     (void)snprintf(s->org, sizeof s->org, "default");
     if (!any.ptr || !ml_fields_is_object(any) || ml_fields_unknown(any, known).ptr ||
         !ml_fields_get(any, "user", &value) || !ml_fields_get(any, "password", &value) ||
-        (ml_fields_get(any, "org", &value) && !keep_text(any, "org", s->org, sizeof s->org))) {
+        (ml_fields_get(any, "org", &value) &&
+         !ml_signing_text(any, "org", s->org, sizeof s->org))) {
         ml_call_error(call, 400, "bad_json", "The body is {\"user\", \"password\", \"org\"?}.");
         return false;
     }
     /* Nothing that is no text, and no empty one, is anybody's password. */
-    if (!keep_text(any, "user", s->user, sizeof s->user) ||
+    if (!ml_signing_text(any, "user", s->user, sizeof s->user) ||
         !ml_user_id_is_valid(ml_slice_str(s->user)) || !ml_org_is_valid(ml_slice_str(s->org)) ||
         !ml_fields_get(any, "password", &value) || !ml_fields_text(value, &s->password) ||
         !s->password.len || s->password.len > PASSWORD_MAX) {
@@ -450,7 +431,7 @@ static bool read_login(struct signing *s)
 }
 
 /* False: answered. */
-static bool may_try(struct signing *s)
+static bool may_try(struct ml_signing *s)
 {
     struct ml_net *net = s->call->net;
     uint64_t wait_ms;
@@ -476,27 +457,27 @@ static bool may_try(struct signing *s)
 
 void ml_auth_login(struct ml_call *call)
 {
-    struct signing *s = signing_new(call);
+    struct ml_signing *s = ml_signing_new(call);
 
     if (!s || !read_login(s) || !may_try(s))
         return;
     ml_call_wait(call);
-    look(s, CORE, "user", s->user, on_user);
+    ml_signing_look(s, CORE, "user", s->user, on_user);
 }
 
 /* ---- Refresh --------------------------------------------------------------------------------- */
 
-static void look_family(struct signing *s);
+static void look_family(struct ml_signing *s);
 
 static void on_ended(struct ml_store_write *write)
 {
-    struct signing *s = ML_CONTAINER(write, struct signing, write);
+    struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
 
     ml_store_write_release(write);
     answer_out(s->call, 401, "reused", "This session was used by two; sign in again.");
 }
 
-static void end_family(struct signing *s)
+static void end_family(struct ml_signing *s)
 {
     ml_log(ML_LOG_WARN, "token.reuse", "user=%s", ML_LOG_TEXT(ml_slice_str(s->user)));
     s->items[0] = (struct ml_store_item){.act = ML_STORE_DELETE, .key = ml_slice_str(s->handle)};
@@ -510,7 +491,7 @@ static void answer_over(struct ml_call *call)
 
 static void on_rotated(struct ml_store_write *write)
 {
-    struct signing *s = ML_CONTAINER(write, struct signing, write);
+    struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
     enum ml_err err = write->err;
 
     ml_store_write_release(write);
@@ -518,11 +499,11 @@ static void on_rotated(struct ml_store_write *write)
     if (err == ML_ECONFLICT && ++s->attempts < ATTEMPTS)
         look_family(s);
     else if (err)
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
     else {
         char next[65];
 
-        ml_own_mac(keys_of(s->call), "refresh", ml_slice_str(s->secret), next);
+        ml_own_mac(ml_signing_keys(s->call), "refresh", ml_slice_str(s->secret), next);
         memcpy(s->secret, next, sizeof next);
         answer_in(s);
     }
@@ -530,22 +511,22 @@ static void on_rotated(struct ml_store_write *write)
 
 static void on_refresh_member(struct ml_store_read *read)
 {
-    struct signing *s = ML_CONTAINER(read, struct signing, read);
+    struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : value_of(s);
-    bool is_member = any.ptr && keep_text(any, "role", s->role, sizeof s->role);
+    bool is_member = any.ptr && ml_signing_text(any, "role", s->role, sizeof s->role);
     enum ml_err err = read->err;
     char next[65], before[65];
 
     ml_store_read_release(read);
     if (err) {
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
         return;
     }
     if (!is_member) {
         answer_over(s->call);
         return;
     }
-    ml_own_mac(keys_of(s->call), "refresh", ml_slice_str(s->secret), next);
+    ml_own_mac(ml_signing_keys(s->call), "refresh", ml_slice_str(s->secret), next);
     if (s->is_right) { /* ML_REFRESH_AGAIN: the successor is there */
         memcpy(s->secret, next, sizeof next);
         answer_in(s);
@@ -557,31 +538,31 @@ static void on_refresh_member(struct ml_store_read *read)
 
 static void on_refresh_user(struct ml_store_read *read)
 {
-    struct signing *s = ML_CONTAINER(read, struct signing, read);
+    struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : value_of(s), value;
     bool is_good = any.ptr && !ml_fields_get(any, "suspended", &value) &&
-                   keep_text(any, "name", s->name, sizeof s->name);
+                   ml_signing_text(any, "name", s->name, sizeof s->name);
     enum ml_err err = read->err;
 
     ml_store_read_release(read);
     if (err)
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
     else if (!is_good)
         answer_over(s->call);
     else
-        look(s, ml_slice_str(s->org), "member", s->user, on_refresh_member);
+        ml_signing_look(s, ml_slice_str(s->org), "member", s->user, on_refresh_member);
 }
 
 static void on_family(struct ml_store_read *read)
 {
-    struct signing *s = ML_CONTAINER(read, struct signing, read);
+    struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : value_of(s);
     char head[65], before[65], hash[65];
     int64_t started = 0, rotated = 0;
-    bool is_good = any.ptr && keep_text(any, "head", head, sizeof head) &&
-                   keep_text(any, "before", before, sizeof before) &&
-                   keep_text(any, "user", s->user, sizeof s->user) &&
-                   keep_text(any, "org", s->org, sizeof s->org) &&
+    bool is_good = any.ptr && ml_signing_text(any, "head", head, sizeof head) &&
+                   ml_signing_text(any, "before", before, sizeof before) &&
+                   ml_signing_text(any, "user", s->user, sizeof s->user) &&
+                   ml_signing_text(any, "org", s->org, sizeof s->org) &&
                    keep_time(any, "started", &started) && keep_time(any, "rotated", &rotated);
     enum ml_err err = read->err;
 
@@ -589,7 +570,7 @@ static void on_family(struct ml_store_read *read)
     ml_store_read_release(read);
     if (err || !is_good) {
         if (err)
-            answer_storage(s->call);
+            ml_signing_no_store(s->call);
         else
             answer_over(s->call);
         return;
@@ -611,16 +592,16 @@ static void on_family(struct ml_store_read *read)
     default:
         s->is_right = false;
     }
-    look(s, CORE, "user", s->user, on_refresh_user);
+    ml_signing_look(s, CORE, "user", s->user, on_refresh_user);
 }
 
-static void look_family(struct signing *s)
+static void look_family(struct ml_signing *s)
 {
-    look(s, CORE, "family", s->handle, on_family);
+    ml_signing_look(s, CORE, "family", s->handle, on_family);
 }
 
 /* The refresh token of the cookie. False: there is none. */
-static bool take_refresh(struct signing *s)
+static bool take_refresh(struct ml_signing *s)
 {
     struct ml_slice handle, secret;
 
@@ -633,11 +614,11 @@ static bool take_refresh(struct signing *s)
 }
 
 /* SEC-CS-01: the page says what only a page of ours can read. */
-static bool has_csrf(const struct signing *s)
+static bool has_csrf(const struct ml_signing *s)
 {
     char csrf[65];
 
-    ml_auth_csrf(keys_of(s->call), ml_slice_str(s->handle), csrf);
+    ml_auth_csrf(ml_signing_keys(s->call), ml_slice_str(s->handle), csrf);
     return ml_same_secret(s->call->csrf, ml_slice_str(csrf));
 }
 
@@ -648,7 +629,7 @@ static void refuse_csrf(struct ml_call *call)
 
 void ml_auth_refresh(struct ml_call *call)
 {
-    struct signing *s = signing_new(call);
+    struct ml_signing *s = ml_signing_new(call);
 
     if (!s)
         return;
@@ -668,19 +649,19 @@ void ml_auth_refresh(struct ml_call *call)
 
 static void on_out(struct ml_store_write *write)
 {
-    struct signing *s = ML_CONTAINER(write, struct signing, write);
+    struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
     enum ml_err err = write->err;
 
     ml_store_write_release(write);
     if (err)
-        answer_storage(s->call);
+        ml_signing_no_store(s->call);
     else
         answer_out(s->call, 204, NULL, NULL);
 }
 
 void ml_auth_logout(struct ml_call *call)
 {
-    struct signing *s = signing_new(call);
+    struct ml_signing *s = ml_signing_new(call);
 
     if (!s)
         return;

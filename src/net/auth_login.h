@@ -9,6 +9,7 @@
 void ml_auth_login(struct ml_call *call);
 void ml_auth_refresh(struct ml_call *call);
 void ml_auth_logout(struct ml_call *call);
+void ml_auth_setup(struct ml_call *call);
 
 /** The value of a cookie; empty: it is not there. */
 struct ml_slice ml_auth_cookie(struct ml_slice cookies, const char *name);

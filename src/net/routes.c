@@ -10,7 +10,7 @@
  *   GET /healthz /readyz /metrics
  *   /x/INSTANCE/…         what plugins answer (plugin_routes.c)
  *   GET /d/ORG/DOC…       what is published (publish.c)
- *   GET / /edit/ORG/NAME /sign-in /setup /invite
+ *   GET / /edit/ORG/NAME /sign-in /setup
  *                         the page, with a fresh nonce
  *   GET anything else     the table of assets, or 404
  *
@@ -447,7 +447,6 @@ static const struct route {
     {PATH("/edit/"), route_editor, false},
     {PATH("/sign-in"), route_page, false},
     {PATH("/setup"), route_page, false},
-    {PATH("/invite"), route_page, false},
     {PATH("/"), route_page, false}, /* only itself, see fits */
 #undef PATH
 };

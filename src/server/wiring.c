@@ -357,8 +357,40 @@ static bool prepare(struct server *s, const struct ml_config *config)
     return s->loops && s->process.hub && s->process.shared;
 }
 
+/* Is there nobody yet who could sign in? */
+static enum ml_err look_for_people(struct server *s, bool *nobody_out, struct ml_diag *diag)
+{
+    struct ml_core_read ask = {
+        .read = {
+            .look = ML_STORE_SCAN, .org = ML_SLICE("-"), .space = ML_SLICE("user"), .limit = 1}};
+    enum ml_err err = ML_OK;
+
+    *nobody_out = false;
+    if (s->config->auth != ML_AUTH_PASSWORD || !s->process.keys)
+        return ML_OK;
+    err = ml_core_look(s->journal, &s->loops[0].uv, &ask, diag);
+    *nobody_out = !err && !ask.read.count;
+    ml_store_read_release(&ask.read);
+    return err;
+}
+
+/* The only place where this token is written: standard output, not the log. */
+static void print_setup(const struct server *s, uint16_t port)
+{
+    const char *host = s->config->host;
+    bool is_any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+    char token[65];
+
+    ml_own_setup_token(ml_keys_now(s->process.keys), token);
+    (void)printf("Make the first account, on this machine: http://%s%s%s:%u/setup#%s\n",
+                 !is_any && strchr(host, ':') ? "[" : "", is_any ? "127.0.0.1" : host,
+                 !is_any && strchr(host, ':') ? "]" : "", port, token);
+    explicit_bzero(token, sizeof token);
+}
+
 int ml_serve(const struct ml_config *config)
 {
+    bool nobody = false;
     struct server s = {0};
     struct ml_diag diag = {0};
     uint16_t port = 0;
@@ -380,6 +412,8 @@ int ml_serve(const struct ml_config *config)
     if (!err)
         err = load_keys(&s, &diag);
     if (!err)
+        err = look_for_people(&s, &nobody, &diag);
+    if (!err)
         err = meet_others(&s, &diag);
     if (!err)
         err = open_deploy(&s, &diag);
@@ -397,6 +431,8 @@ int ml_serve(const struct ml_config *config)
     start_watch_and_signals(&s);
     (void)printf("Moonloom is at http://%s%s%s:%u\n", strchr(config->host, ':') ? "[" : "",
                  config->host, strchr(config->host, ':') ? "]" : "", port);
+    if (nobody)
+        print_setup(&s, port);
     (void)fflush(stdout);
     (void)uv_run(&s.loops[0].uv, UV_RUN_DEFAULT);
     ml_loop_release(&s.loops[0]);

@@ -13,26 +13,6 @@ export interface Session {
   user: User | null;
   /** When the access ends, in ms; null: never, or nobody knows. */
   expires: number | null;
-  /** Nobody has an account yet. */
-  setup: boolean;
-}
-
-export const ROLES = ["owner", "editor", "suggester", "commenter", "viewer"] as const;
-export type Role = (typeof ROLES)[number];
-
-export interface Share {
-  id: string;
-  kind: "user" | "link";
-  user: string;
-  name: string;
-  role: Role;
-  expires: number | null;
-}
-
-export interface Why {
-  role: string;
-  from: string;
-  detail: string;
 }
 
 type Fields = Record<string, unknown>;
@@ -40,15 +20,14 @@ type Fields = Record<string, unknown>;
 export async function whoAmI(): Promise<Session> {
   try {
     const body = fields(await ask("GET", "/auth/session", { renew: false }));
-    return { mode: text(body["mode"]), user: toUser(body["user"]), expires: time(body["expires"]), setup: body["setup"] === true };
+    return { mode: text(body["mode"]), user: toUser(body["user"]), expires: time(body["expires"]) };
   } catch {
-    return { mode: null, user: null, expires: null, setup: false };
+    return { mode: null, user: null, expires: null };
   }
 }
 
 export const logIn = (user: string, password: string) => ask("POST", "/auth/login", { body: { user, password }, renew: false });
 export const logOut = () => ask("POST", "/auth/logout", { renew: false });
-export const logOutEverywhere = () => ask("POST", "/auth/logout-everywhere");
 
 export interface NewAccount {
   token: string;
@@ -58,17 +37,6 @@ export interface NewAccount {
 }
 
 export const setUp = (account: NewAccount) => ask("POST", "/auth/setup", { body: account, renew: false });
-export const acceptInvite = (invite: NewAccount | { token: string }) => ask("POST", "/auth/invite", { body: invite, renew: false });
-export const enterAsGuest = (token: string, name: string) => ask("POST", "/auth/guest", { body: { token, name }, renew: false });
-
-/** For the socket of one document, once; null: there is none to be had. */
-export async function ticket(org: string, doc: string): Promise<string | null> {
-  try {
-    return text(fields(await ask("POST", "/auth/ticket", { body: { org, doc } }))["ticket"]);
-  } catch {
-    return null;
-  }
-}
 
 /** Why a document does not open, as far as the server says; null: nothing speaks against another try. */
 export async function whyClosed(org: string, doc: string): Promise<{ reason: string; signedOut: boolean } | null> {
@@ -79,37 +47,17 @@ export async function whyClosed(org: string, doc: string): Promise<{ reason: str
     if (!(error instanceof ServerError)) return null;
     if (error.status === 401) return { reason: "you are signed out", signedOut: true };
     if (error.status === 403) return { reason: error.message.replace(/\.$/, ""), signedOut: false };
-    // Not there, or not ours, which the server does not tell apart; or nobody is there to ask.
-    return null;
+    if (error.status !== 404) return null;
+    // Not there, or not ours: the server does not tell these apart.
+    const { mode, user } = await whoAmI();
+    if (mode === null || mode === "open") return null;
+    return user === null
+      ? { reason: "you are not signed in", signedOut: true }
+      : { reason: "this document is not shared with you, or it is not there", signedOut: false };
   }
 }
 
 const docPath = (org: string, doc: string) => `/api/v1/orgs/${org}/docs/${encodeURIComponent(doc)}`;
-
-export async function shares(org: string, doc: string): Promise<Share[]> {
-  const items = fields(await ask("GET", `${docPath(org, doc)}/shares`))["items"];
-  return Array.isArray(items) ? items.flatMap(toShare) : [];
-}
-
-export interface Wish {
-  id: string;
-  kind: Share["kind"];
-  role: Role;
-  expires?: number;
-}
-
-/** Answers the token of a new link, which nobody can ask for again. */
-export async function putShare(org: string, doc: string, { id, ...share }: Wish): Promise<string | null> {
-  return text(fields(await ask("PUT", `${docPath(org, doc)}/shares/${encodeURIComponent(id)}`, { body: share }))["token"]);
-}
-
-export const dropShare = (org: string, doc: string, id: string) => ask("DELETE", `${docPath(org, doc)}/shares/${encodeURIComponent(id)}`);
-
-export async function why(org: string, doc: string, user?: string): Promise<Why> {
-  const query = user === undefined ? "" : `?${new URLSearchParams({ user })}`;
-  const body = fields(await ask("GET", `${docPath(org, doc)}/why${query}`));
-  return { role: text(body["role"]) ?? "", from: text(body["from"]) ?? "", detail: text(body["detail"]) ?? "" };
-}
 
 function fields(value: unknown): Fields {
   return typeof value === "object" && value !== null ? (value as Fields) : {};
@@ -129,14 +77,4 @@ function toUser(value: unknown): User | null {
   if (id === null) return null;
   const roles = Array.isArray(user["roles"]) ? user["roles"].filter((role): role is string => typeof role === "string") : [];
   return { id, name: text(user["name"]) ?? id, roles };
-}
-
-function toShare(value: unknown): Share[] {
-  const share = fields(value);
-  const id = text(share["id"]);
-  const kind = share["kind"];
-  const role = ROLES.find((known) => known === share["role"]);
-  if (id === null || role === undefined || (kind !== "user" && kind !== "link")) return [];
-  const user = text(share["user"]) ?? id;
-  return [{ id, kind, user, name: text(share["name"]) ?? user, role, expires: time(share["expires"]) }];
 }

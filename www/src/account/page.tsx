@@ -55,12 +55,13 @@ interface FieldProps {
 }
 
 export function Field({ label, type = "text", name, value, onValue, autocomplete, autofocus, hint, wrong, least }: FieldProps) {
-  const hintId = `${name}-hint`;
+  const id = `field-${name}`;
   return (
-    <label class="field">
-      <span>{label}</span>
+    <div class="field">
+      <label for={id}>{label}</label>
       <input
         {...(type === "password" ? { type: "password" } : { type: "text" })}
+        id={id}
         name={name}
         autocomplete={autocomplete}
         autocapitalize="none"
@@ -70,15 +71,15 @@ export function Field({ label, type = "text", name, value, onValue, autocomplete
         required
         autofocus={autofocus}
         aria-invalid={wrong === true}
-        aria-describedby={hint === undefined ? undefined : hintId}
+        aria-describedby={hint === undefined ? undefined : `${id}-hint`}
         value={value}
         onInput={(event) => onValue(event.currentTarget.value)}
       />
       {hint !== undefined && (
-        <span class="field-hint" id={hintId}>
+        <span class="field-hint" id={`${id}-hint`}>
           {hint}
         </span>
       )}
-    </label>
+    </div>
   );
 }

@@ -3,7 +3,6 @@ import { logIn } from "./api.ts";
 import { SessionForm } from "./form.tsx";
 import { AccountPage, Field } from "./page.tsx";
 import { problem } from "./problems.ts";
-import { useSession } from "./session.ts";
 
 /** Where to go afterwards, from `?next=`: a path of this server, or the first page. */
 export function returnPath(search: string, origin: string): string {
@@ -20,13 +19,9 @@ export function returnPath(search: string, origin: string): string {
 export function SignIn({ onDone }: { onDone: (path: string) => void }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
-  const session = useSession();
   const next = returnPath(location.search, location.origin);
   return (
-    <AccountPage
-      title="Sign in"
-      lead={session?.setup === true ? "Nobody has an account here yet. Open the link that the server printed when it started." : undefined}
-    >
+    <AccountPage title="Sign in">
       <SessionForm button="Sign in" busyButton="Signing in…" send={() => logIn(user.trim(), password)} problem={problem} onDone={() => onDone(next)}>
         {(failed) => (
           <>

@@ -5,7 +5,7 @@
  */
 import { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
-import { ticket, whyClosed } from "../account/api.ts";
+import { whyClosed } from "../account/api.ts";
 import { renewed } from "../account/server.ts";
 import { OfflineStore } from "../provider/offline.ts";
 import { MoonloomProvider } from "../provider/provider.ts";
@@ -29,8 +29,7 @@ export interface OpenDocument {
   close: () => void;
 }
 
-/** @param admitted settles when this page may knock: a link was shown, or there was none to show */
-export function openDocument(org: string, name: string, person: Person, admitted: Promise<unknown>): OpenDocument {
+export function openDocument(org: string, name: string, person: Person): OpenDocument {
   const doc = new Y.Doc();
   const content = doc.getXmlFragment("content");
   const meta = doc.getMap<unknown>("meta");
@@ -44,14 +43,13 @@ export function openDocument(org: string, name: string, person: Person, admitted
     storeOrigin: store.origin,
     persist: store.fence,
     renew: renewed,
-    ticket: () => ticket(org, name),
     explain: () => whyClosed(org, name),
     connect: false,
   });
 
   let closed = false;
   const ready = (async () => {
-    const [carried] = await Promise.all([store.load(), admitted]);
+    const carried = await store.load();
     if (closed) return;
     provider.carry(carried);
     provider.connect();

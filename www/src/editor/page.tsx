@@ -2,7 +2,6 @@ import type { Editor } from "@tiptap/core";
 import type { Node } from "@tiptap/pm/model";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Skeleton } from "../pages/skeleton.tsx";
-import { enterByLink } from "../account/link.ts";
 import { useSession } from "../account/session.ts";
 import { Icon, Logo } from "../shell/icon.tsx";
 import { newDocumentName } from "../shell/names.ts";
@@ -36,7 +35,7 @@ export function EditorPage({ org, name }: Props) {
   const [ready, setReady] = useState(false);
   const [self] = useState(me);
   // At once, not after the first paint: the store and the server can answer meanwhile.
-  const [open] = useState(() => openDocument(org, name, self, enterByLink(location, self.name)));
+  const [open] = useState(() => openDocument(org, name, self));
   useLayoutEffect(() => {
     let live = true;
     void open.ready.then(() => live && setReady(true));

@@ -4,7 +4,6 @@ import { Icon } from "../shell/icon.tsx";
 import { Popover } from "../shell/popover.tsx";
 import { editPath } from "../shell/router.ts";
 import { copyText } from "./export.ts";
-import { People } from "./share-people.tsx";
 
 interface Props {
   org: string;
@@ -18,7 +17,6 @@ export function documentUrl(org: string, name: string): string {
 }
 
 export function Share({ org, name, session, onCopied }: Props) {
-  const known = session !== null && session.mode !== "open" && session.user !== null;
   return (
     <Popover
       kind="dialog"
@@ -26,7 +24,6 @@ export function Share({ org, name, session, onCopied }: Props) {
       title="Share"
       align="end"
       buttonClass="btn btn-primary share-button"
-      class={known ? "share" : ""}
       button={
         <>
           <Icon name="share-2" /> <span class="share-word">Share</span>
@@ -36,25 +33,19 @@ export function Share({ org, name, session, onCopied }: Props) {
       {() => (
         <>
           <h2 class="panel-title">Share this document</h2>
-          {known ? (
-            <People org={org} name={name} self={session.user!} onCopied={onCopied} />
-          ) : (
-            <>
-              <p class="panel-text">
-                {session?.mode === "open"
-                  ? "Everybody who can reach this address can read and edit."
-                  : "People with access to this document can open it at this address."}
-              </p>
-              <CopyRow label="Address of this document" url={documentUrl(org, name)} onCopied={onCopied} />
-            </>
-          )}
+          <p class="panel-text">
+            {session?.mode === "open"
+              ? "Everybody who can reach this address can read and edit."
+              : "People with access to this document can open it at this address."}
+          </p>
+          <CopyRow label="Address of this document" url={documentUrl(org, name)} onCopied={onCopied} />
         </>
       )}
     </Popover>
   );
 }
 
-export function CopyRow({ label, url, onCopied }: { label: string; url: string; onCopied: (worked: boolean) => void }) {
+function CopyRow({ label, url, onCopied }: { label: string; url: string; onCopied: (worked: boolean) => void }) {
   const [copied, setCopied] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => () => clearTimeout(timer.current), []);

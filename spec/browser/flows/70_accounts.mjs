@@ -1,0 +1,108 @@
+/* A server that stands alone: its first account, signing out and in, and a session that ends while somebody writes. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { accessible, check, newName, openDocument, reaches, same, sees, Server, textOf, until, writes } from "../support.mjs";
+
+const PASSWORD = "a loom in the moonlight";
+
+async function withAccounts(work) {
+  const folder = mkdtempSync(join(tmpdir(), "moonloom-accounts-"));
+  writeFileSync(join(folder, "moonloom.lua"), 'auth = { mode = "password" }\n');
+  const server = await Server.start({ arguments: ["--config", join(folder, "moonloom.lua")] });
+  try {
+    const link = await until("the link", () => /http:\S+\/setup#[0-9a-f]{64}/.exec(server.said)?.[0]);
+    await work(server, link);
+  } finally {
+    await server.end();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const shot = async (page, name) => {
+  if (process.env.MOONLOOM_SHOTS) await page.screenshot({ path: join(process.env.MOONLOOM_SHOTS, `${name}.png`) });
+};
+
+async function signsIn(page, name, password) {
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+export default [
+  [
+    "first run: the printed link makes the account, and a document is written",
+    async ({ browser }) => {
+      await withAccounts(async (server, link) => {
+        const page = await browser.visitor();
+        await page.goto(`${server.url}/`);
+        await page.waitForURL("**/sign-in");
+        await accessible(page, "signing in");
+
+        await page.goto(link);
+        await accessible(page, "setting up");
+        check(!page.url().includes("#"), "the token is out of the address");
+        await page.getByLabel("Your name").fill("Ana Bell");
+        await page.getByText("You sign in as ana-bell").waitFor();
+        await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+        await shot(page, "setup");
+        await page.getByRole("button", { name: "Create the account" }).click();
+        await page.getByRole("heading", { name: "Documents" }).waitFor();
+        await page.getByRole("button", { name: "Account of Ana Bell" }).waitFor();
+        const cookies = await page.evaluate(() => document.cookie);
+        check(!cookies.includes("ml_at") && !cookies.includes("ml_rt"), `a script can read ${cookies}`);
+        const stored = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
+        check(!stored.includes("eyJ"), "a token in web storage");
+
+        const name = newName("first");
+        await openDocument(page, server, name);
+        await writes(page, "by the owner");
+        await reaches(page, "saved");
+
+        const late = await browser.visitor();
+        await late.goto(link);
+        await late.getByLabel("Your name").fill("Eve");
+        await late.getByLabel("Password", { exact: true }).fill(PASSWORD);
+        await late.getByRole("button", { name: "Create the account" }).click();
+        await late.getByText("This link was used already").waitFor();
+      });
+    },
+  ],
+  [
+    "signing out and in again; a document's address leads through the sign-in and back",
+    async ({ browser }) => {
+      await withAccounts(async (server, link) => {
+        const page = await browser.visitor();
+        await page.goto(link);
+        await page.getByLabel("Your name").fill("ana");
+        await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+        await page.getByRole("button", { name: "Create the account" }).click();
+        await page.getByRole("button", { name: "Account of ana" }).waitFor();
+        const name = newName("private");
+        await openDocument(page, server, name);
+        await writes(page, "kept");
+        await reaches(page, "saved");
+
+        await page.goto(`${server.url}/`);
+        await page.getByRole("button", { name: "Account of ana" }).click();
+        await page.getByRole("menuitem", { name: "Sign out" }).click();
+        await page.waitForURL("**/sign-in");
+
+        const stranger = await browser.visitor();
+        await stranger.goto(`${server.url}/edit/default/${name}`);
+        await reaches(stranger, "refused", 8_000);
+        same((await textOf(stranger)).trim(), "", "what a stranger sees");
+        await stranger.getByRole("link", { name: "Sign in" }).click();
+        await stranger.waitForURL("**/sign-in?next=*");
+        await signsIn(stranger, "ana", "not the password");
+        await stranger.getByText("Name and password do not match.").waitFor();
+        await shot(stranger, "sign-in");
+        await signsIn(stranger, "ana", PASSWORD);
+        await stranger.waitForURL(`**/edit/default/${name}`);
+        await sees(stranger, "kept");
+        await writes(stranger, " and more");
+        await reaches(stranger, "saved");
+      });
+    },
+  ],
+];
