@@ -233,8 +233,8 @@ describe("accounts", function()
       world = outer
     end)
 
-    local function setup_with(token, user, password, headers)
-      return raw("POST", "/auth/setup", headers or {}, { token = token, user = user, name = "Ana Bell", password = password })
+    local function setup_with(token, id, password, headers)
+      return raw("POST", "/auth/setup", headers or {}, { token = token, user = id, name = "Ana Bell", password = password })
     end
 
     it("is printed at the start and makes the owner, once", function()
