@@ -130,13 +130,13 @@ describe("a configured limit", function()
     start "presence_state_bytes = 100, presence_clients = 3"
     local anna, ben = world:client "anna":joins "a", world:client "ben":joins "a"
     local function shows(id, bytes)
-      anna:sends(1, nil, "\1" .. lib0.uint(id) .. lib0.uint(1) .. lib0.bytes('"' .. ("x"):rep(bytes - 2) .. '"'))
+      anna:sends(1, nil, "\1" .. lib0.uint(id) .. lib0.uint(1) .. lib0.bytes('{"cursor":"' .. ("x"):rep(bytes - 13) .. '"}'))
     end
     shows(701, 100)
     shows(702, 101)
-    shows(703, 10)
-    shows(704, 10)
-    shows(705, 10)
+    shows(703, 20)
+    shows(704, 20)
+    shows(705, 20)
     anna:types(0, "x")
     ben:sees "x"
     world:wait(function() return ben.people[704] end, "the last that is allowed")

@@ -175,7 +175,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     script->question.subject = subject;
     script->question.scope = scope;
     script->question.kind = kind;
-    script->question.code.ptr = NULL;
+    script->question.code = script->question.reason = (struct ml_slice){0};
     err = ml_script_call(script, 2, 1, ml_share_deadline_us(&script->share, deadline_us));
     script->asking = NULL;
     script->question.took_us = took_us = script->share.took_us;

@@ -657,6 +657,7 @@ static void on_over(struct ml_script *script, void *arg, enum ml_outcome outcome
     if (outcome == OUTCOME_ANSWER &&
         ml_script_protect(script, 3, decode, doing, ML_CPU_BETWEEN_WAITS))
         outcome = OUTCOME_FAILED;
+    script->question = (struct ml_question){0}; /* a denial stands in our arena, which goes */
     if (outcome == OUTCOME_FAILED) {
         fail(doing);
         if (script->L && script->fault.kind != ML_FAULT_NONE)
