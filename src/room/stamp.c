@@ -17,6 +17,8 @@
  */
 #include "room/live.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 #define DEPTH_MAX  32
@@ -268,30 +270,6 @@ static bool is_for_names(uint32_t c)
            c != 0x200f && c != 0xfeff;
 }
 
-static size_t put_utf8(uint8_t out[4], uint32_t c)
-{
-    if (c < 0x80) {
-        out[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (uint8_t)(0xc0 | c >> 6);
-        out[1] = (uint8_t)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (uint8_t)(0xe0 | c >> 12);
-        out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        out[2] = (uint8_t)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    out[0] = (uint8_t)(0xf0 | c >> 18);
-    out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-    out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    out[3] = (uint8_t)(0x80 | (c & 0x3f));
-    return 4;
-}
-
 /* A value as a name that may be shown; empty: it is none. */
 static struct ml_slice read_name(struct ml_slice value, uint8_t out[NAME_BYTES])
 {
@@ -309,7 +287,7 @@ static struct ml_slice read_name(struct ml_slice value, uint8_t out[NAME_BYTES])
 
         if (!is_for_names(c) || (!len && c == ' '))
             continue;
-        n = put_utf8(bytes, c);
+        n = ml_utf8_put(c, bytes);
         if (len + n >= NAME_BYTES)
             break;
         memcpy(out + len, bytes, n);
