@@ -62,7 +62,7 @@ struct ml_member {
     uint64_t last_no;      /* newest message that was taken */
     uint32_t staged_count; /* of its entries in room->staged and room->sent */
     bool wants_sync;       /* a Step1 waits for the commit */
-    struct ml_who *who;    /* conflict.c: as an author */
+    struct ml_who *who;    /* author.c */
     struct ml_blob *seen;  /* state vector of its last Step1; kept if conflicts are decided */
     bool was_told;         /* something of the document was sent to it */
     bool is_asked_first;   /* our Step1 went out before that: its answer holds what was in `seen` */
@@ -114,7 +114,7 @@ struct ml_room {
     struct ml_list members;
     uint32_t member_count;
     uint32_t sync_waiting; /* members with wants_sync */
-    struct ml_desk *desk;  /* conflict.c; NULL: nobody has decided anything yet */
+    struct ml_desk *desk;  /* desk.c; NULL: nobody has decided anything yet */
     uint64_t clock_us;     /* hybrid clock, see ml_room_clock */
 
     struct ml_doc *doc;   /* NULL: as it was loaded, or at rest; see body.c */
@@ -288,13 +288,17 @@ void ml_room_tell_update(struct ml_room *room, struct ml_slice update);
 void ml_room_hold(struct ml_room *room, enum ml_err err, const char *why);
 void ml_room_was_deleted(struct ml_room *room);
 
-/* conflict.c */
-unsigned ml_room_decides(struct ml_room *room);
-uint64_t ml_room_clock(struct ml_room *room);
+/* author.c */
 const struct ml_scope *ml_member_author(struct ml_member *member);
+
+/* desk.c */
+uint64_t ml_room_clock(struct ml_room *room);
 void ml_room_clock_saw(struct ml_room *room, int64_t at_ms);
 void ml_room_note_seq(struct ml_room *room, uint64_t tag, uint64_t seq);
 void ml_room_note_sync(struct ml_member *member);
+
+/* conflict.c */
+unsigned ml_room_decides(struct ml_room *room);
 enum ml_err ml_room_take_record(struct ml_room *room, struct ml_doc *doc,
                                 const struct ml_stored *record,
                                 struct ml_arena *scratch) ML_MUST_CHECK;
