@@ -4,7 +4,7 @@
  * moment in which the document is there without its content.
  *
  *   body --> name, may they --> first record (text, operations, an update, a template's state)
- *        --> before_update --> append with `creates` --> 201
+ *        --> before_update --> ml_rooms_birth (load_document, create_document, the record) --> 201
  *
  * The record goes to the journal, not through a room: a room knows nothing of a document that is
  * there and empty. Somebody who has the address open already (nothing was written yet) is sent away
@@ -14,7 +14,6 @@
 #include "net/base64.h"
 #include "net/fields.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -25,8 +24,7 @@ static const char *const known_fields[] = {"name", "content", "root", "template"
 static const char *const content_fields[] = {"ops", "update", NULL};
 
 struct creation {
-    struct ml_append append;
-    struct ml_record record;
+    struct ml_birth birth;
     struct ml_reading template;
     struct ml_call *call;
     struct ml_slice name;
@@ -37,8 +35,6 @@ struct creation {
 static void release(struct creation *creation)
 {
     ml_writer_release(&creation->bytes);
-    ml_blob_unref(creation->record.bytes);
-    creation->record.bytes = NULL;
 }
 
 static void fail(struct creation *creation, unsigned status, const char *code, const char *message)
@@ -67,33 +63,44 @@ static void write_location(struct ml_writer *out, const struct ml_call *call, st
     ml_http_print(out, "\r\n");
 }
 
-static void on_appended(struct ml_append *append)
+static void answer_made(struct creation *creation, uint64_t head)
 {
-    struct creation *creation = ML_CONTAINER(append, struct creation, append);
     struct ml_call *call = creation->call;
     struct ml_writer body, fields;
+    struct ml_slice lines;
 
-    release(creation);
-    if (append->err) {
-        ml_call_failed(call, append->err == ML_EIO ? ML_ECLOSED : append->err);
-        return;
-    }
-    ml_log(ML_LOG_INFO, "document.created", "org=%s doc=%s user=%s", ML_LOG_TEXT(call->org),
-           ML_LOG_TEXT(creation->name), ML_LOG_TEXT(ml_slice_str(call->visitor.identity.user)));
-    (void)ml_rooms_dismiss(call->net->env.rooms, call->org, creation->name, ML_CLOSE_TRY_LATER,
-                           "the document was made");
     ml_writer_init(&fields, 4096);
     write_location(&fields, call, creation->name);
     ml_write_u8(&fields, '\0');
     ml_writer_init(&body, 8192);
     ml_http_print(&body, "{\"name\":");
     ml_json_write_text(&body, creation->name);
-    ml_http_print(&body, ",\"seq\":%" PRIu64 ",\"epoch\":1}", append->head);
-    {
-        struct ml_slice lines = ml_arena_copy(&call->arena, ml_writer_slice(&fields));
+    ml_http_print(&body, ",\"seq\":%" PRIu64 ",\"epoch\":1}", head);
+    lines = ml_arena_copy(&call->arena, ml_writer_slice(&fields));
+    ml_writer_release(&fields);
+    ml_call_json(call, 201, lines.ptr ? (const char *)lines.ptr : "", &body);
+}
 
-        ml_writer_release(&fields);
-        ml_call_json(call, 201, lines.ptr ? (const char *)lines.ptr : "", &body);
+static void on_born(struct ml_birth *birth, const struct ml_birth_result *result)
+{
+    struct creation *creation = ML_CONTAINER(birth, struct creation, birth);
+    struct ml_call *call = creation->call;
+    enum ml_err err = result->err;
+
+    release(creation);
+    if (err == ML_EDENIED) {
+        ml_call_denial(call, result->denial);
+    } else if (err == ML_ESCRIPT) {
+        ml_call_error(call, 503, "policy_unavailable", "A policy cannot answer now.");
+    } else if (err) {
+        ml_call_failed(call, err == ML_EIO ? ML_ECLOSED : err);
+    } else {
+        (void)ml_rooms_dismiss(call->net->env.rooms, call->org, creation->name, ML_CLOSE_TRY_LATER,
+                               "the document was made");
+        if (result->is_imported) /* it was there all the time, elsewhere */
+            ml_call_failed(call, ML_ECONFLICT);
+        else
+            answer_made(creation, result->head);
     }
 }
 
@@ -101,31 +108,19 @@ static void append(struct creation *creation)
 {
     struct ml_call *call = creation->call;
 
-    creation->append = (struct ml_append){
+    creation->birth = (struct ml_birth){
         .org = call->org,
         .name = creation->name,
-        .records = &creation->record,
-        .count = creation->bytes.len ? 1 : 0,
-        .expected_head = ML_SEQ_ANY,
-        .creates = true,
-        .done = on_appended,
+        .identity = &call->visitor.identity,
+        .may_create = true,
+        .is_wanted = true,
+        .template = creation->from,
+        .content = ml_writer_slice(&creation->bytes),
+        .done = on_born,
     };
-    if (creation->bytes.len) {
-        creation->record = (struct ml_record){
-            .bytes = ml_blob_new(ml_writer_slice(&creation->bytes)),
-            .author = ml_slice_str(call->visitor.identity.user),
-            .session = ml_slice_str(call->visitor.identity.session),
-            .message_no = 1,
-            .at_ms = ml_clock_wall_ms(),
-        };
-        if (!creation->record.bytes) {
-            fail(creation, 503, "overloaded", "No memory for this now.");
-            return;
-        }
-    }
     if (call->http && call->http->is_routing)
         ml_call_wait(call);
-    ml_journal_append(call->net->env.journal, &creation->append);
+    ml_rooms_birth(call->net->env.rooms, &creation->birth);
 }
 
 /* ---- what a policy says ---------------------------------------------------------------------- */

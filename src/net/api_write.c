@@ -81,6 +81,10 @@ static enum ml_err err_of(const struct ml_writing *writing, enum ml_close why)
         return ML_ENOTFOUND;
     case ML_CLOSE_INTERNAL:
         return ML_EFORMAT; /* it could not be loaded */
+    case ML_CLOSE_FORBIDDEN:
+        if (writing->refused) /* it may not be made */
+            return ML_EDENIED;
+        return writing->is_submitted ? ML_ECLOSED : ML_EBUSY;
     default:
         return writing->is_submitted ? ML_ECLOSED : ML_EBUSY;
     }

@@ -123,7 +123,7 @@ struct ml_script *ml_net_script(const struct ml_net *net, struct ml_slice org,
     return net->env.cells ? ml_cells_script(net->env.cells, org, document) : net->env.script;
 }
 
-static unsigned hooks_of(const struct ml_net *net)
+static uint64_t hooks_of(const struct ml_net *net)
 {
     const struct ml_net_env *env = &net->env;
 

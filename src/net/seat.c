@@ -95,11 +95,24 @@ static void port_pause(struct ml_port *port, bool paused)
     ml_session_mark_dirty(seat->session);
 }
 
+/* As much of it as a close frame takes, ended at a character. */
+static void keep_reason(struct ml_seat *seat, struct ml_slice reason)
+{
+    size_t len = reason.len < sizeof seat->why_not ? reason.len : sizeof seat->why_not - 1;
+
+    while (len && len < reason.len && (reason.ptr[len] & 0xC0) == 0x80)
+        len--;
+    memcpy(seat->why_not, reason.ptr, len);
+    seat->why_not[len] = '\0';
+}
+
 static void port_refused(struct ml_port *port, const struct ml_notice *notice)
 {
     struct ml_seat *seat = seat_of(port);
 
-    if (!seat->session->is_closing && !is_over(seat))
+    if (seat->state == ML_SEAT_JOINING)
+        keep_reason(seat, notice->denial->reason);
+    else if (!seat->session->is_closing && !is_over(seat))
         seat->session->dialect->refused(seat, notice);
 }
 

@@ -52,6 +52,7 @@ struct ml_seat {
     enum ml_seat_state state;
     bool is_paused; /* by the room */
     bool may_write;
+    char why_not[124];   /* what a plugin said when the seat was refused; empty: nothing */
     bool is_asked;       /* for a new credential, since the last one */
     uint64_t since_ms;   /* in this state */
     uint64_t expires_ms; /* of the identity, monotonic; 0: never */

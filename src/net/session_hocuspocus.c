@@ -629,7 +629,7 @@ static void joined(struct ml_seat *seat, enum ml_close why)
     if (why == ML_CLOSE_TRY_LATER || why == ML_CLOSE_SHUTDOWN)
         put_off(seat, ML_SLICE("try again later"));
     else
-        refuse(seat, ml_slice_str(ml_close_text(why)));
+        refuse(seat, ml_slice_str(seat->why_not[0] ? seat->why_not : ml_close_text(why)));
 }
 
 static void acknowledged(struct ml_seat *seat, uint64_t message_no)

@@ -237,7 +237,8 @@ static enum ml_outcome take(struct ml_seat *seat, struct ml_slice bytes, struct 
 static void joined(struct ml_seat *seat, enum ml_close why)
 {
     if (seat->state == ML_SEAT_LEFT)
-        ml_session_end_text(seat->session, why);
+        ml_session_end(seat->session, why,
+                       ml_slice_str(seat->why_not[0] ? seat->why_not : ml_close_text(why)));
     else
         seat->session->said_ms = seat->since_ms;
     if (seat->state == ML_SEAT_OPEN && !seat->may_write)

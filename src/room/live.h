@@ -128,6 +128,7 @@ struct ml_room {
     bool is_read_only;    /* quarantined: a record is corrupt, the good prefix is served */
     bool is_abandoned;    /* memory and journal differ for good: nobody new gets a seat */
     struct ml_load load;
+    bool is_born;             /* plugins were asked about a document that was not there */
     struct ml_load read_back; /* for joiners while held */
     bool is_reading;
 

@@ -140,7 +140,7 @@ static void tell_refusals(struct ml_member *member, const struct ml_ruling *ruli
 static enum ml_err ask(struct ml_script *script, const struct ml_scope *scope,
                        struct ml_script_update *update, struct ml_denial *denial)
 {
-    unsigned hooks = ml_script_hooks(script);
+    uint64_t hooks = ml_script_hooks(script);
     enum ml_err err = ML_OK;
 
     if (hooks & ML_HOOK_AUTHORIZE_EDIT)

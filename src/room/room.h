@@ -256,6 +256,8 @@ struct ml_later {
 /** Copies everything. False: nobody has this hook (or no memory, logged): done will not run. */
 bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what);
 
+#include "room/birth.h"
+
 /* Times by powers of two: place i counts what took less than 2^i ms, the last one the rest. */
 #define ML_TIME_PLACES 16
 

@@ -401,6 +401,104 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     ml_room_follow(room);
 }
 
+/* ---- A document that was never there ----------------------------------------------------------
+ */
+
+struct opening {
+    struct ml_birth birth; /* first */
+    struct ml_room *room;
+};
+
+static void on_loaded(struct ml_load *load);
+
+static void seat_all(struct ml_room *room)
+{
+    ML_LIST_EACH(node, &room->members)
+    seat(ML_CONTAINER(node, struct ml_member, node));
+    ml_room_close_if_idle(room);
+}
+
+static void tell_why(struct ml_room *room, const struct ml_denial *denial)
+{
+    static const struct ml_denial unknown = {
+        .code = {(const uint8_t *)"no_document", 11},
+        .reason = {(const uint8_t *)"There is no such document.", 26}};
+    const struct ml_notice notice = {.denial = denial->code.len ? denial : &unknown,
+                                     .is_fenced = true};
+
+    ML_LIST_EACH(node, &room->members)
+    {
+        struct ml_port *port = ML_CONTAINER(node, struct ml_member, node)->port;
+
+        if (port->refused)
+            port->refused(port, &notice);
+    }
+}
+
+/* Who makes it: the first who may write. */
+static const struct ml_member *maker(const struct ml_room *room)
+{
+    ML_LIST_EACH(node, &room->members)
+    {
+        const struct ml_member *member = ML_CONTAINER(node, struct ml_member, node);
+
+        if (ml_grant_allows(&member->grant, ML_MAY_WRITE))
+            return member;
+    }
+    return NULL;
+}
+
+static void give_birth(struct ml_room *room);
+
+static void on_born(struct ml_birth *birth, const struct ml_birth_result *result)
+{
+    struct ml_room *room = ((struct opening *)(void *)birth)->room;
+    enum ml_err err = result->err;
+
+    free(birth);
+    if (room->is_abandoned) {
+        refuse_seats(room, ML_CLOSE_TRY_LATER);
+    } else if (!result->is_asked || !err || err == ML_ECONFLICT) {
+        room->is_born = true;
+        start_load(room, ML_SEQ_ANY, on_loaded);
+    } else if (err == ML_EDENIED && !result->denial->code.len && maker(room)) {
+        give_birth(room); /* who may make it came while a reader was asked for */
+    } else if (err == ML_EDENIED) {
+        tell_why(room, result->denial);
+        refuse_seats(room, ML_CLOSE_FORBIDDEN);
+    } else {
+        ml_log(ML_LOG_WARN, "document.not_made", "org=%.*s doc=%s err=%s", ML_PRINT(room->org),
+               ML_LOG_TEXT(room->name), ml_err_name(err));
+        refuse_seats(room, ML_CLOSE_TRY_LATER);
+    }
+}
+
+/* Who has left meanwhile wants nothing made. */
+static bool is_about_to_be_asked(struct ml_room *room)
+{
+    return !room->is_born && room->member_count &&
+           ml_rooms_birth_is_asked(room->rooms, room->org, room->name);
+}
+
+/* Plugins are asked; then it is loaded again. */
+static void give_birth(struct ml_room *room)
+{
+    const struct ml_member *by = maker(room);
+    struct opening *opening = calloc(1, sizeof *opening);
+
+    if (!opening) {
+        refuse_seats(room, ML_CLOSE_TRY_LATER);
+        return;
+    }
+    opening->room = room;
+    opening->birth = (struct ml_birth){.org = room->org,
+                                       .name = room->name,
+                                       .identity = by ? &by->identity : NULL,
+                                       .may_create = by != NULL,
+                                       .done = on_born};
+    ml_rooms_birth(room->rooms, &opening->birth);
+}
+
 /*
  * REL-26: a snapshot that does not decode leads to the next older one, in the end to the first
  * record. A failed load never leads to a store: the room goes without having written anything.
@@ -412,6 +510,11 @@ static void on_loaded(struct ml_load *load)
     struct ml_diag diag = {0};
     enum ml_err err = load->err;
 
+    if (!err && !load->exists && !room->is_abandoned && is_about_to_be_asked(room)) {
+        ml_load_release(load);
+        give_birth(room);
+        return;
+    }
     if (!err || err == ML_EFORMAT) {
         /* What is damaged is built, as far as it goes; the rest of us is happy with bytes. */
         enum ml_err built = err ? ml_room_build(room, load, &diag, &room->doc)
@@ -439,9 +542,7 @@ static void on_loaded(struct ml_load *load)
                        ML_LOG_TEXT(ml_slice_str(load->diag.text)));
             open_room(room, load);
             ml_load_release(load);
-            ML_LIST_EACH(node, &room->members)
-            seat(ML_CONTAINER(node, struct ml_member, node));
-            ml_room_close_if_idle(room);
+            seat_all(room);
             return;
         }
         err = built;

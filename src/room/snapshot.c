@@ -81,7 +81,7 @@ static bool ask_plugins(struct ml_putting *putting, const char *trigger)
 {
     struct ml_room *room = putting->room;
     struct ml_script *script = ml_room_script(room);
-    unsigned hooks = script ? ml_script_hooks(script) : 0;
+    uint64_t hooks = script ? ml_script_hooks(script) : 0;
     struct ml_arena *scratch = &room->rooms->scratch;
     struct ml_slice name = {0}, labels = {0};
     struct ml_script_snapshot s = facts(room, trigger);

@@ -301,7 +301,7 @@ double ml_answer_size(lua_State *L, int index, const char *name)
  * -------------------------------------------------------------------------------------------------
  */
 
-unsigned ml_script_hooks(const struct ml_script *script)
+uint64_t ml_script_hooks(const struct ml_script *script)
 {
     return script->hooks;
 }

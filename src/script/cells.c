@@ -272,7 +272,7 @@ struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
     return ml_cells_at(cells, &place, org, document);
 }
 
-unsigned ml_cells_hooks(const struct ml_cells *cells)
+uint64_t ml_cells_hooks(const struct ml_cells *cells)
 {
     return ml_deploy_hooks(cells->options.deploy);
 }

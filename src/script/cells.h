@@ -43,7 +43,7 @@ struct ml_cell_place {
 struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
                               struct ml_slice org, struct ml_slice document);
 /** Hooks that somebody registered for some org, enum ml_hook bits. */
-unsigned ml_cells_hooks(const struct ml_cells *cells);
+uint64_t ml_cells_hooks(const struct ml_cells *cells);
 /** About every 50 ms: idle states go, failing ones are tried again. */
 void ml_cells_tick(struct ml_cells *cells);
 /** Sums over all states, those that are gone included. */

@@ -26,7 +26,7 @@ struct meant {
     struct ml_source *source;
     char version[24];
     bool is_operator;
-    unsigned hooks;
+    uint64_t hooks;
 };
 
 struct ml_deploy {
@@ -38,7 +38,7 @@ struct ml_deploy {
     struct ml_org_deploy *orgs; /* [0]: every org without a file */
     size_t org_count;
     struct ml_slice order_json;
-    unsigned hooks;
+    uint64_t hooks;
 };
 
 static _Atomic unsigned last_number;
@@ -200,7 +200,7 @@ static void take_manifest(lua_State *L, struct one *one)
     for (int hook = 0; hook < HOOK_COUNT; hook++) {
         lua_getfield(L, -1, ml_hook_names[hook]);
         if (!lua_isnil(L, -1))
-            one->meant->hooks |= 1u << hook;
+            one->meant->hooks |= UINT64_C(1) << hook;
         lua_pop(L, 1);
     }
 }
@@ -602,7 +602,7 @@ unsigned ml_deploy_number(const struct ml_deploy *deploy)
     return deploy->number;
 }
 
-unsigned ml_deploy_hooks(const struct ml_deploy *deploy)
+uint64_t ml_deploy_hooks(const struct ml_deploy *deploy)
 {
     return deploy->hooks;
 }

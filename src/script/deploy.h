@@ -37,7 +37,7 @@ void ml_deploy_unref(struct ml_deploy *deploy);
 /** Grows by one with every deployment of the process. */
 unsigned ml_deploy_number(const struct ml_deploy *deploy);
 /** Hooks that somebody registered for some org, enum ml_hook bits. */
-unsigned ml_deploy_hooks(const struct ml_deploy *deploy);
+uint64_t ml_deploy_hooks(const struct ml_deploy *deploy);
 
 /* What one org has. An org without a file of its own has what the server file says. */
 struct ml_org_deploy {

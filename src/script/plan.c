@@ -34,7 +34,7 @@ static void set_hooks(const struct ml_script *script, struct ml_plan *plan)
     for (int hook = 0; hook < HOOK_COUNT; hook++)
         for (size_t i = 0; i < script->chains[hook].count; i++)
             if (ml_plan_has(plan, script->chains[hook].handlers[i].plugin))
-                plan->hooks |= 1u << hook;
+                plan->hooks |= UINT64_C(1) << hook;
 }
 
 struct ml_plan *ml_plan_for(struct ml_script *script, struct ml_slice document)

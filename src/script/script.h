@@ -142,8 +142,10 @@ enum ml_hook {
     ML_HOOK_CONNECTED = 1 << 25,
     ML_HOOK_DISCONNECTED = 1 << 26,
     ML_HOOK_DELETE_DOCUMENT = 1 << 27,
+    ML_HOOK_CREATE_DOCUMENT = 1 << 28,
+    ML_HOOK_LOAD_DOCUMENT = 1 << 29,
 };
-unsigned ml_script_hooks(const struct ml_script *script);
+uint64_t ml_script_hooks(const struct ml_script *script);
 
 /* ---- Hooks ----------------------------------------------------------------------------------- */
 
@@ -430,6 +432,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 
 #include "script/flight.h"
 
+#include "script/birth.h"
 #include "script/cells.h"
 #include "script/conflict.h"
 #include "script/place.h"

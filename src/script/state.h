@@ -41,6 +41,7 @@ struct ml_handler;
 struct ml_views;
 struct ml_waiting;
 struct ml_works;
+struct ml_birth_round;
 
 enum {
     HOOK_AUTHENTICATE,
@@ -71,6 +72,8 @@ enum {
     HOOK_CONNECTED,
     HOOK_DISCONNECTED,
     HOOK_DELETE_DOCUMENT,
+    HOOK_CREATE_DOCUMENT,
+    HOOK_LOAD_DOCUMENT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */
@@ -79,7 +82,7 @@ extern const char *const ml_hook_names[HOOK_COUNT];
 /* Who is asked about the documents of one kind. */
 struct ml_plan {
     struct ml_plan *next;
-    unsigned hooks;                     /* enum ml_hook bits */
+    uint64_t hooks;                     /* enum ml_hook bits */
     uint64_t on[ML_INSTANCES_MAX / 64]; /* a bit per instance, by its index */
 };
 
@@ -131,7 +134,7 @@ struct ml_script {
     struct ml_plugin *plugins;
     size_t plugin_count;
     struct ml_chain chains[HOOK_COUNT];
-    unsigned hooks;       /* of `plan`, enum ml_hook bits */
+    uint64_t hooks;       /* of `plan`, enum ml_hook bits */
     struct ml_plan *plan; /* of the document that is asked about */
     struct ml_plan *plans, spare_plan;
     size_t plan_count;
@@ -150,6 +153,9 @@ struct ml_script {
     uint64_t flight_us;        /* calls that took as long are noted: 0 while somebody watches */
     uint64_t watched_until_ms; /* mono_ms */
     bool keeps_text;           /* what people wrote may be noted, too */
+
+    struct ml_birth_round *births; /* documents about to be made. hooks_birth.c */
+    uint64_t births_lent;
 
     struct ml_views *views;
     struct ml_writer

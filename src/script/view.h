@@ -110,6 +110,8 @@ extern const struct ml_lent_def ml_lent_conflict, ml_lent_base, ml_lent_side;
 /* view_doc.c */
 extern const struct ml_lent_def ml_lent_doc, ml_lent_ref;
 int ml_doc_transact(lua_State *L); /* view_transact.c */
+/** The same of any port, by `plugin`: function at 2, options at 3   [may raise] */
+int ml_port_transact(lua_State *L, struct ml_doc_port *port, const char *plugin);
 /* view_shown.c */
 extern const struct ml_lent_def ml_lent_text, ml_lent_map, ml_lent_array, ml_lent_xml,
     ml_lent_counter;

@@ -58,21 +58,16 @@ static void fail(lua_State *L, struct ml_tx *tx, enum ml_err err)
     luaL_error(L, "doc:transact: %s", tx->diag.text[0] ? tx->diag.text : ml_err_text(err));
 }
 
-/* doc:transact(fn [, { reason, notify }]) -> what fn answers   [may raise] */
-int ml_doc_transact(lua_State *L)
+/* Function at 2, options at 3: begin, call, commit. Raises. */
+int ml_port_transact(lua_State *L, struct ml_doc_port *port, const char *plugin)
 {
-    const struct doc_subject *subject = ((struct ml_lent *)ml_view_check(L, 1, KIND_DOC))->subject;
-    struct ml_doc_port *port = subject->port;
     struct options options;
     struct ml_tx tx;
     enum ml_err err;
 
     lua_settop(L, 3);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    if (!subject->plugin || !port || !port->calls->begin)
-        luaL_error(L, "doc:transact is for after_update, document_loaded, create_document, rpc "
-                      "and tasks: a decision amends or answers instead");
-    read_options(L, 3, subject->plugin, &options);
+    read_options(L, 3, plugin, &options);
     luaL_checkstack(L, 8, "transact");
     lua_pushvalue(L, 2);
     ml_tx_push(L, &tx);
@@ -92,4 +87,18 @@ int ml_doc_transact(lua_State *L)
         fail(L, &tx, err);
     ml_tx_release(&tx);
     return 1;
+}
+
+/* doc:transact(fn [, { reason, notify }]) -> what fn answers   [may raise] */
+int ml_doc_transact(lua_State *L)
+{
+    const struct doc_subject *subject = ((struct ml_lent *)ml_view_check(L, 1, KIND_DOC))->subject;
+    struct ml_doc_port *port = subject->port;
+
+    lua_settop(L, 3);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (!subject->plugin || !port || !port->calls->begin)
+        luaL_error(L, "doc:transact is for after_update, document_loaded, create_document, rpc "
+                      "and tasks: a decision amends or answers instead");
+    return ml_port_transact(L, port, subject->plugin);
 }
