@@ -7,6 +7,7 @@
 #include "bus/bus.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -401,5 +402,6 @@ int main(void)
 #undef TEST
     };
 
+    (void)signal(SIGPIPE, SIG_IGN); /* as the server does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PULSE_MS      1000
-#define PULSES_MISSED 3
+#define PULSE_MS      500
+#define SILENT_MAX_MS 3250 /* REL-33: six are missing */
 #define FOLLOW_BATCH  256
 
 struct topic {
@@ -38,10 +38,12 @@ void ml_broker_down(struct ml_broker *b)
     set_healthy(b, false);
 }
 
-static bool beats(const struct ml_broker *b, const struct ml_pulse *pulse)
+/* Our own pulse was heard a while ago, or could not be yet. */
+static uint64_t silent_ms(const struct ml_broker *b, const struct ml_pulse *pulse)
 {
-    return pulse->heard_ms &&
-           uv_now(b->options.loop) - pulse->heard_ms <= PULSES_MISSED * PULSE_MS + PULSE_MS / 2;
+    uint64_t since = pulse->heard_ms > pulse->asked_ms ? pulse->heard_ms : pulse->asked_ms;
+
+    return uv_now(b->options.loop) - since;
 }
 
 /* Ours came back. */
@@ -52,7 +54,7 @@ static void hear_pulse(struct ml_broker *b, struct ml_slice topic)
     for (unsigned i = 0; i < b->pulse_count; i++) {
         if (ml_slice_equal(topic, ml_slice_str(b->pulses[i].topic)))
             b->pulses[i].heard_ms = uv_now(b->options.loop);
-        all = all && beats(b, &b->pulses[i]);
+        all = all && b->pulses[i].heard_ms && silent_ms(b, &b->pulses[i]) <= SILENT_MAX_MS;
     }
     if (all)
         set_healthy(b, true);
@@ -75,11 +77,25 @@ static bool tell_on(struct ml_broker *b, const char *topic, const struct ml_news
     return !b->frame.err && b->ops->publish(b, topic, ml_writer_slice(&b->frame));
 }
 
+static void say_pulse(struct ml_broker *b)
+{
+    const struct ml_news pulse = {.kind = ML_NEWS_PULSE, .last = b->is_leaving};
+
+    for (unsigned i = 0; i < b->pulse_count; i++)
+        if (!tell_on(b, b->pulses[i].topic, &pulse) || silent_ms(b, &b->pulses[i]) > SILENT_MAX_MS)
+            set_healthy(b, false);
+}
+
 static void broker_tell(struct ml_bus *bus, const struct ml_news *news)
 {
     struct ml_broker *b = broker_of(bus);
     char topic[ML_BUS_TOPIC_BYTES];
 
+    if (news->kind == ML_NEWS_PULSE) {
+        b->is_leaving = news->last != 0;
+        say_pulse(b);
+        return;
+    }
     ml_bus_topic(news->org, news->name, b->secret, topic);
     if (tell_on(b, topic, news))
         b->stats.told++;
@@ -89,12 +105,7 @@ static void broker_tell(struct ml_bus *bus, const struct ml_news *news)
 
 static void on_pulse(uv_timer_t *timer)
 {
-    static const struct ml_news pulse = {.kind = ML_NEWS_PULSE};
-    struct ml_broker *b = timer->data;
-
-    for (unsigned i = 0; i < b->pulse_count; i++)
-        if (!tell_on(b, b->pulses[i].topic, &pulse) || !beats(b, &b->pulses[i]))
-            set_healthy(b, false);
+    say_pulse(timer->data);
 }
 
 /* ---- Following ------------------------------------------------------------------------------- */
@@ -135,7 +146,8 @@ void ml_broker_follow_all(struct ml_broker *b)
     void *entry;
 
     for (unsigned i = 0; i < b->pulse_count; i++) {
-        b->pulses[i].heard_ms = uv_now(b->options.loop);
+        b->pulses[i].heard_ms = 0;
+        b->pulses[i].asked_ms = uv_now(b->options.loop);
         names[count++] = b->pulses[i].topic;
     }
     while (ml_hashmap_next(&b->topics, &cursor, &entry)) {
@@ -211,6 +223,9 @@ static void broker_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
     *out = b->stats;
     out->reconnects = b->ops->reconnects(b);
     out->is_healthy = b->is_healthy;
+    for (unsigned i = 0; i < b->pulse_count; i++)
+        if (silent_ms(b, &b->pulses[i]) > out->silent_ms)
+            out->silent_ms = silent_ms(b, &b->pulses[i]);
 }
 
 static const struct ml_bus_ops broker_ops = {broker_close, broker_follow, broker_tell,

@@ -5,10 +5,10 @@
  *
  *   tell ---> frame ---> publish(topic) ---> server ---> ml_broker_hear(topic, frame) ---> heard
  *
- * Every second the bus says a pulse and hears it again if everything works: three that are missing,
- * or ml_broker_down, and it is unhealthy (REL-33). A transport over several servers has a pulse on
- * each. When the server is there again everything is followed anew, and whoever listens is told
- * that it may have missed something.
+ * Twice a second the bus says a pulse and hears it again if everything works: none for three
+ * seconds, or ml_broker_down, and it is unhealthy (REL-33). A transport over several servers has a
+ * pulse on each. When the server is there again everything is followed anew, and whoever listens is
+ * told that it may have missed something.
  */
 #ifndef ML_BUS_BROKER_H
 #define ML_BUS_BROKER_H
@@ -37,7 +37,8 @@ struct ml_broker_ops {
 
 struct ml_pulse {
     char topic[ML_BUS_TOPIC_BYTES];
-    uint64_t heard_ms; /* our own, on the loop's clock */
+    uint64_t heard_ms; /* our own, on the loop's clock; 0: not since it was asked for */
+    uint64_t asked_ms;
 };
 
 /* The first member of a transport. */
@@ -50,7 +51,7 @@ struct ml_broker {
     struct ml_pulse pulses[ML_PULSES_MAX];
     unsigned pulse_count;
     uv_timer_t timer;
-    bool is_healthy;
+    bool is_healthy, is_leaving;
     struct ml_writer frame;
     struct ml_bus_stats stats;
     unsigned open;

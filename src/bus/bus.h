@@ -31,7 +31,9 @@ enum ml_news_kind {
     ML_NEWS_RECORDS = 1,  /* records first … last were committed; bytes: all of them merged, V1 */
     ML_NEWS_PRESENCE = 2, /* an awareness update of members over there */
     ML_NEWS_DELETED = 3,  /* the document was deleted */
-    ML_NEWS_PULSE = 4,    /* a node is alive; no document */
+    /* A node is alive; no document. Said by the bus itself; who says one with `last` 1 leaves on
+     * purpose, and all that follow say so, too. */
+    ML_NEWS_PULSE = 4,
 };
 
 /** Slices are borrowed for the call. */
@@ -59,6 +61,7 @@ struct ml_bus_stats {
     uint64_t told, heard, dropped; /* dropped: the outbox was full */
     uint64_t forged;               /* heard with a wrong MAC or malformed */
     uint64_t reconnects;
+    uint64_t silent_ms; /* since the bus was last seen to work */
     bool is_healthy;
 };
 

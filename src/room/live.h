@@ -142,8 +142,11 @@ struct ml_room {
     struct ml_hole *hole; /* others.c: is being read; NULL: none */
     bool is_following, is_filling, wants_look;
     uint64_t own_first, own_last; /* committed behind a hole; 0: none */
-    uint64_t looked;              /* round of ml_others in which its head was looked at */
-    bool is_moving; /* moved.c: another node was faster; desk->catch_up is under way */
+    struct ml_list recent;        /* again.c: the end of what was told is said again */
+    uint64_t told_last, again_at_ms;
+    unsigned again;  /* so many times more */
+    uint64_t looked; /* round of ml_others in which its head was looked at */
+    bool is_moving;  /* moved.c: another node was faster; desk->catch_up is under way */
     uint64_t retry_at_ms, held_since_ms;
     uint32_t retry_ms;
 
@@ -170,6 +173,12 @@ struct ml_hole {
     struct ml_room *room;
 };
 
+/* Another node, as far as it was heard; nodes.c. */
+struct ml_other_node {
+    uint64_t id, seen_ms; /* 0: free */
+    bool is_leaving, is_gone;
+};
+
 /* What is known of other nodes; others.c. */
 #define ML_NODES_MAX 64
 struct ml_others {
@@ -177,9 +186,8 @@ struct ml_others {
     struct ml_arena names; /* of `look` */
     bool is_looking, is_healthy;
     uint64_t look_at_ms, round;
-    struct {
-        uint64_t id, seen_ms; /* 0: free */
-    } nodes[ML_NODES_MAX];
+    uint64_t looked_ms;                       /* the last round was over */
+    struct ml_other_node nodes[ML_NODES_MAX]; /* nodes.c */
 };
 
 /* Letters for another loop, until the end of the turn. */
@@ -196,6 +204,7 @@ struct ml_rooms {
     struct ml_list empty;  /* empty for the longest time first */
     struct ml_list urgent; /* held, or a plugin holds a message */
     struct ml_list noisy;
+    struct ml_list recent;   /* again.c: due first first */
     struct ml_list observed; /* ml_observation.node: somebody has to be told */
     uint32_t count;
     size_t memory_bytes; /* of all rooms, as far as they were weighed */
@@ -442,6 +451,18 @@ bool ml_rooms_is_looking(const struct ml_rooms *rooms);
 void ml_rooms_stats_others(const struct ml_rooms *rooms, struct ml_rooms_stats *out);
 void ml_rooms_others_init(struct ml_rooms *rooms);
 void ml_rooms_others_release(struct ml_rooms *rooms);
+
+/* nodes.c */
+void ml_rooms_node_heard(struct ml_rooms *rooms, const struct ml_news *news, uint64_t now);
+void ml_rooms_nodes_excused(struct ml_rooms *rooms, uint64_t now);
+void ml_rooms_tick_nodes(struct ml_rooms *rooms, uint64_t now);
+bool ml_rooms_bus_is_sure(const struct ml_rooms *rooms, uint64_t now);
+void ml_rooms_say_farewell(struct ml_rooms *rooms);
+
+/* again.c */
+void ml_room_tell_again(struct ml_room *room, uint64_t last);
+void ml_room_tell_at_last(struct ml_room *room);
+void ml_rooms_tick_again(struct ml_rooms *rooms, uint64_t now);
 
 /* snapshot.c */
 void ml_room_consider_snapshot(struct ml_room *room, bool is_last);

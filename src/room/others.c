@@ -24,7 +24,6 @@
 #define LOOK_MS       10000 /* REL-32 */
 #define LOOK_ALONE_MS 500
 #define LOOK_AT_ONCE  1000 /* rooms in one question */
-#define NODE_GONE_MS  3500 /* REL-33: three pulses */
 
 static struct ml_bus *bus_of(const struct ml_rooms *rooms)
 {
@@ -69,6 +68,7 @@ void ml_room_follow(struct ml_room *room)
 
 void ml_room_unfollow(struct ml_room *room)
 {
+    ml_room_tell_at_last(room);
     if (room->is_following)
         ml_bus_unfollow(bus_of(room->rooms), room->org, room->name);
     room->is_following = false;
@@ -90,8 +90,10 @@ void ml_room_tell_others(struct ml_room *room, uint64_t first, uint64_t last,
         .bytes = update,
     };
 
-    if (bus_of(room->rooms))
-        ml_bus_tell(bus_of(room->rooms), &news);
+    if (!bus_of(room->rooms))
+        return;
+    ml_bus_tell(bus_of(room->rooms), &news);
+    ml_room_tell_again(room, last);
 }
 
 /** Presence of members of this node, as an awareness update. */
@@ -277,29 +279,12 @@ static void hear_records(struct ml_room *room, const struct ml_news *news)
     ml_blob_unref(record.bytes);
 }
 
-static void hear_pulse(struct ml_rooms *rooms, uint64_t node)
-{
-    struct ml_others *others = &rooms->others;
-    size_t oldest = 0;
-
-    for (size_t i = 0; i < ML_NODES_MAX; i++) {
-        if (others->nodes[i].id == node || !others->nodes[i].id) {
-            oldest = i;
-            break;
-        }
-        if (others->nodes[i].seen_ms < others->nodes[oldest].seen_ms)
-            oldest = i;
-    }
-    others->nodes[oldest].id = node;
-    others->nodes[oldest].seen_ms = now_of(rooms);
-}
-
 void ml_rooms_heard(struct ml_rooms *rooms, const struct ml_news *news)
 {
     struct ml_room *room;
 
     if (news->kind == ML_NEWS_PULSE) {
-        hear_pulse(rooms, news->node);
+        ml_rooms_node_heard(rooms, news, now_of(rooms));
         return;
     }
     room = find(rooms, news->org, news->name);
@@ -326,6 +311,7 @@ void ml_rooms_heard(struct ml_rooms *rooms, const struct ml_news *news)
 void ml_rooms_bus_changed(struct ml_rooms *rooms, bool is_healthy)
 {
     rooms->others.is_healthy = is_healthy;
+    ml_rooms_nodes_excused(rooms, now_of(rooms));
     rooms->others.look_at_ms = 0; /* anything may have been missed */
 }
 
@@ -391,7 +377,8 @@ static void look(struct ml_rooms *rooms, uint64_t now)
 
     if (count < LOOK_AT_ONCE) { /* the round is over */
         others->round++;
-        others->look_at_ms = now + (others->is_healthy ? LOOK_MS : LOOK_ALONE_MS);
+        others->looked_ms = now;
+        others->look_at_ms = now + LOOK_MS;
     }
     if (!count) {
         ml_arena_reset(&others->names);
@@ -403,28 +390,21 @@ static void look(struct ml_rooms *rooms, uint64_t now)
     ml_journal_heads(rooms->env.journal, &others->look);
 }
 
-static void bury_nodes(struct ml_rooms *rooms, uint64_t now)
+void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now)
 {
     struct ml_others *others = &rooms->others;
 
-    for (size_t i = 0; i < ML_NODES_MAX; i++) {
-        uint64_t id = others->nodes[i].id;
-
-        if (!id || now - others->nodes[i].seen_ms < NODE_GONE_MS || !others->is_healthy)
-            continue;
-        others->nodes[i].id = 0;
-        ML_LIST_EACH(node, &rooms->all)
-        ml_room_presence_of_node_gone(ML_CONTAINER(node, struct ml_room, node), id);
-    }
-}
-
-void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now)
-{
-    if (!bus_of(rooms) || rooms->is_draining)
+    if (!bus_of(rooms))
         return;
-    if (now >= rooms->others.look_at_ms && !rooms->others.is_looking)
+    ml_rooms_tick_again(rooms, now);
+    if (rooms->is_draining)
+        return;
+    ml_rooms_tick_nodes(rooms, now);
+    if (others->is_looking)
+        return;
+    if (now >= others->look_at_ms ||
+        (now >= others->looked_ms + LOOK_ALONE_MS && !ml_rooms_bus_is_sure(rooms, now)))
         look(rooms, now);
-    bury_nodes(rooms, now);
 }
 
 void ml_rooms_stats_others(const struct ml_rooms *rooms, struct ml_rooms_stats *out)

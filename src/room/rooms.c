@@ -64,6 +64,7 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->empty);
     ml_list_init(&rooms->urgent);
     ml_list_init(&rooms->noisy);
+    ml_list_init(&rooms->recent);
     ml_list_init(&rooms->observed);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
     ml_arena_init(&rooms->presence_scratch, 1u << 20);
@@ -850,6 +851,7 @@ void ml_rooms_drain(struct ml_rooms *rooms, enum ml_close why)
     struct ml_rooms_stats stats;
 
     ml_rooms_stats(rooms, &stats);
+    ml_rooms_say_farewell(rooms);
     rooms->is_draining = true;
     rooms->drain_why = why;
     rooms->drain_since_ms = rooms->env.mono_ms(rooms->env.arg);
