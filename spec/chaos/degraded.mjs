@@ -8,12 +8,12 @@ await busIsThere(nodes);
 const all = async (question) => (await Promise.all(nodes.map(ready))).every(question);
 
 await test("Redis stands still: 200, `bus: degraded`, nothing else; and back", async () => {
-  process.kill(redisPid, "SIGSTOP");
+  process.kill(redisPid(), "SIGSTOP");
   try {
     await until(() => all(({ status, text }) => status === 200 && text === "ready\nbus: degraded\n"), "it is said", 15_000, 50);
     if (!(await metric(nodes[0], "bus_unhealthy"))) throw new Error("the metric does not say so");
   } finally {
-    process.kill(redisPid, "SIGCONT");
+    process.kill(redisPid(), "SIGCONT");
   }
   await busIsThere(nodes);
   if (await metric(nodes[0], "bus_unhealthy")) throw new Error("the metric stays");

@@ -17,7 +17,7 @@ await busIsThere(nodes);
 await test("here: Redis is killed; who is there goes on, who comes gets in, words cross the nodes", async () => {
   const [ana, ben] = [client(nodes[0], "still"), client(nodes[1], "still")];
   await until(() => ana.provider.synced && ben.provider.synced, "both are there");
-  process.kill(redisPid, "SIGKILL");
+  process.kill(redisPid(), "SIGKILL");
   ana.text.insert(0, "a");
   await until(async () => (await Promise.all(nodes.map(ready))).every((r) => r.text.includes("bus: degraded")), "it is said", 20_000, 50);
   for (const node of nodes) if ((await ready(node)).status !== 200) throw new Error("a node takes itself out of service");

@@ -1,6 +1,6 @@
 // Several real nodes over one PostgreSQL and one Redis, and a proxy that gives every connection to the next of them.
 // Run by spec/support/with-postgres and with-redis, which say where they are.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { connect, createServer } from "node:net";
 import { freePort, Server } from "./server.mjs";
 import { afterFailure, note, until } from "./tap.mjs";
@@ -82,16 +82,73 @@ export const startPostgres = () =>
   pgCtl("-o", `-c listen_addresses= -c unix_socket_directories=${/host=(\S+)/.exec(pg)[1]} -c max_connections=100`, "start");
 
 export const redisPort = Number(process.env.MOONLOOM_TEST_REDIS);
-export const redisPid = Number(process.env.MOONLOOM_TEST_REDIS_PID);
+let redisChild = null; // what startRedis started
+export const redisPid = () => redisChild?.pid ?? Number(process.env.MOONLOOM_TEST_REDIS_PID);
+process.on("exit", () => redisChild?.kill("SIGKILL"));
+/** Another one in the place of one that was killed. */
+export async function startRedis() {
+  redisChild = spawn("setpriv", ["--pdeathsig", "KILL", "--", "redis-server", "--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+    "--dir", process.env.MOONLOOM_TEST_REDIS_FOLDER], { stdio: "ignore" });
+  await until(() => new Promise((resolve) => {
+    const socket = connect(redisPort, "127.0.0.1");
+    socket.on("connect", () => resolve(true)).on("error", () => resolve(false)).on("connect", () => socket.destroy());
+  }), "Redis is there again", 20_000, 20);
+}
 export const redis = (...words) =>
   execFileSync("redis-cli", ["-p", String(redisPort), ...words], { encoding: "utf8", timeout: 5000 }).trim().split("\n");
 
-/** Nodes that know each other; `options` go to each Server. */
+/** A wire to Redis that can be cut. */
+export class Wire {
+  sockets = new Set();
+  isCut = false; // connections end, and nobody gets a new one
+  isHole = false; // connections stay, and nothing arrives any more, on either side
+
+  async start() {
+    this.port = await freePort();
+    this.server = createServer((socket) => {
+      if (this.isCut) return socket.destroy();
+      const behind = connect(redisPort, "127.0.0.1");
+      this.sockets.add(socket);
+      for (const [from, to] of [[socket, behind], [behind, socket]]) {
+        from.on("data", (bytes) => this.isHole || to.write(bytes));
+        from.on("error", () => to.destroy());
+        from.on("close", () => {
+          this.sockets.delete(socket);
+          to.destroy();
+        });
+      }
+    });
+    await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
+    return this;
+  }
+
+  get bus() {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  cut() {
+    this.isCut = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** What came through a hole is lost: the connections with it. */
+  heal() {
+    if (this.isHole) for (const socket of this.sockets) socket.destroy();
+    this.isCut = this.isHole = false;
+  }
+
+  stop() {
+    this.cut();
+    this.server.close();
+  }
+}
+
+/** Nodes that know each other; `options` go to each Server; `bus` may be one for each. */
 export async function startNodes(count, { database = "cluster", bus = `redis://127.0.0.1:${redisPort}`, args = [], env = {}, ...options } = {}) {
   const store = createStore(database);
   const nodes = [];
   for (let i = 0; i < count; i++)
-    nodes.push(new Server({ args: ["--store", store, "--bus", bus, ...args], env: { MOONLOOM_LOG: "info", ...env }, ...options }));
+    nodes.push(new Server({ args: ["--store", store, "--bus", Array.isArray(bus) ? bus[i] : bus, ...args], env: { MOONLOOM_LOG: "info", ...env }, ...options }));
   for (const node of nodes) await node.start(); // the first makes the tables
   afterFailure(() => nodes.forEach((node, i) => note(`node ${i}:\n${node.tail(1500)}`)));
   return nodes;

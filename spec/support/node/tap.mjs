@@ -14,6 +14,23 @@ export async function until(question, what, deadline_ms = 10_000, step_ms = 10) 
   }
 }
 
+/**
+ * Wait for `question` to hold, for as long as `progress` (a number or a text) goes on changing: on a machine that is busy with
+ * other things what moves is late, what stands still for `still_ms` is broken.
+ */
+export async function untilStill(question, what, progress, still_ms = 30_000, step_ms = 25) {
+  let last = progress();
+  let moved = Date.now();
+  for (;;) {
+    const answer = await question();
+    if (answer) return answer;
+    const now = progress();
+    if (now !== last) [last, moved] = [now, Date.now()];
+    if (Date.now() - moved > still_ms) throw new Error(`nothing has moved for ${still_ms} ms (${now}): ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, step_ms));
+  }
+}
+
 /** Settles with `promise`, or fails after `deadline_ms`. */
 export function within(promise, what, deadline_ms = 10_000) {
   let timer;
