@@ -512,7 +512,7 @@ local function wrong_type(spec, path, errors, depth, is_field)
   local row = type(spec.type) == "string" and types[spec.type]
   if not row then
     return wrong(join(path, "type"), spec.type == nil and "must be given" or ("unknown type %s"):format(show(spec.type)),
-      spec.type ~= nil and suggestion(spec.type, TYPES) or nil)
+      spec.type ~= nil and (suggestion(spec.type, TYPES) or "the types are " .. table.concat(TYPES, ", ")) or nil)
   end
   local known = {}
   for _, key in ipairs(COMMON) do known[#known + 1] = key end

@@ -34,6 +34,19 @@ local function write_hooks(out, all)
   end
 end
 
+local function write_settings(out)
+  out[#out + 1] = "## Settings\n"
+  out[#out + 1] = "`config.fields` of plugin.lua has one line per setting: a name, a `type`, and what the type takes. Every field may have `default`, `required`, `doc`,"
+  out[#out + 1] = "`example`, `secret` and `deprecated = { since, use, note }`. What an operator gives is checked before the plugin starts; `self.config` holds the result.\n"
+  out[#out + 1] = "| Type | Takes | Such as |"
+  out[#out + 1] = "| --- | --- | --- |"
+  for _, row in ipairs(require "moonloom.defs.settings") do
+    out[#out + 1] = ("| `%s` | %s | `%s` |"):format(row[1], cell(row[2]), cell(row[3]))
+  end
+  out[#out + 1] = "\n`config.rules` says how fields belong together: `{ \"one_of\", a, b }`, `{ \"at_least_one\", a, b }`, `{ \"together\", a, b }`, `{ \"required\", a }`,"
+  out[#out + 1] = "`{ \"at_most\", a, b }` (a is no more than b) and `{ \"when\", a, value, RULE }`.\n"
+end
+
 local function member_line(path, m)
   local notes = {}
   if m.waits then notes[#notes + 1] = "waits" end
@@ -70,6 +83,7 @@ function docs.reference()
   out[#out + 1] = "Made by `moonloom plugin docs` from `lua/moonloom/defs`. Do not edit: change the definition.\n"
   out[#out + 1] = "What is marked *Not in this version* is part of the contract; using it is refused with that sentence.\n"
   write_hooks(out, all)
+  write_settings(out)
   out[#out + 1] = "## Library\n"
   out[#out + 1] = "`local ml = require \"moonloom\"`. Expected failure is `nil, kind, text`; misuse raises. Durations and sizes are numbers"
   out[#out + 1] = "(seconds, bytes) or text (`\"10s\"`, `\"64KiB\"`).\n"

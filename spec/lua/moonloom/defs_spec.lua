@@ -33,6 +33,22 @@ describe("the tables of the contract", function()
   end)
 end)
 
+describe("the types of settings", function()
+  local schema = require "moonloom.schema"
+
+  it("are those that a schema knows, each with a field that is well made", function()
+    local names = {}
+    for i, row in ipairs(require "moonloom.defs.settings") do
+      names[i] = row[1]
+      local field = assert(loadstring("return " .. row[3]))()
+      assert.equal(row[1], field.type)
+      assert.same({}, schema.wrong { fields = { field } }, row[1])
+    end
+    table.sort(names)
+    assert.same(schema.types, names)
+  end)
+end)
+
 describe("the definition", function()
   local read = require "moonloom.defs.read"
   local t = require "moonloom.test"
