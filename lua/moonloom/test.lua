@@ -251,8 +251,12 @@ end
 
 local function open(name, config)
   local ok, instance = pcall(core.open, name, config_json(config), t.plugins_dir)
-  if not ok then error((tostring(instance):gsub("^[^\n]-test%.lua:%d+: ", "")), 3) end
-  return instance
+  if ok then return instance end
+  local said = tostring(instance):gsub("^[^\n]-test%.lua:%d+: ", "")
+  if type(config) == "table" and said:find("config: config: unknown field", 1, true) then
+    said = said .. "; give the settings themselves, not { config = … }"
+  end
+  error(said, 3)
 end
 
 --- An instance of a plugin with a checked configuration; its hooks are methods. Raises with the message a

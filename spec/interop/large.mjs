@@ -17,7 +17,8 @@ await until(() => writer.provider.synced, "the writer is there");
 await test(`${MEGABYTES} MB are written`, async () => {
   for (let i = 0; i < 2 * MEGABYTES; i++) {
     writer.text.insert(writer.text.length, PART);
-    await until(() => writer.provider.ws.bufferedAmount < 1 << 20, "it leaves", 30_000, 5);
+    // A writer that reads its echoes too slowly is cut off and comes back.
+    await until(() => writer.provider.ws?.bufferedAmount < 1 << 20, "it leaves", 60_000, 5);
   }
   // A newcomer is answered with what is committed.
   await until(async () => {

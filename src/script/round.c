@@ -12,7 +12,7 @@ static int no_field(lua_State *L)
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
     if (lua_isnil(L, -1))
-        return luaL_error(L, "%s has no such field", lua_tostring(L, lua_upvalueindex(2)));
+        return ml_view_no_field(L, lua_tostring(L, lua_upvalueindex(2)), lua_upvalueindex(1));
     lua_pushnil(L);
     return 1;
 }

@@ -129,6 +129,11 @@ void *ml_view_check(lua_State *L, int index, enum ml_lent_kind kind);
 const struct ml_lent_def *ml_lent_kind_def(enum ml_lent_kind kind);
 /** Push the reused view `ref`, about `subject`. Allocates nothing. */
 void ml_view_push(lua_State *L, int ref, const void *subject, const void *scope);
+/**
+ * Raise "KIND has no such field: 'KEY'; it has A, B, C". The key is at index 2, the table whose
+ * keys are the fields at `fields`.
+ */
+int ml_view_no_field(lua_State *L, const char *kind, int fields);
 /** What a method of the contract is that this version does not have. */
 int ml_view_not_yet(lua_State *L);
 /** Push the view of a document; `doc` NULL: it is not at hand. */

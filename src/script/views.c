@@ -17,6 +17,7 @@
 #include "script/view.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void ml_push_slice(lua_State *L, struct ml_slice text)
 {
@@ -110,6 +111,39 @@ static const struct ml_lent_def *const kinds[KINDS] = {
     [KIND_SIDE] = &ml_lent_side,
 };
 
+enum { FIELDS_SAID = 64 };
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int ml_view_no_field(lua_State *L, const char *kind, int fields)
+{
+    const char *names[FIELDS_SAID];
+    size_t count = 0;
+    luaL_Buffer text;
+
+    for (lua_pushnil(L); lua_next(L, fields); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING && count < FIELDS_SAID)
+            names[count++] = lua_tostring(L, -2); /* the table holds it */
+    qsort(names, count, sizeof(*names), by_name);
+    luaL_buffinit(L, &text);
+    luaL_addstring(&text, kind);
+    luaL_addstring(&text, " has no such field");
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        luaL_addstring(&text, ": '");
+        luaL_addstring(&text, lua_tostring(L, 2));
+        luaL_addchar(&text, '\'');
+    }
+    for (size_t i = 0; i < count; i++) {
+        luaL_addstring(&text, i ? ", " : "; it has ");
+        luaL_addstring(&text, names[i]);
+    }
+    luaL_pushresult(&text);
+    return luaL_error(L, "%s", lua_tostring(L, -1));
+}
+
 /*
  * __index of all kinds; upvalues: table of name -> number | method, kind. Only ever called with a
  * view of its own kind: the metatable is out of reach.
@@ -126,6 +160,7 @@ static int view_index(lua_State *L)
         kinds[kind]->get(L, view, 0);
         return 1;
     }
+    lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
     switch (lua_type(L, -1)) {
     case LUA_TNUMBER:
@@ -134,7 +169,7 @@ static int view_index(lua_State *L)
     case LUA_TFUNCTION:
         return 1;
     default:
-        return luaL_error(L, "%s has no such field", kinds[kind]->name);
+        return ml_view_no_field(L, kinds[kind]->name, lua_upvalueindex(1));
     }
 }
 

@@ -628,14 +628,33 @@ end
 
 local GIVEN = { plugins = true, org = true, orgs = true, nodes = true, regions = true, seed = true, open = true }
 
+local ONE = { true, config = true, docs = true, plugin = true }
+
+-- A list of names or { name, config = … }, or names to settings as in moonloom.lua.
+local function listed(plugins)
+  local out = {}
+  for key, one in pairs(plugins) do
+    if type(key) == "string" then
+      if type(one) ~= "table" then error(("t.app: plugins[%q] must be a table such as { config = { … } }"):format(key), 4) end
+      out[#out + 1] = { key, config = one.config, docs = one.docs, plugin = one.plugin }
+    else
+      out[#out + 1] = type(one) == "string" and { one } or one
+    end
+    for name in pairs(type(one) == "table" and one or {}) do
+      if not ONE[name] then error(("t.app: unknown key '%s' of a plugin; it takes config, docs, plugin"):format(tostring(name)), 4) end
+    end
+  end
+  if #plugins == 0 then table.sort(out, function(a, b) return a[1] < b[1] end) end
+  return out
+end
+
 function module.new(t, given)
   given = given or {}
   for key in pairs(given) do if not GIVEN[key] then error(("t.app: unknown key '%s'"):format(tostring(key)), 3) end end
   if given.nodes and given.nodes > 1 then error("t.app: more than one node is not available in this version", 3) end
   if given.orgs or given.regions then error("t.app: orgs and regions are not available in this version", 3) end
   local instances = {}
-  for i, one in ipairs(given.plugins or {}) do
-    if type(one) == "string" then one = { one } end
+  for i, one in ipairs(listed(given.plugins or {})) do
     instances[i] = { name = one[1], config = one.config, docs = one.docs, plugin = one.plugin }
   end
   local org = given.org or "acme"

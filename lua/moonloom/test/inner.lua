@@ -24,6 +24,13 @@ end
 
 local function short(class) return (class:gsub("^moonloom%.", ""):gsub("%u", function(c) return " " .. c:lower() end):gsub("^ ", "")) end
 
+local function no_field(class, shape, key)
+  local names = {}
+  for _, all in ipairs { shape.fields, shape.methods } do for name in pairs(all) do names[#names + 1] = name end end
+  table.sort(names)
+  error(("%s has no such field: '%s'; it has %s"):format(short(class), tostring(key), table.concat(names, ", ")), 3)
+end
+
 local make
 
 -- A view of `class` about `values`; what is done to it goes into `record`.
@@ -40,7 +47,7 @@ function make(class, values, record)
         return function(self, ...) return fn(behind(self), self, ...) end
       end
       local kind = shape.fields[key]
-      if kind == nil then error(("%s has no such field: '%s'"):format(short(class), tostring(key)), 2) end
+      if kind == nil then no_field(class, shape, key) end
       local value = b.values[key]
       if value == nil then return nil end
       if kind ~= true and type(value) == "table" then

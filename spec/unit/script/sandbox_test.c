@@ -156,7 +156,7 @@ static const struct escape in_a_hook[] = {
     {"u.doc:text('body').len(u.doc)", "belongs to another view"},
     {"local next_edit, e = u:edits() next_edit(u)", "belongs to another view"},
     {"local next_edit = u:edits() next_edit({})", "belongs to another view"},
-    {"u.nothing()", "update has no such field"},
+    {"u.nothing()", "update has no such field: 'nothing'; it has amend, at, author, "},
     {"u[1] = 1", "a view is read-only"},
     {"u[{}]()", "update has no such field"},
     {"u:undo()", "belongs to another view"},

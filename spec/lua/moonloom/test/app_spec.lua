@@ -14,6 +14,14 @@ describe("t.app", function()
     assert.equal(1, app:doc("notes/1").records)
   end)
 
+  it("takes plugins by name, as the server file does", function()
+    local app = t.app { plugins = { ["paragraph-lock"] = {}, ["content-filter"] = { config = { words = { "darn" } } } } }
+    local ana = app:client { user = "ana", doc = "notes/1" }
+    ana:text("content"):insert(0, "darn")
+    app:settle()
+    assert.equal("****", app:doc("notes/1"):text("content"):tostring())
+  end)
+
   it("knows nested maps, lists and texts by their paths", function()
     local app = t.app {}
     local ana, ben = app:client { user = "ana", doc = "b" }, app:client { user = "ben", doc = "b" }
