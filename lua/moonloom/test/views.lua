@@ -61,11 +61,25 @@ local function words(list)
   return set
 end
 
+-- The given fields of a class over its defaults. What the class does not have is a typing error.
+local function shaped(class, what, given, defaults)
+  local fields = views.shapes()[class].fields
+  for key in pairs(given or {}) do
+    if not fields[key] then
+      local names = {}
+      for name in pairs(fields) do names[#names + 1] = name end
+      table.sort(names)
+      error(("%s: unknown key '%s'; it takes %s"):format(what, tostring(key), table.concat(names, ", ")), 3)
+    end
+  end
+  return merged(given, defaults)
+end
+
 -- ---- People and connections -------------------------------------------------------------------------------------
 
 --- An identity; ana, a plain user without roles, unless something else is said.
 function views.identity(given)
-  return merged(given, { user = "ana", name = "Ana", roles = {}, groups = {}, kind = "user", session = "s-1" })
+  return shaped("moonloom.Identity", "t.identity", given, { user = "ana", name = "Ana", roles = {}, groups = {}, kind = "user", session = "s-1" })
 end
 
 local function document(given, id, org)
@@ -95,7 +109,7 @@ end
 
 --- What `upgrade` and `authenticate` are given, and (with `params`, `body`, `identity`) routes.
 function views.request(given)
-  local values = merged(given, { method = "GET", path = "/", ip = "127.0.0.1", host = "localhost", is_websocket = true, tls = false,
+  local values = shaped("moonloom.WebRequest", "t.request", given, { method = "GET", path = "/", ip = "127.0.0.1", host = "localhost", is_websocket = true, tls = false,
                                  query = {}, cookies = {}, params = {}, body = "" })
   values.headers = lowered(values.headers)
   return view("moonloom.Request", values)
@@ -103,20 +117,20 @@ end
 
 --- What `authorize` is given; `identity = false`: nobody.
 function views.ask(given)
-  local ask = merged(given, { action = "doc.open", org = "acme", doc_id = "notes/1" })
+  local ask = shaped("moonloom.Ask", "t.ask", given, { action = "doc.open", org = "acme", doc_id = "notes/1" })
   if ask.identity == nil then ask.identity = views.identity() end
   ask.identity = ask.identity or nil
   return view("moonloom.Ask", ask)
 end
 
 function views.session(given)
-  local values = merged(given, { id = "s-1", ip = "127.0.0.1", client = { dialect = "y-websocket" }, labels = {} })
+  local values = shaped("moonloom.Session", "t.session", given, { id = "s-1", ip = "127.0.0.1", client = { dialect = "y-websocket" }, labels = {} })
   if values.identity == nil then values.identity = views.identity() end
   return view("moonloom.Session", values)
 end
 
 function views.member(given)
-  local values = merged(given, { labels = {}, resumed = false, missed = 0, grant = { read = true, write = true } })
+  local values = shaped("moonloom.Member", "t.member", given, { labels = {}, resumed = false, missed = 0, grant = { read = true, write = true } })
   values.identity = views.identity(values.identity)
   values.session = values.session or { id = values.identity.session, identity = values.identity, labels = {} }
   values.doc = document(values.doc)
@@ -124,14 +138,14 @@ function views.member(given)
 end
 
 function views.frame(given)
-  local values = merged(given, { kind = "update", bytes = 20 })
+  local values = shaped("moonloom.Frame", "t.frame", given, { kind = "update", bytes = 20 })
   values.session = values.session or views.session().values
   return view("moonloom.Frame", values)
 end
 
 --- What `limits` is given is an identity; what `over_limit` is given:
 function views.limit(given)
-  local values = merged(given, { what = "updates", used = 31, limit = 30, scope = "session" })
+  local values = shaped("moonloom.Limit", "t.limit", given, { what = "updates", used = 31, limit = 30, scope = "session" })
   values.identity = values.identity or views.identity()
   return view("moonloom.Limit", values)
 end

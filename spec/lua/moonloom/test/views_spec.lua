@@ -98,6 +98,8 @@ end]])
   it("says of typing errors in specs what they are", function()
     assert.error_matches(function() t.update { { "text.insrt", path = "a" } } end, "'text.insrt' is no kind of edit", 1, true)
     assert.error_matches(function() t.update { auhtor = {} } end, "t.update: unknown key 'auhtor'", 1, true)
+    assert.error_matches(function() t.ask { doc = "a" } end, "t.ask: unknown key 'doc'; it takes action, doc_id, ", 1, true)
+    assert.error_matches(function() t.identity { role = "editor" } end, "t.identity: unknown key 'role'", 1, true)
     assert.error_matches(function() t.app { plugins = { hello = true } } end, 't.app: plugins["hello"] must be a table', 1, true)
     assert.error_matches(function() t.app { plugins = { { "hello", conifg = {} } } } end, "t.app: unknown key 'conifg' of a plugin", 1, true)
     t.plugins_dir = plugins_dir
