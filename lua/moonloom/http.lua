@@ -58,19 +58,27 @@ return function(W, ml, plugin, manifest, native)
   local http = {}
   local hosts -- of needs.http; made at the first request, since config is not there before
 
+  -- Addresses of a field of the config, through lists and records ("issuers.jwks_url").
+  local function collect(value, path, made)
+    local text = reveal(value) -- a secret is a table too
+    if type(text) == "string" then
+      local _, host = parts_of(text)
+      if host and not path then made[host] = true end
+    elseif type(text) == "table" and text[1] ~= nil then
+      for _, item in ipairs(text) do collect(item, path, made) end
+    elseif type(text) == "table" and path then
+      local name, rest = path:match("^([^.]+)%.?(.*)$")
+      collect(text[name], rest ~= "" and rest or nil, made)
+    end
+  end
+
   local function granted()
     if hosts then return hosts end
     local made = {}
     for _, need in ipairs(manifest.needs.http) do
-      local field = need:match("^config%.(.+)$")
+      local field, rest = need:match("^config%.([^.]+)%.?(.*)$")
       if field then
-        local value = native.config(field)
-        local urls = type(value) == "table" and reveal(value) == value and value or { value } -- a secret is a table too
-        for _, url in ipairs(urls) do
-          local text = reveal(url)
-          local _, host = parts_of(type(text) == "string" and text or "")
-          if host then made[host] = true end
-        end
+        collect(native.config(field), rest ~= "" and rest or nil, made)
       else
         made[need:lower()] = true
       end
@@ -217,5 +225,5 @@ return function(W, ml, plugin, manifest, native)
     end
   end
 
-  return http
+  return http, check_host
 end

@@ -230,6 +230,18 @@ local function visible(found, known)
   return names
 end
 
+-- The operator's secrets are not an org's: its file names those that are called `ORG/…`.
+local function check_secrets(report, name, value, path)
+  if type(value) == "table" then
+    for key, item in pairs(value) do check_secrets(report, name, item, path .. "." .. tostring(key)) end
+    return
+  end
+  local secret = type(value) == "string" and value:match("^secret://(.+)$")
+  if secret and secret:sub(1, #report.org + 1) ~= report.org .. "/" then
+    report:add(at(name, path), ("an org's file names only secrets of its own, as secret://%s/NAME"):format(report.org))
+  end
+end
+
 local function add_org_entry(report, found, name, entry, plan, known)
   local one = found[name]
   if one and one.hidden then one = nil end
@@ -252,6 +264,7 @@ local function add_org_entry(report, found, name, entry, plan, known)
   if not one and not may_enable(plan, plugin, name) then
     return report:add(at(name), "is not among the plugins that this plan allows")
   end
+  check_secrets(report, name, entry.config, "config")
   if one then
     for _, field in ipairs(one.lock or {}) do
       if entry.config and entry.config[field] ~= nil then

@@ -5,6 +5,7 @@ local absent = require "moonloom.defs.library"
 local nearest = require "moonloom.nearest"
 local new_sessions = require "moonloom.sessions"
 local new_http = require "moonloom.http"
+local add_jwks = require "moonloom.jwks"
 local new_jobs = require "moonloom.jobs"
 local new_kv = require "moonloom.kv"
 local shared = require "moonloom.shared"
@@ -116,6 +117,7 @@ local function add_waiting(plugin, ml, manifest, native)
   if has_need(manifest, "cluster") then ml.cluster = shared.cluster(W, native, ml) end
   if has_need(manifest, "sessions") then ml.sessions = new_sessions(W, ml.json, native.org) end
   if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
+  add_jwks(W, ml, plugin, manifest, native)
 end
 
 -- What a pure hook (`conflict`) may call: what only computes, from what it is given.

@@ -12,20 +12,25 @@ local LIST_MAX = 10000
 -- ---- Secrets: Lua gets a handle, the text stays here -------------------------------------------------
 
 local secrets = setmetatable({}, { __mode = "k" })
-local secret_meta = {
-  __tostring = function() return "secret:***" end,
-  __index = function(_, key)
-    if key == "reveal" then
-      return function() error('secret:reveal needs needs = { "secrets.reveal" } in plugin.lua', 2) end
-    end
-  end,
-  __newindex = function() error("a secret is read-only", 2) end,
-  __metatable = false,
-  __guard = true,
-}
+local function new_meta(reveal)
+  return {
+    __tostring = function() return "secret:***" end,
+    __index = function(_, key) if key == "reveal" then return reveal end end,
+    __newindex = function() error("a secret is read-only", 2) end,
+    __metatable = false,
+    __guard = true,
+  }
+end
 
-local function seal(value)
-  local handle = setmetatable({}, secret_meta)
+local closed_meta = new_meta(function() error('secret:reveal needs needs = { "secrets.reveal" } in plugin.lua', 2) end)
+local open_meta = new_meta(function(handle)
+  local value = secrets[handle]
+  if value == nil then error("secret:reveal: call it with ':' on a secret", 2) end
+  return value
+end)
+
+local function seal(value, ctx)
+  local handle = setmetatable({}, ctx.reveals and open_meta or closed_meta)
   secrets[handle] = value
   return handle
 end
@@ -287,13 +292,14 @@ types.secret = { keys = {}, check = function(value, _, ctx)
   local name = value:match("^secret://(.+)$")
   if not name then
     if value == "" then return nil, "must not be empty" end
-    return seal(value)
+    return seal(value, ctx)
   end
   local resolved = ctx.resolve and ctx.resolve(name)
   if type(resolved) ~= "string" or resolved == "" then
-    return nil, "this secret cannot be resolved", "add it to the secret store of the server file"
+    return nil, ("names a secret that is not there: %s"):format(name:sub(1, 60)),
+      'write secrets = { NAME = env("…") } or file("…") in the server file'
   end
-  return seal(resolved)
+  return seal(resolved, ctx)
 end }
 
 local function is_list(value)
@@ -343,7 +349,7 @@ end }
 types.any_of = { keys = { "of" }, check = function(value, spec, ctx, path, depth)
   local words = {}
   for i, choice in ipairs(spec.of) do
-    local trial = { errors = {}, warnings = ctx.warnings, resolve = ctx.resolve, guard = ctx.guard }
+    local trial = { errors = {}, warnings = ctx.warnings, resolve = ctx.resolve, reveals = ctx.reveals, guard = ctx.guard }
     local out = check_value(value, choice, trial, path, depth + 1)
     if #trial.errors == 0 then return out end
     words[i] = choice.type
@@ -367,7 +373,7 @@ function check_value(value, spec, ctx, path, depth)
     report(ctx, path, value, spec, rule, suggestion)
     return nil
   end
-  if spec.secret and spec.type ~= "secret" then return seal(checked) end
+  if spec.secret and spec.type ~= "secret" then return seal(checked, ctx) end
   return checked
 end
 
@@ -473,13 +479,13 @@ end
 --- Check a given config.
 ---@param spec { fields: table[], rules?: table[] }  as in a manifest, well made (schema.wrong)
 ---@param config table?
----@param options? { resolve?: fun(name: string): string?, guard?: fun(t: table, what: string): table, null?: any }
+---@param options? { resolve?: fun(name: string): string?, reveals?: boolean, guard?: fun(t: table, what: string): table, null?: any }
 ---@return table? config   defaults filled, durations in seconds, sizes in bytes; nil if there are errors
 ---@return table[] errors  { field, value, rule, suggestion }
 ---@return string[] warnings
 function schema.check(spec, config, options)
   options = options or {}
-  local ctx = { errors = {}, warnings = {}, resolve = options.resolve, guard = options.guard, null = options.null }
+  local ctx = { errors = {}, warnings = {}, resolve = options.resolve, reveals = options.reveals, guard = options.guard, null = options.null }
   local out, rule = check_record(config or {}, spec, ctx, "", 1)
   if out == nil then report(ctx, "config", config, nil, rule) end
   if #ctx.errors > 0 then return nil, ctx.errors, ctx.warnings end

@@ -249,8 +249,8 @@ local function config_json(config)
   return text
 end
 
-local function open(name, config)
-  local ok, instance = pcall(core.open, name, config_json(config), t.plugins_dir)
+local function open(name, config, opts)
+  local ok, instance = pcall(core.open, name, config_json(config), t.plugins_dir, nil, config_json(opts and opts.secrets))
   if ok then return instance end
   local said = tostring(instance):gsub("^[^\n]-test%.lua:%d+: ", "")
   if type(config) == "table" and said:find("config: config: unknown field", 1, true) then
@@ -261,9 +261,9 @@ end
 
 --- An instance of a plugin with a checked configuration; its hooks are methods. Raises with the message a
 --- person would see if the plugin or its configuration is broken. `opts.state`: what self.state begins with
---- after setup.
+--- after setup; `opts.secrets`: what secret://NAME in the configuration stands for.
 function t.instance(name, config, opts)
-  local p = { name = name, core = open(name, config), given_config = config, given_opts = opts, given_state = opts and opts.state }
+  local p = { name = name, core = open(name, config, opts), given_config = config, given_opts = opts, given_state = opts and opts.state }
   setmetatable(p, Instance)
   rawset(p, "core_manifest", ask(p, { what = "manifest" }).value)
   return p

@@ -125,14 +125,15 @@ static int instance_close(lua_State *L)
 /* ---- The module
  * --------------------------------------------------------------------------------------------- */
 
-/* core.open(name, config_json, plugins_dir, lua_dir) -> instance   [may raise] */
+/* core.open(name, config_json, plugins_dir, lua_dir, secrets_json) -> instance   [may raise] */
 static int core_open(lua_State *L)
 {
-    size_t name_len, config_len, dir_len, lua_dir_len;
+    size_t name_len, config_len, dir_len, lua_dir_len, secrets_len;
     const char *name = luaL_checklstring(L, 1, &name_len);
     const char *config = luaL_optlstring(L, 2, "", &config_len);
     const char *dir = luaL_checklstring(L, 3, &dir_len);
     const char *lua_dir = luaL_optlstring(L, 4, "", &lua_dir_len);
+    const char *secrets = luaL_optlstring(L, 5, "", &secrets_len);
     struct instance *instance = lua_newuserdata(L, sizeof(*instance));
     struct ml_script_plugin plugin = {.name = ml_slice_make(name, name_len),
                                       .config_json = ml_slice_make(config, config_len)};
@@ -146,6 +147,7 @@ static int core_open(lua_State *L)
         .wall_ms = ml_test_wall_ms,
         .mono_ms = ml_test_mono_ms,
         .lua_dir = ml_slice_make(lua_dir, lua_dir_len),
+        .secrets_json = ml_slice_make(secrets, secrets_len),
     };
     struct ml_diag diag = {0};
 

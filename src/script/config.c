@@ -8,7 +8,12 @@
  */
 #include "script/state.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
+
+#define SECRET_VARIABLE "MOONLOOM_SECRET_"
+#define SECRET_NAME_MAX 128
 
 /* Raise with the list of error records at `list`. */
 static void raise_errors(lua_State *L, const char *plugin, int schema, int list)
@@ -44,6 +49,73 @@ static void log_warnings(lua_State *L, struct ml_script *script, struct ml_plugi
     }
 }
 
+/* May Lua ask a handle for its text? */
+static void push_reveals(lua_State *L, const struct ml_plugin *plugin)
+{
+    bool reveals;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->manifest_ref);
+    lua_getfield(L, -1, "needs");
+    if (lua_istable(L, -1))
+        lua_getfield(L, -1, "secrets.reveal");
+    else
+        lua_pushnil(L);
+    reveals = lua_toboolean(L, -1);
+    lua_pop(L, 3);
+    lua_pushboolean(L, reveals);
+}
+
+/* MOONLOOM_SECRET_ and the name in capitals, '_' for everything that is no letter or digit. */
+static const char *from_environment(struct ml_slice name)
+{
+    char variable[sizeof(SECRET_VARIABLE) + SECRET_NAME_MAX] = SECRET_VARIABLE;
+    size_t at = sizeof(SECRET_VARIABLE) - 1;
+
+    if (name.len > SECRET_NAME_MAX || memchr(name.ptr, '/', name.len)) /* an org's */
+        return NULL;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+
+        variable[at++] = (char)(c >= 'a' && c <= 'z'                               ? c - 0x20
+                                : (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c
+                                                                                   : '_');
+    }
+    variable[at] = '\0';
+    return getenv(variable);
+}
+
+/* resolve(name) -> text | nil   [may raise] */
+static int resolve(lua_State *L)
+{
+    const struct ml_script *script = ml_script_of(L);
+    size_t len = 0;
+    const char *name = luaL_checklstring(L, 1, &len), *text;
+
+    lua_settop(L, 1);
+    if (script->secrets_json.len) {
+        ml_json_push(L, script->secrets_json);
+        lua_pushvalue(L, 1);
+        lua_rawget(L, 2);
+    } else {
+        lua_pushnil(L);
+    }
+    if (lua_type(L, -1) != LUA_TSTRING) {
+        text = from_environment(ml_slice_make(name, len));
+        if (!text)
+            return 0;
+        lua_pushstring(L, text);
+    }
+    text = lua_tolstring(L, -1, &len);
+    if (len && text[len - 1] == '\n') /* of a file: the line it is written on is not part of it */
+        lua_pushlstring(L, text, len - (len > 1 && text[len - 2] == '\r' ? 2 : 1));
+    return 1;
+}
+
+void ml_config_push_resolve(lua_State *L)
+{
+    lua_pushcfunction(L, resolve);
+}
+
 void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *plugin)
 {
     int top = lua_gettop(L);
@@ -57,7 +129,11 @@ void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *pl
         ml_json_push(L, ml_slice_make(plugin->config_json, plugin->config_len));
     else
         lua_newtable(L);
-    lua_createtable(L, 0, 2); /* options */
+    lua_createtable(L, 0, 4); /* options */
+    ml_config_push_resolve(L);
+    lua_setfield(L, -2, "resolve");
+    push_reveals(L, plugin);
+    lua_setfield(L, -2, "reveals");
     ml_api_push_guard(L);
     lua_setfield(L, -2, "guard");
     ml_json_null(L);

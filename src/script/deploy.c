@@ -37,7 +37,7 @@ struct ml_deploy {
     size_t meant_count;
     struct ml_org_deploy *orgs; /* [0]: every org without a file */
     size_t org_count;
-    struct ml_slice order_json;
+    struct ml_slice order_json, secrets_json;
     uint64_t hooks;
 };
 
@@ -230,9 +230,11 @@ static void check_plugin(lua_State *L, void *arg)
     lua_getfield(L, -1, "known");
     lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->manifest_ref);
     lua_pushvalue(L, 1);
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 2);
     ml_json_null(L);
     lua_setfield(L, -2, "null");
+    ml_config_push_resolve(L);
+    lua_setfield(L, -2, "resolve");
     lua_call(L, 3, 1);
     lua_setfield(L, 2, plugin->name);
 }
@@ -501,7 +503,8 @@ bool ml_deploy_differs(const struct ml_deploy *before, const struct ml_deploy *a
     if (a->plugin_count != b->plugin_count || a->memory_bytes != b->memory_bytes ||
         a->cpu != b->cpu || a->keeps_text != b->keeps_text ||
         !ml_slice_equal(a->facts_json, b->facts_json) ||
-        !ml_slice_equal(before->order_json, after->order_json))
+        !ml_slice_equal(before->order_json, after->order_json) ||
+        !ml_slice_equal(before->secrets_json, after->secrets_json))
         return true;
     for (size_t i = 0; i < a->plugin_count; i++)
         if (!same_instance(&a->plugins[i], &b->plugins[i]) ||
@@ -524,6 +527,27 @@ static void take_order(lua_State *L, void *arg)
     b->deploy->order_json = keep(L, b, -1);
 }
 
+/* The configurations are checked with them: the checking state has its own copy. */
+static void take_secrets(lua_State *L, void *arg)
+{
+    struct building *b = arg;
+    struct ml_slice json;
+    uint8_t *copy;
+
+    lua_getfield(L, LUA_REGISTRYINDEX, SERVER);
+    lua_getfield(L, -1, "secrets");
+    if (!lua_istable(L, -1))
+        return;
+    ml_json_text(L, lua_gettop(L));
+    json = keep(L, b, -1);
+    copy = malloc(json.len + 1);
+    if (!copy)
+        luaL_error(L, "out of memory");
+    memcpy(copy, json.ptr, json.len);
+    b->check->secrets_json = ml_slice_make(copy, json.len);
+    b->deploy->secrets_json = json;
+}
+
 static enum ml_err step(struct building *b, void (*fn)(lua_State *L, void *arg))
 {
     if (!ml_script_protect(b->check, 0, fn, b, ML_LOAD_US))
@@ -540,6 +564,8 @@ static enum ml_err build(struct building *b)
         err = step(b, find_meant);
     if (!err)
         err = step(b, take_order);
+    if (!err)
+        err = step(b, take_secrets);
     if (!err)
         err = step(b, make_known);
     if (!err)
@@ -610,6 +636,11 @@ uint64_t ml_deploy_hooks(const struct ml_deploy *deploy)
 struct ml_slice ml_deploy_order(const struct ml_deploy *deploy)
 {
     return deploy->order_json;
+}
+
+struct ml_slice ml_deploy_secrets(const struct ml_deploy *deploy)
+{
+    return deploy->secrets_json;
 }
 
 /* Few orgs have files, and this is asked when a state is made, not when a hook runs. */

@@ -17,7 +17,7 @@ struct ml_deploy_org {
 /** Borrowed for the call. */
 struct ml_deploy_options {
     struct ml_slice plugins_dir, lua_dir;
-    struct ml_slice server_json; /* { plugins, plans, order } of the server file; empty: nothing */
+    struct ml_slice server_json; /* { plugins, plans, order, secrets } of the server file; empty: nothing */
     const struct ml_deploy_org *orgs;
     size_t org_count;
     const struct ml_deploy *before; /* what runs now: unchanged instances keep their generation */
@@ -56,6 +56,8 @@ bool ml_deploy_differs(const struct ml_deploy *before, const struct ml_deploy *a
                        struct ml_slice org);
 /** The operator's order, as ml_script_options.order_json. */
 struct ml_slice ml_deploy_order(const struct ml_deploy *deploy);
+/** The operator's secrets, as ml_script_options.secrets_json. */
+struct ml_slice ml_deploy_secrets(const struct ml_deploy *deploy);
 /** What is in it for a person: a JSON object { generation, plugins: [{ name, version, … }] }. */
 void ml_deploy_describe(const struct ml_deploy *deploy, struct ml_writer *out);
 

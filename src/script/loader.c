@@ -617,6 +617,7 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     failed |= ml_wait_init(script) != ML_OK;
     script->org_json = copy_slice(options->org_json, &failed);
     script->order_json = copy_slice(options->order_json, &failed);
+    script->secrets_json = copy_slice(options->secrets_json, &failed);
     err = failed ? ml_diag_set(diag, ML_ELIMIT, 0, "out of memory")
                  : take_plugins(script, options, diag);
     if (!err)
@@ -661,5 +662,8 @@ void ml_script_free(struct ml_script *script)
     free((void *)(uintptr_t)script->org.ptr);
     free((void *)(uintptr_t)script->org_json.ptr);
     free((void *)(uintptr_t)script->order_json.ptr);
+    if (script->secrets_json.len)
+        explicit_bzero((void *)(uintptr_t)script->secrets_json.ptr, script->secrets_json.len);
+    free((void *)(uintptr_t)script->secrets_json.ptr);
     free(script);
 }

@@ -67,6 +67,7 @@ struct ml_script_options {
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */
     struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
+    struct ml_slice secrets_json; /* name -> text, for secret://NAME in configurations; or empty */
     bool keeps_text;            /* the flight recorder may keep what people wrote */
     bool has_late_setup;        /* setup runs in ml_script_setup, and not yet */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */

@@ -161,7 +161,7 @@ struct ml_script {
     struct ml_writer
         text; /* what a document is printed into before Lua gets it; kept between calls */
 
-    struct ml_slice plugins_dir, lua_dir, org, org_json, order_json; /* own copies */
+    struct ml_slice plugins_dir, lua_dir, org, org_json, order_json, secrets_json; /* own copies */
     unsigned held; /* what in it is not done yet: parked calls, timers */
     void (*log)(void *arg, int level, struct ml_slice plugin, struct ml_slice message);
     void *log_arg;
@@ -444,6 +444,8 @@ void ml_manifest_pace(lua_State *L, const char *hook, struct ml_handler *handler
 void ml_filter_release(struct ml_edit_filter *filter);
 /** Push the checked configuration of `plugin`. */
 void ml_config_push(lua_State *L, struct ml_script *script, struct ml_plugin *plugin);
+/** Push the function `resolve(name)` of configurations: the text of secret://NAME, or nil. */
+void ml_config_push_resolve(lua_State *L);
 /** Open a state and bring all plugins into it; again after it was closed. loader.c */
 enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
 /** Run init.lua and push what it returned. loader.c */

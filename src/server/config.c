@@ -21,6 +21,7 @@
 
 #define CONFIG_BYTES (64u << 20) /* with the files of all orgs */
 #define LOOPS_MAX    64
+#define SECRET_NAME  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/"
 
 struct loading {
     struct ml_config *config;
@@ -432,6 +433,27 @@ static void keep_json(struct loading *l, const char *key, const cJSON *value)
         l->config->plugin_count = (size_t)cJSON_GetArraySize(value);
 }
 
+/* Names and texts, as { crm = env("CRM_TOKEN"), ["acme/crm"] = file("acme.secret") }. */
+static void set_secrets(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *item;
+
+    if (!cJSON_IsObject(value) && cJSON_GetArraySize(value)) {
+        complain(l, key, "secrets: not a table of names");
+        return;
+    }
+    cJSON_ArrayForEach(item, value)
+    {
+        size_t len = strlen(item->string);
+
+        if (len == 0 || len > 128 || strspn(item->string, SECRET_NAME) != len)
+            complain(l, key, "secrets: a name has 1 to 128 of a-z, A-Z, 0-9, '.', '_', '-', '/'");
+        else if (!cJSON_IsString(item) || !item->valuestring[0])
+            complain(l, key, "secrets: %s is not a text, or empty", item->string);
+    }
+    keep_json(l, key, value);
+}
+
 /* ---- The table --------------------------------------------------------------------------------
  */
 
@@ -453,6 +475,7 @@ static const struct key {
     {"plugins", NULL, NULL, NULL, keep_json},
     {"plans", NULL, NULL, NULL, keep_json},
     {"order", NULL, NULL, NULL, keep_json},
+    {"secrets", NULL, NULL, NULL, set_secrets},
     {"loops", NULL, NULL, NULL, set_loops},
     {"limits", NULL, NULL, NULL, set_limits},
 };

@@ -9,5 +9,4 @@ return {
   { name = "cluster",  need = "cluster" },
   { name = "docs",     need = "doc.read" },
   { name = "sessions", need = "sessions" },
-  { name = "jwks" },
 }

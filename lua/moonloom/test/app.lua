@@ -590,7 +590,7 @@ function App:reload(plugin, opts)
     end
   end
   if not found then error(("app:reload: %s is not in this app"):format(tostring(plugin)), 2) end
-  local ok, wrong = pcall(self.core.redeploy, self.core, module.server_json(self.instances), self.plugins_dir)
+  local ok, wrong = pcall(self.core.redeploy, self.core, module.server_json(self.instances, self.given.secrets), self.plugins_dir)
   if not ok then
     found.config = config
     error(wrong, 2)
@@ -603,7 +603,7 @@ end
 function App:rollback(plugin)
   local before = self.before[plugin] or error(("app:rollback: %s was not reloaded"):format(tostring(plugin)), 2)
   for _, one in ipairs(self.instances) do if one.name == plugin then one.config = before.config end end
-  self.core:redeploy(module.server_json(self.instances), self.plugins_dir)
+  self.core:redeploy(module.server_json(self.instances, self.given.secrets), self.plugins_dir)
   self:settle()
 end
 
@@ -616,17 +616,17 @@ end
 -- ---- Making one -------------------------------------------------------------------------------------------------
 
 -- What the server file would say.
-function module.server_json(instances)
+function module.server_json(instances, secrets)
   if #instances == 0 then return nil end
   local plugins = {}
   for _, one in ipairs(instances) do
     plugins[one.name] = { config = one.config and next(one.config) ~= nil and one.config or nil, plugin = one.plugin,
                           docs = one.docs and json.list(one.docs) or nil }
   end
-  return json.encode { plugins = plugins }
+  return json.encode { plugins = plugins, secrets = secrets }
 end
 
-local GIVEN = { plugins = true, org = true, orgs = true, nodes = true, regions = true, seed = true, open = true }
+local GIVEN = { plugins = true, org = true, orgs = true, nodes = true, regions = true, seed = true, open = true, secrets = true }
 
 local ONE = { true, config = true, docs = true, plugin = true }
 
@@ -660,7 +660,7 @@ function module.new(t, given)
   local org = given.org or "acme"
   if type(org) == "table" then org = org.id end
   local seed = given.seed or tonumber(os.getenv("MOONLOOM_SEED")) or 1
-  local ok, made = pcall(core.app, { server = module.server_json(instances), plugins_dir = t.plugins_dir, org = org, seed = seed })
+  local ok, made = pcall(core.app, { server = module.server_json(instances, given.secrets), plugins_dir = t.plugins_dir, org = org, seed = seed })
   if not ok then error(made, 3) end
   local self = setmetatable({ core = made, org = org, seed = seed, clients = {}, users = {}, seats = {}, documents = {}, logs = {},
                               next_client = 0, given = given, instances = instances, before = {}, plugins_dir = t.plugins_dir }, App)

@@ -87,6 +87,16 @@ describe("layers", function()
     assert.truthy(wrong { plugins = { ["auth-jwt"] = { config = {} } } }:find("only the server file", 1, true))
   end)
 
+  it("let an org's file name no secret but the org's own", function()
+    server.plans.team.allow = { "webhook" }
+    local function with(secret) return wrong { plan = "team", plugins = { webhook = { config = { deep = { { token = secret } } } } } } end
+    for _, bad in ipairs { "secret://crm", "secret://other/crm", "secret://acme", "secret://acmee/x", "secret:///x" } do
+      assert.truthy(with(bad):find("secret://acme/NAME", 1, true), bad)
+    end
+    assert.falsy(with("secret://acme/crm"):find("secret://acme/NAME", 1, true))
+    assert.falsy(with("a text"):find("secret://acme/NAME", 1, true))
+  end)
+
   it("enable only what the plan allows", function()
     assert.equal("", wrong { plan = "team", plugins = { webhook = {} } })
     assert.equal('org acme: plugins["webhook"]: is not among the plugins that this plan allows',

@@ -92,7 +92,7 @@ static const struct value values[] = {
     {"type = 'cron'", "\"0 3 * *\"", NULL, "must have five fields"},
     {"type = 'cron'", "\"0 25 * * *\"", NULL, "field \"25\" (hour) must be within 0 to 23"},
     {"type = 'secret'", "\"hush\"", "tostring(v) == 'secret:***' and v ~= 'hush'", NULL},
-    {"type = 'secret'", "\"secret://missing\"", NULL, "f = ***: this secret cannot be resolved"},
+    {"type = 'secret'", "\"secret://missing\"", NULL, "f = ***: names a secret that is not there: missing"},
     {"type = 'secret'", "\"\"", NULL, "f = ***: must not be empty"},
     {"type = 'string', secret = true", "\"hush\"", "tostring(v) == 'secret:***'", NULL},
     {"type = 'integer', secret = true", "\"hush\"", NULL, "f = ***: must be a number"},

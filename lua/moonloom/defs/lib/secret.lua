@@ -4,6 +4,6 @@ return {
   doc = "Secrets.",
   classes = {
     { class = "moonloom.Secret", doc = "Handle of a secret from config; printing it gives `secret:***`.",
-      methods = { { "reveal", "(): string", need = "secrets.reveal", doc = "Its text." } } },
+      methods = { { "reveal", "(): string", since = "0.4.0", need = "secrets.reveal", doc = "Its text." } } },
   },
 }
