@@ -485,7 +485,8 @@ end
 ---@return string[] warnings
 function schema.check(spec, config, options)
   options = options or {}
-  local ctx = { errors = {}, warnings = {}, resolve = options.resolve, reveals = options.reveals, guard = options.guard, null = options.null }
+  local ctx = { errors = {}, warnings = {}, resolve = options.resolve, reveals = options.reveals, guard = options.guard,
+                null = options.null }
   local out, rule = check_record(config or {}, spec, ctx, "", 1)
   if out == nil then report(ctx, "config", config, nil, rule) end
   if #ctx.errors > 0 then return nil, ctx.errors, ctx.warnings end
