@@ -66,11 +66,11 @@ return function(W, ml, plugin, manifest, native)
 
   local function fetch(set)
     local answer, kind, why = http.get(set.url, { timeout = TIMEOUT, max_body = BYTES, headers = { accept = "application/json" } })
-    if not answer then return nil, kind, why end
+    if not answer then return nil, "EIO", ("%s (%s)"):format(tostring(why), tostring(kind)) end
     if answer.status ~= 200 then return nil, "EIO", ("the issuer answered %d"):format(answer.status) end
     local value = ml.json.decode(answer.body)
     if type(value) ~= "table" or type(value.keys) ~= "table" or #value.keys == 0 or #value.keys > KEYS then
-      return nil, "EFORMAT", "the issuer did not answer a set of 1 to 32 keys"
+      return nil, "EIO", "the issuer did not answer a set of 1 to 32 keys"
     end
     local now = ml.time.now()
     local record = { text = answer.body, at = now, fresh = now + fresh_for(answer.headers, set.ttl) }
@@ -91,7 +91,7 @@ return function(W, ml, plugin, manifest, native)
       if native.cache_get(key_of("mark", set.url)) == "failed" then return nil, "EIO", "the issuer cannot be reached now" end
       if look(set) then return true end
       rounds = rounds - 1
-      if rounds <= 0 then return nil, "ETIMEDOUT", "the issuer does not answer" end
+      if rounds <= 0 then return nil, "EIO", "the issuer does not answer" end
       W.sleep("ml.jwt.verify", LOOK)
     end
     local ok, done, kind, why = pcall(fetch, set)

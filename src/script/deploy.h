@@ -17,7 +17,8 @@ struct ml_deploy_org {
 /** Borrowed for the call. */
 struct ml_deploy_options {
     struct ml_slice plugins_dir, lua_dir;
-    struct ml_slice server_json; /* { plugins, plans, order, secrets } of the server file; empty: nothing */
+    struct ml_slice
+        server_json; /* { plugins, plans, order, secrets } of the server file; empty: nothing */
     const struct ml_deploy_org *orgs;
     size_t org_count;
     const struct ml_deploy *before; /* what runs now: unchanged instances keep their generation */

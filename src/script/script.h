@@ -66,10 +66,10 @@ struct ml_script_options {
     struct ml_slice lua_dir;  /* moonloom/NAME.lua there override the built-in ones; empty: none */
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */
-    struct ml_slice order_json; /* hook -> names, in the operator's order; or empty */
+    struct ml_slice order_json;   /* hook -> names, in the operator's order; or empty */
     struct ml_slice secrets_json; /* name -> text, for secret://NAME in configurations; or empty */
-    bool keeps_text;            /* the flight recorder may keep what people wrote */
-    bool has_late_setup;        /* setup runs in ml_script_setup, and not yet */
+    bool keeps_text;              /* the flight recorder may keep what people wrote */
+    bool has_late_setup;          /* setup runs in ml_script_setup, and not yet */
     bool keep_failing;        /* plugins that cannot be brought up make a script whose hooks fail */
     struct ml_slice seal_key; /* for ml.crypto.seal: 32 bytes, of the org; in
                                  ml_cells_options the server's; empty: none */
