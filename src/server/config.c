@@ -30,6 +30,7 @@ struct loading {
     ml_config_report report;
     void *arg;
     cJSON *kept; /* plugins, plans, order */
+    cJSON *jwt;  /* auth of mode "jwt", without its mode: the configuration of auth-jwt */
     unsigned complaints;
     bool has_file, auth_is_set;
 };
@@ -256,13 +257,44 @@ static void set_outgoing(struct loading *l, const char *key, const cJSON *value)
     l->config->outgoing_count = n;
 }
 
+/* The plugin auth-jwt with this configuration; see add_jwt. */
+static void set_jwt(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *issuers = cJSON_GetObjectItemCaseSensitive(value, "issuers");
+
+    if (!cJSON_IsArray(issuers) || !cJSON_GetArraySize(issuers)) {
+        complain(l, key,
+                 "auth.issuers: not a list of issuers, as { issuer = \"https://id.example.com\", "
+                 "audience = \"docs\", jwks_url = \"https://id.example.com/jwks\" }");
+        return;
+    }
+    l->config->auth = ML_AUTH_PLUGINS;
+    l->jwt = cJSON_Duplicate(value, true);
+    if (l->jwt)
+        cJSON_DeleteItemFromObjectCaseSensitive(l->jwt, "mode");
+}
+
+/* What stands beside the mode. */
+static void check_auth_keys(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, value)
+    {
+        if (strcmp(item->string, "mode") != 0)
+            complain(l, key, "auth: unknown key \"%s\" in this mode", item->string);
+    }
+}
+
 static void set_auth(struct loading *l, const char *key, const cJSON *value)
 {
     const cJSON *mode = cJSON_GetObjectItemCaseSensitive(value, "mode");
 
     l->auth_is_set = true;
+    cJSON_Delete(l->jwt); /* set twice: the last one counts */
+    l->jwt = NULL;
     if (!cJSON_IsObject(value) || !cJSON_IsString(mode))
-        complain(l, key, "auth: needs { mode = \"open\" } or { mode = \"plugins\" }");
+        complain(l, key, "auth: needs { mode = \"open\" }, \"password\", \"jwt\" or \"plugins\"");
     else if (strcmp(mode->valuestring, "open") == 0)
         l->config->auth = ML_AUTH_OPEN;
     else if (strcmp(mode->valuestring, "plugins") == 0)
@@ -270,12 +302,12 @@ static void set_auth(struct loading *l, const char *key, const cJSON *value)
     else if (strcmp(mode->valuestring, "password") == 0)
         l->config->auth = ML_AUTH_PASSWORD;
     else if (strcmp(mode->valuestring, "jwt") == 0)
-        complain(l, key,
-                 "auth.mode: \"jwt\" is not in this version; \"open\" (loopback), \"password\" and "
-                 "\"plugins\" are");
+        set_jwt(l, key, value);
     else
         complain(l, key, "auth.mode: \"%s\" is not one of open, plugins, password, jwt",
                  mode->valuestring);
+    if (cJSON_IsObject(value) && cJSON_IsString(mode) && strcmp(mode->valuestring, "jwt") != 0)
+        check_auth_keys(l, key, value);
 }
 
 /* Values that a number may have are whole, so a double holds them exactly. */
@@ -679,11 +711,57 @@ static const char *find_config_flag(int argc, char **argv)
     return NULL;
 }
 
+static bool has_plugin(const cJSON *plugins, const char *name)
+{
+    size_t len = strlen(name);
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, plugins)
+    {
+        if (strncmp(item->string, name, len) == 0 &&
+            (item->string[len] == '\0' || item->string[len] == '/') && !cJSON_IsFalse(item))
+            return true;
+    }
+    return false;
+}
+
+/* auth.mode "jwt" is the plugin auth-jwt, for everybody. Roles give rights unless auth-acl does. */
+static void add_jwt(struct loading *l)
+{
+    cJSON *plugins = cJSON_GetObjectItemCaseSensitive(l->kept, "plugins"), *entry;
+
+    if (has_plugin(plugins, "auth-jwt")) {
+        complain(l, "plugins",
+                 "plugins: auth-jwt is there with auth.mode = \"jwt\"; write auth = { mode = "
+                 "\"plugins\" } to configure it here");
+        return;
+    }
+    if (!l->kept)
+        l->kept = cJSON_CreateObject();
+    if (!plugins)
+        plugins = cJSON_AddObjectToObject(l->kept, "plugins");
+    if (!cJSON_HasObjectItem(l->jwt, "grants"))
+        (void)cJSON_AddStringToObject(l->jwt, "grants",
+                                      has_plugin(plugins, "auth-acl") ? "none" : "roles");
+    entry = cJSON_AddObjectToObject(plugins, "auth-jwt");
+    if (!entry || !cJSON_AddTrueToObject(entry, "enforce") ||
+        !cJSON_AddItemToObject(entry, "config", l->jwt)) {
+        complain(l, "auth", "auth: out of memory");
+        return;
+    }
+    l->jwt = NULL; /* it belongs to the entry */
+    l->config->plugin_count = (size_t)cJSON_GetArraySize(plugins);
+}
+
 static void finish(struct loading *l)
 {
     struct ml_config *config = l->config;
-    char store[4096], *json = l->kept ? cJSON_PrintUnformatted(l->kept) : NULL;
+    char store[4096], *json;
 
+    if (l->jwt)
+        add_jwt(l);
+    cJSON_Delete(l->jwt);
+    json = l->kept ? cJSON_PrintUnformatted(l->kept) : NULL;
     config->plugins_json = copy_text(config, json ? json : "");
     cJSON_free(json);
     cJSON_Delete(l->kept);
