@@ -1,5 +1,7 @@
 // What a node says and does while Redis or PostgreSQL is gone (reliability 5), and that it recovers by itself.
 import { client } from "../interop/clients.mjs";
+import { collab, collabSocket } from "../interop/collab.mjs";
+import { collabProviders } from "../interop/packages.mjs";
 import { busIsThere, metric, ready, redisPid, startNodes, startPostgres, stopPostgres } from "../support/node/cluster.mjs";
 import { finish, test, until } from "../support/node/tap.mjs";
 
@@ -7,15 +9,26 @@ const nodes = await startNodes(2);
 await busIsThere(nodes);
 const all = async (question) => (await Promise.all(nodes.map(ready))).every(question);
 
-await test("Redis stands still: 200, `bus: degraded`, nothing else; and back", async () => {
+await test("Redis stands still: 200, `bus: degraded`, nothing else; and back; clients are told both", async () => {
+  const shared = collabSocket(nodes[0], collabProviders.at(-1));
+  const early = collab(shared, "told");
+  let late = null;
+  const says = (it, degraded) => it.stateless.at(-1) === JSON.stringify({ kind: "bus", degraded });
+  await until(() => early.synced(), "somebody is there");
+  if (early.stateless.some((text) => text.includes("true"))) throw new Error("it is said too early");
   process.kill(redisPid(), "SIGSTOP");
   try {
     await until(() => all(({ status, text }) => status === 200 && text === "ready\nbus: degraded\n"), "it is said", 15_000, 50);
+    await until(() => says(early, true), "who is there is told");
+    late = collab(shared, "told too");
+    await until(() => late.synced() && says(late, true), "who comes is told");
     if (!(await metric(nodes[0], "bus_unhealthy"))) throw new Error("the metric does not say so");
   } finally {
     process.kill(redisPid(), "SIGCONT");
   }
   await busIsThere(nodes);
+  await until(() => says(early, false) && says(late, false), "it is over");
+  for (const it of [early, late, shared]) it.close();
   if (await metric(nodes[0], "bus_unhealthy")) throw new Error("the metric stays");
 });
 

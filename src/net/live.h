@@ -78,6 +78,7 @@ struct ml_net {
     double accepts;            /* that may still be made now */
     uint64_t accepts_at_ms;
     bool is_listening, is_draining;
+    bool is_bus_sick; /* bus_word.c */
 
     size_t handles; /* open, of libuv */
     uv_poll_t listener;

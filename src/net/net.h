@@ -142,6 +142,9 @@ void ml_net_close(struct ml_net *net, void (*done)(void *arg), void *arg);
 /** Call when /readyz should say no (journal held, draining), on every loop. */
 void ml_net_set_ready(struct ml_net *net, bool ready);
 
+/** The bus of this loop works, or does not; clients are told. Before the first call it does. */
+void ml_net_bus_changed(struct ml_net *net, bool is_healthy);
+
 /**
  * From now on, for what is yet to come: sessions keep the sizes of their outboxes. Zero fields:
  * defaults. The origins are borrowed.

@@ -159,6 +159,9 @@ struct ml_session_dialect {
  */
 enum ml_err ml_notice_write(const struct ml_notice *notice, struct ml_writer *text) ML_MUST_CHECK;
 
+/** Somebody new hears that the bus is gone, if it is. bus_word.c */
+void ml_seat_hear_of_bus(struct ml_seat *seat);
+
 /* ---- session.c ------------------------------------------------------------------------------- */
 
 /** A session without a seat, link or address. NULL: out of memory. */

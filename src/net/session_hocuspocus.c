@@ -245,6 +245,7 @@ static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
         say(session, seat->port.address, ML_FRAME_AUTHENTICATED,
             ml_grant_allows(&asker->grant, ML_MAY_WRITE) ? ML_SLICE("read-write")
                                                          : ML_SLICE("readonly"));
+    ml_seat_hear_of_bus(seat);
     err = ml_seat_join(seat, ml_slice_str(session->collab->org),
                        ml_address_document(seat->port.address), &asker->identity, &asker->grant);
     if (err)

@@ -140,7 +140,10 @@ static enum ml_outcome take_status(struct ml_seat *seat, const struct ml_frame *
 static enum ml_outcome take_stateless(struct ml_seat *seat, const struct ml_frame *frame)
 {
     (void)frame;
-    seat->session->hears_notices = true;
+    if (!seat->session->hears_notices) {
+        seat->session->hears_notices = true;
+        ml_seat_hear_of_bus(seat);
+    }
     return ML_TAKEN;
 }
 

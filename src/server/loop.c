@@ -265,6 +265,8 @@ static void on_bus_changed(void *arg, bool is_healthy)
 
     if (loop->rooms)
         ml_rooms_bus_changed(loop->rooms, is_healthy);
+    if (loop->net)
+        ml_net_bus_changed(loop->net, is_healthy);
 }
 
 static enum ml_err open_bus(const struct ml_config *config, struct ml_loop *loop,
@@ -336,8 +338,12 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .has_accounts = config->auth == ML_AUTH_PASSWORD,
         .operator= ml_plugins_operator(loop->process->plugins),
     };
+    enum ml_err err;
 
-    return ml_net_open(&env, config->host, config->port, diag, &loop->net, port);
+    err = ml_net_open(&env, config->host, config->port, diag, &loop->net, port);
+    if (!err && loop->bus && !ml_bus_is_local(loop->bus))
+        ml_net_bus_changed(loop->net, false); /* until it is heard */
+    return err;
 }
 
 /* Of a loop 0 that did not come to be; the journal is the caller's. */

@@ -485,6 +485,21 @@ describe("notices", () => {
     expect(provider.snapshot().notice).toBeNull();
   });
 
+  it("knows whether others hear of it at once, until the next server", async () => {
+    start();
+    await pass(0);
+    expect(provider.snapshot().slowForOthers).toBe(false);
+    server.socket.deliver({ type: "notice", text: '{"kind":"bus","degraded":true}' });
+    await pass(0);
+    expect(provider.snapshot().slowForOthers).toBe(true);
+    server.socket.deliver({ type: "notice", text: '{"kind":"bus","degraded":"no"}' });
+    await pass(0);
+    expect(provider.snapshot().slowForOthers).toBe(true);
+    server.socket.deliver({ type: "notice", text: '{"kind":"bus","degraded":false}' });
+    await pass(0);
+    expect(provider.snapshot().slowForOthers).toBe(false);
+  });
+
   it.each(["", "{", "null", "[]", '{"kind":"other"}', '{"kind":"refused","code":1,"reason":"x"}'])("ignores %j", async (text) => {
     start();
     await pass(0);

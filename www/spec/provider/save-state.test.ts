@@ -10,10 +10,13 @@ const calm: SaveInput = {
   wasSaved: true,
   refusal: null,
   keptOnDevice: true,
+  slowForOthers: false,
 };
 
 const TABLE: [string, Partial<SaveInput>, SaveKind, string][] = [
   ["nothing waits", {}, "saved", "Saved"],
+  ["the servers do not hear each other", { slowForOthers: true }, "saved", "Saved — slower for others"],
+  ["the same with a change on its way", { slowForOthers: true, unacked: 1 }, "saving", "Saving…"],
   ["one change on its way", { unacked: 1, unackedForMs: 40 }, "saving", "Saving…"],
   ["just under two seconds", { unacked: 1, unackedForMs: 1_999 }, "saving", "Saving…"],
   ["overdue", { unacked: 3, unackedForMs: 2_000 }, "unsaved", "Not saved yet — 3 changes"],

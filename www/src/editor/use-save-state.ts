@@ -60,6 +60,7 @@ function input(open: OpenDocument): SaveInput {
     wasSaved: snapshot.wasSaved,
     refusal: snapshot.refusal,
     keptOnDevice: open.store.problem === null,
+    slowForOthers: snapshot.slowForOthers,
   };
 }
 

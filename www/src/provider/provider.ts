@@ -67,6 +67,8 @@ export interface ProviderSnapshot {
   signedOut: boolean;
   /** The server lets this page read, not write. What it says of our changes is in `refusal`. */
   readOnly: boolean;
+  /** The servers do not hear each other at once: what is written here is saved as always, and reaches others later. */
+  slowForOthers: boolean;
   /** When the next attempt is due; null if none is planned. */
   nextAttemptAt: number | null;
 }
@@ -131,6 +133,7 @@ export class MoonloomProvider {
   /** The server refused a write on this connection; its echoes then promise nothing. */
   private denied = false;
   private readOnly = false;
+  private slowForOthers = false;
   private signedOut = false;
   /** Renewed after the last 4401, and not confirmed since: a second one is the end. */
   private renewing = false;
@@ -281,6 +284,7 @@ export class MoonloomProvider {
     this.clearOpenTimer();
     this.lastReceived = this.now();
     this.denied = false;
+    this.slowForOthers = false; // this server says so if it is
     this.send({ type: "notice", text: "" });
     this.send({ type: "step1", stateVector: Y.encodeStateVector(this.doc) });
     // A new clock: the server remembers that we went away with the old one.
@@ -349,7 +353,12 @@ export class MoonloomProvider {
       return;
     }
     if (typeof said !== "object" || said === null) return;
-    const { kind, code, reason } = said as Record<string, unknown>;
+    const { kind, code, reason, degraded } = said as Record<string, unknown>;
+    if (kind === "bus" && typeof degraded === "boolean") {
+      this.slowForOthers = degraded;
+      this.changed();
+      return;
+    }
     if (kind !== "refused" || typeof code !== "string" || typeof reason !== "string") return;
     this.notice = { code, reason };
     this.changed();
@@ -633,6 +642,7 @@ export class MoonloomProvider {
       notice: this.notice,
       signedOut: this.signedOut,
       readOnly: this.readOnly,
+      slowForOthers: this.slowForOthers,
       nextAttemptAt: this.reconnectAt,
     };
   }

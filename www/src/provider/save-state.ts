@@ -26,6 +26,8 @@ export interface SaveInput {
   refusal: string | null;
   /** Are local changes also in this browser's store? */
   keptOnDevice: boolean;
+  /** Saved as always, but people on other servers see it later. */
+  slowForOthers: boolean;
 }
 
 export interface SaveState {
@@ -41,6 +43,7 @@ export interface SaveState {
 }
 
 export const OVERDUE_MS = 2_000;
+const SLOW = "Others may see it a second later than usual, and not see your cursor.";
 
 export function saveState(s: SaveInput): SaveState {
   const n = s.unacked;
@@ -69,9 +72,9 @@ export function saveState(s: SaveInput): SaveState {
   if (s.confirmed || (s.wasSaved && s.gapMs < OVERDUE_MS)) {
     return {
       kind: "saved",
-      label: "Saved",
+      label: s.slowForOthers ? "Saved — slower for others" : "Saved",
       short: "Saved",
-      detail: "Saved: the server has written every change to disk. 0 changes waiting.",
+      detail: `Saved: the server has written every change to disk. 0 changes waiting.${s.slowForOthers ? ` ${SLOW}` : ""}`,
       icon: "circle-check",
       count: 0,
     };
