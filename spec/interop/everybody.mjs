@@ -1,6 +1,6 @@
-// One document, every client that is published: y-websocket 2 and 3 and its release candidate with Yjs 14, Hocuspocus
-// 2, 3 and 4, y-sweet. Random edits of text, maps, lists and XML, on and off line; in the end all have one document,
-// and so has the journal.
+// One document, two of every client that is published: y-websocket 2 and 3 and its release candidate with Yjs 14,
+// Hocuspocus 2, 3 and 4, y-sweet; and two programs that write over HTTP. Random edits of text, maps, lists and XML, on and
+// off line; in the end all have one document, and so has the journal.
 import { LONG, Server } from "../support/node/server.mjs";
 import { gap, readDocument } from "../support/node/journal.mjs";
 import { afterFailure, finish, note, test, until } from "../support/node/tap.mjs";
@@ -9,7 +9,7 @@ import { collab, collabSocket } from "./collab.mjs";
 import { collabProviders, createYjsProvider, Next, nextProvider, providers, WebSocket, Y } from "./packages.mjs";
 
 const SEEDS = LONG ? 50 : 4;
-const AT_ONCE = LONG ? 5 : 4;
+const AT_ONCE = 2;
 const ROUNDS = LONG ? 150 : 100;
 const FIRST = Number(process.env.MOONLOOM_SEED ?? 1);
 
@@ -116,6 +116,23 @@ console.warn = () => {}; // y-sweet complains when it is told to connect twice
 const server = await new Server().start();
 afterFailure(() => note(server.tail()));
 
+/** A program that writes over HTTP: `write` asks for one transaction, `answers` are those that are under way. */
+function program(name) {
+  const answers = [];
+  return {
+    answers,
+    write(r) {
+      const ops = [
+        ["text.insert", "text", 0, WORDS[r(WORDS.length)]],
+        ["map.set", "map", `k${r(6)}`, r(100)],
+        ["array.push", "list", [r(1000)]],
+      ].slice(r(3));
+      const request = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ops }) };
+      answers.push(fetch(`${server.url}/api/v1/orgs/default/docs/${encodeURIComponent(name)}/ops`, request).then((it) => it.status));
+    },
+  };
+}
+
 /** Each answers { name, doc, next?, synced(), cut(), leave(), come(), close() }. */
 function everybody(name, sockets) {
   const all = providers.map((kind) => {
@@ -168,8 +185,9 @@ function everybody(name, sockets) {
 }
 
 /** Somebody edits, somebody's line is cut, somebody goes and comes. */
-async function play(people, r) {
+async function play(people, programs, r) {
   for (let round = 0; round < ROUNDS; round++) {
+    if (r(4) === 0) programs[r(programs.length)].write(r);
     for (let i = 0; i < 4; i++) {
       const who = people[r(people.length)];
       const edits = who.isNext ? edits14 : edits13;
@@ -227,14 +245,20 @@ const vector = (who) =>
 for (let first = FIRST; first < FIRST + SEEDS; first += AT_ONCE) {
   const seeds = Array.from({ length: Math.min(AT_ONCE, FIRST + SEEDS - first) }, (_, i) => first + i);
   await test(`seeds ${seeds[0]} to ${seeds.at(-1)}: everybody edits, is cut off and comes back, and all have one document`, async () => {
-    const sockets = collabProviders.map((library) => collabSocket(server, library));
-    const worlds = seeds.map((seed) => ({ seed, people: everybody(`everybody/${seed}`, sockets) }));
+    const pairs = [0, 1].map(() => collabProviders.map((library) => collabSocket(server, library)));
+    const sockets = pairs.flat();
+    const worlds = seeds.map((seed) => {
+      const name = `everybody/${seed}`;
+      return { seed, people: pairs.flatMap((half) => everybody(name, half)), programs: [program(name), program(name)] };
+    });
     const all = worlds.flatMap(({ people }) => people);
     const late = () => all.filter((who) => !who.synced()).map((who) => who.name);
     await until(() => late().length === 0, "all are there", 20_000).catch((error) => {
       throw new Error(`${error.message}; not: ${late()}`);
     });
-    await Promise.all(worlds.map(({ seed, people }) => play(people, random(seed))));
+    await Promise.all(worlds.map(({ seed, people, programs }) => play(people, programs, random(seed))));
+    for (const answer of await Promise.all(worlds.flatMap(({ programs }) => programs.flatMap((it) => it.answers))))
+      if (answer !== 200) throw new Error(`a program was answered ${answer}`);
     await until(() => late().length === 0, "all are back and saved", 30_000).catch((error) => {
       throw new Error(`${error.message}; not: ${late()}`);
     });
@@ -256,7 +280,7 @@ for (let first = FIRST; first < FIRST + SEEDS; first += AT_ONCE) {
     }
     const sizes = worlds.map(({ people }) => reading(people[0]).length);
     if (sizes.some((n) => n < 2000)) throw new Error(`hardly anything was written: ${sizes}`);
-    note(`${all.length} clients, ${worlds.length} documents; Hocuspocus sockets: ${sockets.map((it) => `${it.opens} opened`).join(", ")}`);
+    note(`${all.length} clients and ${2 * worlds.length} programs, ${worlds.length} documents; Hocuspocus sockets: ${sockets.map((it) => `${it.opens} opened`).join(", ")}`);
     for (const who of all) who.close();
     for (const it of sockets) it.close();
   }, { deadline_ms: 120_000 });
