@@ -1,33 +1,6 @@
 /* A server that stands alone: its first account, signing out and in, and a session that ends while somebody writes. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { accessible, check, newName, openDocument, reaches, same, sees, Server, textOf, until, writes } from "../support.mjs";
-
-const PASSWORD = "a loom in the moonlight";
-
-async function withAccounts(work) {
-  const folder = mkdtempSync(join(tmpdir(), "moonloom-accounts-"));
-  writeFileSync(join(folder, "moonloom.lua"), 'auth = { mode = "password" }\n');
-  const server = await Server.start({ arguments: ["--config", join(folder, "moonloom.lua")] });
-  try {
-    const link = await until("the link", () => /http:\S+\/setup#[0-9a-f]{64}/.exec(server.said)?.[0]);
-    await work(server, link);
-  } finally {
-    await server.end();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-const shot = async (page, name) => {
-  if (process.env.MOONLOOM_SHOTS) await page.screenshot({ path: join(process.env.MOONLOOM_SHOTS, `${name}.png`) });
-};
-
-async function signsIn(page, name, password) {
-  await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-}
+import { makesAccount, PASSWORD, shot, signsIn, withAccounts } from "../accounts.mjs";
+import { accessible, check, newName, openDocument, reaches, same, sees, textOf, writes } from "../support.mjs";
 
 export default [
   [
@@ -74,10 +47,7 @@ export default [
       await withAccounts(async (server, link) => {
         const page = await browser.visitor();
         await page.goto(link);
-        await page.getByLabel("Your name").fill("ana");
-        await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-        await page.getByRole("button", { name: "Create the account" }).click();
-        await page.getByRole("button", { name: "Account of ana" }).waitFor();
+        await makesAccount(page, "ana");
         const name = newName("private");
         await openDocument(page, server, name);
         await writes(page, "kept");
