@@ -100,11 +100,31 @@ describe("tokens of a provider", function()
       key:sign({ iss = iss, aud = "docs", sub = "ana", exp = os.time() + 60 }, { alg = "none", kid = "k1" }),
       key:sign({ iss = iss, aud = "docs", sub = "ana", exp = os.time() + 60 }, { alg = "EdDSA", kid = "k1", jwk = key.jwk }),
     }
+    -- Of the table in spec/unit/auth/token_test.c, as far as it says who it is from.
+    local claims = cjson.encode { iss = iss, aud = "docs", sub = "ana", exp = os.time() + 60 }
+    for _, header in ipairs {
+      '{"alg":"nOnE","kid":"k1"}', '{"alg":"","kid":"k1"}', '{"alg":null,"kid":"k1"}', '{"alg":["EdDSA"],"kid":"k1"}', '{"kid":"k1"}',
+      '{"alg":"eddsa","kid":"k1"}', '{"alg":"ES256","kid":"k1"}', '{"alg":"RS256","kid":"k1"}', '{"alg":"HS256","kid":"k1"}',
+      '{"alg":"EdDSA","kid":"k1","jku":"https://evil.example/keys"}', '{"alg":"EdDSA","kid":"k1","x5u":"https://evil.example/c"}',
+      '{"alg":"EdDSA","kid":"k1","x5c":["MIIB"]}', '{"alg":"EdDSA","kid":"k1","crit":[]}', '{"alg":"EdDSA","kid":"k1","crit":["exp"]}',
+      '{"alg":"EdDSA","kid":"k1","zip":"DEF"}', '{"alg":"EdDSA","kid":"k1","b64":true}', '{"alg":"EdDSA","kid":""}', '{"alg":"EdDSA","kid":1}',
+      '{"alg":"EdDSA","kid":"../../etc/passwd"}', "{\"alg\":\"EdDSA\",\"kid\":\"' OR 1=1 --\"}", '{"alg":"EdDSA","kid":"a\\u0000b"}',
+      '{"alg":"EdDSA","kid":"k1","typ":"ml-invite+jwt"}', '{"alg":"EdDSA","kid":"k1","typ":"ml-guest+jwt"}', '{"alg":"EdDSA","kid":"k1","typ":1}',
+      '{"alg":"EdDSA","kid":"k1","alg":"EdDSA"}', '{"alg":"none","kid":"k1","alg":"EdDSA"}', '{"alg":"EdDSA","kid":"k1"}}', "[]", "null" } do
+      bad[#bad + 1] = key:sign(claims, header)
+    end
+    local head = claims:sub(1, -2)
+    for _, more in ipairs { ',"sub":"root"}', ',"exp":99999999999}', ',"nbf":"0"}', ',"iat":-5}', ',"iat":1.5}', ',"a":[[[[[[[[1]]]]]]]]}', "} x" } do
+      bad[#bad + 1] = key:sign(head .. more)
+    end
     for i, text in ipairs(bad) do
       local answer = ask("GET", document "a", text)
-      assert.equal(401, answer.status, i)
-      assert.truthy(answer.json.error.code:find("bad_token", 1, true), i)
+      -- Claims that are no JSON at all say nobody whom they are from.
+      local is_known = i <= 11 + 29 or signer.from_base64url(text:match "%.(.-)%."):sub(-3) ~= "} x"
+      assert.equal(is_known and 401 or 404, answer.status, i)
+      if is_known then assert.truthy(answer.json.error.code:find("bad_token", 1, true), i) end
     end
+    assert.equal(47, #bad)
     local over = ask("GET", document "a", token { iat = os.time() - 100, exp = os.time() - 50 })
     assert.equal(401, over.status)
     assert.truthy(over.json.error.code:find("expired", 1, true))

@@ -533,6 +533,17 @@ static void no_other_form_is_taken(void **state)
     print_message("%zu forms\n", n + 2);
 }
 
+/* SEC-JWT, 13: what is refused is many things. */
+_Static_assert(sizeof(bad_headers) / sizeof(*bad_headers) >= 40, "headers");
+_Static_assert(sizeof(bad_claims) / sizeof(*bad_claims) + sizeof(bad_forms) / sizeof(*bad_forms) >=
+                   40,
+               "malformed");
+_Static_assert(sizeof(bad_headers) / sizeof(*bad_headers) +
+                       sizeof(bad_claims) / sizeof(*bad_claims) +
+                       sizeof(bad_forms) / sizeof(*bad_forms) >=
+                   120,
+               "JWT negatives");
+
 /* ---- Confusion --------------------------------------------------------------------------------
  */
 
