@@ -23,8 +23,12 @@ local NEEDS = {
   login = "itself", refresh = "itself", logout = "itself", setup = "itself",
 }
 
+for id, need in pairs { logoutEverywhere = "itself", changePassword = "itself", publicKeys = "open" } do NEEDS[id] = need end
+
 -- What routes answer that take credentials of their own, and are sent none.
 local WITHOUT = { login = 400, refresh = 401, logout = 204, setup = 400 }
+
+WITHOUT.logoutEverywhere, WITHOUT.changePassword = 401, 401
 
 -- What a role has. Not more than that it has it: "none" has nothing at all.
 local HAS = {

@@ -26,6 +26,11 @@ enum ml_role ml_role_named(struct ml_slice name)
     return ML_ROLE_NONE;
 }
 
+struct ml_slice ml_role_name(enum ml_role role)
+{
+    return ml_slice_str(rows[role].name);
+}
+
 bool ml_role_name_is_valid(struct ml_slice name)
 {
     for (size_t i = 0; i < name.len; i++) {

@@ -20,6 +20,8 @@ enum ml_role {
 
 /** ML_ROLE_NONE: not one of ours; plugins may know it. */
 enum ml_role ml_role_named(struct ml_slice name);
+/** Empty: ML_ROLE_NONE. */
+struct ml_slice ml_role_name(enum ml_role role);
 /** `[A-Za-z0-9_.-]{1,64}` */
 bool ml_role_name_is_valid(struct ml_slice name);
 /** The highest of a list as in ml_identity.roles. */

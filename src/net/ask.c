@@ -3,10 +3,10 @@
  * Questions to the plugins about one client: identity, then grant. Where no plugin has an opinion,
  * open mode has one.
  *
- *   start --> resolve_org --> upgrade --> authenticate --> authorize --> over
- *                              |   ^         |   ^           |   ^
- *                              v   | flush   v   | flush     v   | flush
- *                             (a plugin waits)
+ *   start --> resolve_org --> upgrade --> authenticate --> standing --> authorize --> over
+ *                              |   ^         |   ^          |   ^         |   ^
+ *                              v   | flush   v   | flush    v   | flush   v   | flush
+ *                             (a plugin waits)          (the store)
  *
  * An answer that was waited for comes in the middle of Lua's affairs, so it is only noted, and
  * taken up in ml_ask_flush, before the loop sleeps. A question that is dropped leaves nothing
@@ -15,11 +15,14 @@
 #include "net/ask.h"
 
 #include "net/auth_own.h"
+#include "net/standing.h"
 #include "net/url.h"
+
+#include "base/clock.h"
 
 #define COOKIES_MAX 32
 
-enum { STEP_RESOLVE, STEP_UPGRADE, STEP_AUTHENTICATE, STEP_AUTHORIZE };
+enum { STEP_RESOLVE, STEP_UPGRADE, STEP_AUTHENTICATE, STEP_STANDING, STEP_AUTHORIZE };
 
 #define DEFAULT_ORG ML_SLICE("default")
 
@@ -138,8 +141,9 @@ bool ml_ask_needs_head(const struct ml_net *net)
 
 bool ml_ask_may_wait(const struct ml_net *net)
 {
-    return hooks_of(net) &
-           (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG | ML_HOOK_AUTHORIZE);
+    return (net->env.own_keys && net->env.own_keys(net->env.own_keys_arg)) ||
+           (hooks_of(net) &
+            (ML_HOOK_AUTHENTICATE | ML_HOOK_UPGRADE | ML_HOOK_RESOLVE_ORG | ML_HOOK_AUTHORIZE));
 }
 
 /* What rooms know of who writes. */
@@ -207,6 +211,14 @@ static bool take_rules(struct ml_arena *arena, const struct ml_script_grant *giv
                             &asker->grant.rules);
 }
 
+/* Monotonic, never 0. */
+static int64_t until_of(const struct ml_net *net, int64_t wall_ms)
+{
+    int64_t left = wall_ms - ml_clock_wall_ms();
+
+    return (int64_t)ml_net_now(net) + (left > 0 ? left : 1);
+}
+
 /* What plugins gave, or what open mode gives. */
 static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *given)
 {
@@ -214,15 +226,19 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
 
     asker->grant = (struct ml_grant){0};
     if (given->given) {
+        asker->from = ML_FROM_POLICY;
         asker->grant.may = bits_of(given);
         if (given->write_count && !take_rules(ask->arena, given, asker))
             return ML_ESCRIPT;
         if (given->ttl_ms)
             asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + given->ttl_ms);
     } else if (asker->is_own) {
-        asker->grant.may = ml_own_may(asker, ask->source.org, ask->document);
+        asker->grant.may = ml_role_may(asker->role);
+        if (asker->until_ms)
+            asker->grant.until_ms = until_of(ask->net, asker->until_ms);
     } else if (ask->net->env.open_mode && ml_slice_equal(ask->source.org, DEFAULT_ORG)) {
         asker->grant = ml_grant_editor();
+        asker->from = ML_FROM_OPEN;
     }
     if (ml_grant_allows(&asker->grant, ML_MAY_READ))
         return ML_OK;
@@ -371,9 +387,8 @@ static bool authorize(struct ml_ask *ask)
 static bool go_on(struct ml_ask *ask)
 {
     static bool (*const steps[])(struct ml_ask * ask) = {
-        [STEP_RESOLVE] = resolve,
-        [STEP_UPGRADE] = upgrade,
-        [STEP_AUTHENTICATE] = authenticate,
+        [STEP_RESOLVE] = resolve,           [STEP_UPGRADE] = upgrade,
+        [STEP_AUTHENTICATE] = authenticate, [STEP_STANDING] = ml_standing_ask,
         [STEP_AUTHORIZE] = authorize,
     };
 
@@ -388,6 +403,7 @@ bool ml_ask_start(struct ml_ask *ask)
     ask->err = ML_OK;
     ask->refusal = (struct ml_refusal){0};
     ask->access = NULL;
+    ask->standing = NULL;
     ask->node = (struct ml_list){0};
     ask->step = STEP_RESOLVE;
     ask->is_counted = ask->has_request = false;
@@ -404,6 +420,7 @@ void ml_ask_drop(struct ml_ask *ask)
     if (access)
         ml_access_drop(access);
     uncount(ask);
+    ml_standing_drop(ask);
     ml_list_remove(&ask->node);
 }
 

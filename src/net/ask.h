@@ -12,6 +12,16 @@
 
 #define ML_ASKS_MAX 1024 /* questions of one loop that wait for plugins */
 
+/** Where a right comes from. */
+enum ml_from {
+    ML_FROM_NOTHING,
+    ML_FROM_ORG,
+    ML_FROM_SHARE,
+    ML_FROM_LINK,
+    ML_FROM_POLICY,
+    ML_FROM_OPEN
+};
+
 /** Somebody who asks. Slices borrow from head and arena. */
 struct ml_asker {
     struct ml_identity identity;
@@ -20,6 +30,11 @@ struct ml_asker {
     bool is_known; /* somebody knows the credential; false: a guest, or nobody */
     bool is_own;   /* it is a token of ours: then what it says */
     struct ml_own_token own;
+    /* standing.c, with is_own: */
+    enum ml_role role; /* the higher of org and share, for the document that was asked about */
+    enum ml_from from;
+    int64_t until_ms; /* wall clock: a share ends then; 0: never */
+    uint64_t age;     /* ml_standing_age when it was asked */
 };
 
 /** A "no" that a plugin put into words; empty slices: it has none. */
@@ -58,8 +73,9 @@ struct ml_ask {
     enum ml_err err; /* see ml_ask_start */
     struct ml_refusal refusal;
     /* private */
-    struct ml_access *access; /* NULL: no plugin is waited for */
-    struct ml_list node;      /* net->asked: answered, and `done` has not run yet */
+    struct ml_access *access;  /* NULL: no plugin is waited for */
+    struct standing *standing; /* NULL: the store is not waited for */
+    struct ml_list node;       /* net->asked: answered, and `done` has not run yet */
     struct ml_script_request request;
     struct ml_script_ask question;
     unsigned step;

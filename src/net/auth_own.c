@@ -160,9 +160,13 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
     return ML_OK;
 }
 
-unsigned ml_own_may(const struct ml_asker *asker, struct ml_slice org, struct ml_slice document)
+void ml_own_set_role(struct ml_arena *arena, struct ml_asker *asker, enum ml_role role)
 {
-    return ml_own_covers(&asker->own, org, document)
-               ? ml_role_may(ml_role_highest(asker->own.roles))
-               : 0;
+    memset(asker->own.roles, 0, sizeof asker->own.roles);
+    memset(asker->identity.roles, 0, sizeof asker->identity.roles);
+    if (role) {
+        ml_identity_add(asker->own.roles, ml_role_name(role));
+        ml_identity_add(asker->identity.roles, ml_role_name(role));
+    }
+    take_roles(arena, asker);
 }

@@ -16,7 +16,7 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
                             struct ml_refusal *refusal_out) ML_MUST_CHECK;
 /** JSON as one encoded Any (fields.h), in the arena; .ptr NULL: it is none. */
 struct ml_slice ml_auth_json(struct ml_arena *arena, struct ml_slice json);
-/** What its roles give, if no plugin says something. */
-unsigned ml_own_may(const struct ml_asker *asker, struct ml_slice org, struct ml_slice document);
+/** From now on this is its only role; ML_ROLE_NONE: it has none. */
+void ml_own_set_role(struct ml_arena *arena, struct ml_asker *asker, enum ml_role role);
 
 #endif

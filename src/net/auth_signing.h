@@ -26,6 +26,12 @@ struct ml_signing {
     int64_t started_ms;
     uint64_t rev; /* of the family, as read */
     struct ml_slice ip;
+    /* auth_end.c */
+    struct ml_store_item *drops;
+    struct ml_slice new_password;
+    char but[ML_FAMILY_LEN + 1];
+    char after[ML_STORE_KEY_MAX + 1];
+    void (*then)(struct ml_signing *s, enum ml_err err);
 };
 
 /** NULL: answered. */
@@ -35,8 +41,51 @@ const struct ml_own_keys *ml_signing_keys(const struct ml_call *call);
 /** One value of the core's. */
 void ml_signing_look(struct ml_signing *s, struct ml_slice org, const char *space, const char *key,
                      void (*done)(struct ml_store_read *read));
+/** The one value that was read, as an Any in the call's arena; .ptr NULL: there is none. */
+struct ml_slice ml_signing_value(struct ml_signing *s);
 /** A text of an object, as a string. False: it is not there, or too long. */
 bool ml_signing_text(struct ml_slice any, const char *key, char *out, size_t size);
+/** Milliseconds, which stand as text. */
+bool ml_signing_time(struct ml_slice any, const char *key, int64_t *out);
+void ml_signing_hash(const char *secret, char out[65]);
+/** The family with `secret` as its newest; `before`: hash of the one that it replaces, or "". */
+void ml_signing_put_family(struct ml_signing *s, const char *secret, const char *before,
+                           uint64_t rev, void (*done)(struct ml_store_write *write));
+/** `count` of s->items, in the space of families. */
+void ml_signing_commit_family(struct ml_signing *s, size_t count,
+                              void (*done)(struct ml_store_write *write));
+/** One try more of s->user (SEC-SS-04). False: answered. */
+bool ml_signing_may_try(struct ml_signing *s);
+
+/* ---- auth_refresh.c: who is signed in, by the refresh cookie --------------------------------- */
+
+/** The refresh token of the cookie, with the X-ML-CSRF that belongs to it. False: answered;
+ * without a token with `status` and `code`. */
+bool ml_signing_take_refresh(struct ml_signing *s, unsigned status, const char *code);
+/**
+ * What was read of the family s->handle: s->user, s->org, s->rev, s->started_ms, and what the
+ * shown secret is worth. Releases the read.
+ * @retval ML_ENOTFOUND  there is none · ML_EIO the store is silent
+ */
+enum ml_err ml_signing_read_family(struct ml_signing *s, enum ml_refresh *verdict_out);
+
+/* ---- auth_end.c ------------------------------------------------------------------------------ */
+
+/** Rights of s->user have changed, in `org` (empty: everywhere): what is open is asked about. */
+void ml_signing_tell(struct ml_signing *s, const char *org);
+void ml_signing_audit(struct ml_signing *s, const char *kind, const char *result);
+/** All families of s->user end, but for `but` (empty: none is spared), and then tokens that have
+ * no family; what is open is asked about again. `then` in any case. */
+void ml_signing_end_all(struct ml_signing *s, const char *but,
+                        void (*then)(struct ml_signing *s, enum ml_err err));
+
+/* ---- auth_cookies.c -------------------------------------------------------------------------- */
+
+/** 200, and the three cookies: s->user of s->org has the session s->handle, s->secret. */
+void ml_signing_answer_in(struct ml_signing *s);
+/** 204 or an error, and no cookies any more. */
+void ml_signing_answer_out(struct ml_call *call, unsigned status, const char *code,
+                           const char *message);
 /** Answers: the store is silent. */
 void ml_signing_no_store(struct ml_call *call);
 /** Answers: s->user of s->org is in, with s->name and s->role, in a new family. */

@@ -174,12 +174,31 @@ bool ml_fields_item(struct ml_slice any, uint64_t index, struct ml_slice *value_
     return true;
 }
 
+/* Big endian. False: not whole, negative, or more than JavaScript can say exactly. */
+static bool read_double(struct ml_slice any, uint64_t *out)
+{
+    uint64_t bits = 0;
+    double number;
+
+    if (any.len < 9)
+        return false;
+    for (size_t i = 1; i <= 8; i++)
+        bits = bits << 8 | any.ptr[i];
+    memcpy(&number, &bits, sizeof number);
+    if (!(number >= 0 && number <= 9007199254740991.0))
+        return false;
+    *out = (uint64_t)number;
+    return (double)*out == number;
+}
+
 bool ml_fields_number(struct ml_slice any, uint64_t *out)
 {
     struct ml_reader r = ml_reader_make(any);
     bool is_negative;
     uint8_t tag;
 
+    if (has_tag(any, TAG_DOUBLE)) /* over 31 bits */
+        return read_double(any, out);
     return has_tag(any, TAG_INTEGER) && !ml_read_u8(&r, &tag) &&
            !ml_read_varint(&r, out, &is_negative) && !is_negative;
 }

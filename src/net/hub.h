@@ -28,6 +28,7 @@ struct ml_shared {
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
     _Atomic bool has_purges; /* maybe: purge.c looks */
+    _Atomic uint64_t doubts; /* standing.c: how often rights have changed */
 };
 
 void ml_shared_init(struct ml_shared *shared);

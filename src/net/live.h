@@ -28,6 +28,7 @@
 
 struct ml_http;
 struct ml_session;
+struct ml_asker;
 
 /** One peer address that is counted (SEC-LM-14). */
 struct ml_address {
@@ -64,8 +65,9 @@ struct ml_net {
     struct ml_hashmap rendered_by_key; /* publish.c: files that were made */
     struct ml_list rendered;
     size_t rendered_bytes;
-    struct ml_purger *purger;   /* NULL: another loop has it */
-    struct ml_revoked *revoked; /* likewise, or there are no other nodes */
+    struct ml_purger *purger;       /* NULL: another loop has it */
+    struct ml_revoked *revoked;     /* likewise, or there are no other nodes */
+    struct ml_standings *standings; /* NULL: nobody has asked yet */
 
     struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
     unsigned next_loop;                    /* for who does not say which document it wants */
@@ -138,7 +140,8 @@ struct ml_session_open {
     struct ml_slice org, name;
     const struct ml_identity *identity;
     const struct ml_grant *grant;
-    struct ml_address *address; /* promoted; NULL: not counted */
+    const struct ml_asker *asker; /* as was asked; NULL: without a question */
+    struct ml_address *address;   /* promoted; NULL: not counted */
     const char *ip;
 };
 

@@ -17,6 +17,7 @@
 #include "net/publish.h"
 #include "net/purge.h"
 #include "net/revoked.h"
+#include "net/standing.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -112,6 +113,7 @@ static void net_free(struct ml_net *net)
     ml_purger_close(net->purger);
     ml_revoked_close(net->revoked);
     ml_tries_free(net->tries);
+    ml_standings_close(net->standings);
     net->tries = NULL;
     ml_publish_forget_all(net);
     ml_hashmap_release(&net->rendered_by_key);

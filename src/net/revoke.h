@@ -15,16 +15,17 @@
 #ifndef ML_NET_REVOKE_H
 #define ML_NET_REVOKE_H
 
+#include "base/codec.h"
 #include "base/err.h"
 #include "base/slice.h"
 
 struct ml_net;
 
-#define ML_REVOKE_LOOK_MS 4000
+#define ML_REVOKE_LOOK_MS 4000 /* where nothing but commands can write there: half of it */
 
 /** Whose sessions: all that fit everything that is given. Empty: any. */
 struct ml_who {
-    struct ml_slice org;      /* has to be given */
+    struct ml_slice org;      /* empty only with a user */
     struct ml_slice user;     /* id of an identity */
     struct ml_slice document; /* its name */
     struct ml_slice session;  /* id of a session, as `GET …/sessions` shows it */
@@ -36,6 +37,16 @@ enum ml_err ml_recheck(struct ml_net *net, const struct ml_who *who) ML_MUST_CHE
 /** @param why  shown to people; at most 120 bytes of it. Empty: "removed". */
 enum ml_err ml_kick(struct ml_net *net, const struct ml_who *who,
                     struct ml_slice why) ML_MUST_CHECK;
+
+/* For a command beside a running server: the line in which nodes are told (ml_recheck). */
+#define ML_REVOKE_ORG      ML_SLICE("default")
+#define ML_REVOKE_INSTANCE ML_SLICE("~node")
+#define ML_REVOKE_SPACE    ML_SLICE("sessions")
+#define ML_REVOKE_KEEP_MS  120000
+#define ML_REVOKE_KEY      32
+/** False: no random numbers, or no memory. */
+bool ml_recheck_line(const struct ml_who *who, struct ml_writer *value_out,
+                     char key_out[ML_REVOKE_KEY]);
 
 /* The same with an answer, for ml.sessions: what the loops of this node have done. */
 enum ml_order_kind { ML_ORDER_LIST, ML_ORDER_RECHECK, ML_ORDER_KICK, ML_ORDER_TELL };

@@ -22,13 +22,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define KEEP_MS   120000
+#define KEEP_MS   ML_REVOKE_KEEP_MS
 #define SEEN_MAX  1024
-#define KEY_BYTES 32
+#define KEY_BYTES ML_REVOKE_KEY
 
-#define ORG      ML_SLICE("default")
-#define INSTANCE ML_SLICE("~node")
-#define SPACE    ML_SLICE("sessions")
+#define ORG      ML_REVOKE_ORG
+#define INSTANCE ML_REVOKE_INSTANCE
+#define SPACE    ML_REVOKE_SPACE
 
 struct writing {
     struct ml_store_write write;
@@ -72,15 +72,35 @@ static void write_value(struct ml_writer *out, const struct ml_order *order)
     ml_write_varuint(out, (uint64_t)order->at_ms);
 }
 
+/* False: no random numbers. */
+static bool make_key(int64_t at_ms, char out[KEY_BYTES])
+{
+    uint64_t unlike;
+
+    if (getrandom(&unlike, sizeof unlike, 0) != (ssize_t)sizeof unlike)
+        return false;
+    (void)snprintf(out, KEY_BYTES, "%013" PRId64 "-%016" PRIx64, at_ms, unlike);
+    return true;
+}
+
+bool ml_recheck_line(const struct ml_who *who, struct ml_writer *value_out,
+                     char key_out[ML_REVOKE_KEY])
+{
+    const struct ml_order order = {
+        .kind = ML_ORDER_RECHECK, .who = *who, .at_ms = ml_clock_wall_ms()};
+
+    write_value(value_out, &order);
+    return !value_out->err && make_key(order.at_ms, key_out);
+}
+
 enum ml_err ml_revoked_write(struct ml_net *net, const struct ml_order *order)
 {
     struct writing *w;
-    uint64_t unlike;
 
     if (!net->env.is_shared)
         return ML_OK;
     w = calloc(1, sizeof *w);
-    if (!w || getrandom(&unlike, sizeof unlike, 0) != (ssize_t)sizeof unlike) {
+    if (!w || !make_key(order->at_ms, w->key)) {
         free(w);
         return ML_ELIMIT;
     }
@@ -91,7 +111,6 @@ enum ml_err ml_revoked_write(struct ml_net *net, const struct ml_order *order)
         free(w);
         return ML_ELIMIT;
     }
-    (void)snprintf(w->key, sizeof w->key, "%013" PRId64 "-%016" PRIx64, order->at_ms, unlike);
     w->item = (struct ml_store_item){.act = ML_STORE_SET,
                                      .key = ml_slice_str(w->key),
                                      .value = ml_writer_slice(&w->value),
@@ -123,7 +142,7 @@ static bool read_value(struct ml_slice value, struct ml_order *out)
         return false;
     out->kind = (enum ml_order_kind)kind;
     out->at_ms = (int64_t)at;
-    return out->who.org.len > 0;
+    return out->who.org.len > 0 || out->who.user.len > 0;
 }
 
 /* Of a key: its random digits. False: seen before, or no key. */
@@ -179,7 +198,7 @@ void ml_revoked_tick(struct ml_revoked *r)
 
     if (r->is_reading || now < r->look_ms)
         return;
-    r->look_ms = now + ML_REVOKE_LOOK_MS;
+    r->look_ms = now + (r->net->env.is_shared ? ML_REVOKE_LOOK_MS : ML_REVOKE_LOOK_MS / 2);
     r->is_reading = true;
     r->read = (struct ml_store_read){.look = ML_STORE_SCAN,
                                      .org = ORG,
@@ -197,7 +216,7 @@ struct ml_revoked *ml_revoked_open(struct ml_net *net, enum ml_err *err_out)
     struct ml_revoked *r = NULL;
 
     *err_out = ML_OK;
-    if (!net->env.is_shared || net->env.loop_number)
+    if ((!net->env.is_shared && !net->env.has_accounts) || net->env.loop_number)
         return NULL;
     r = calloc(1, sizeof *r);
     if (!r) {

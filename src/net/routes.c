@@ -290,8 +290,13 @@ static void open_sync(struct ml_visit *visit)
     struct ml_http *http = visit->http;
     struct ml_net *net = http->net;
     struct ml_session *session;
-    const struct ml_session_open open = {visit->org,          visit->name,   &visit->asker.identity,
-                                         &visit->asker.grant, http->address, http->ip};
+    const struct ml_session_open open = {.org = visit->org,
+                                         .name = visit->name,
+                                         .identity = &visit->asker.identity,
+                                         .grant = &visit->asker.grant,
+                                         .asker = &visit->asker,
+                                         .address = http->address,
+                                         .ip = http->ip};
 
     if (net->is_draining || net->shared->sessions >= net->env.limits.sessions) {
         ml_http_answer_error(http, 503, "overloaded", "Try again later.");

@@ -270,6 +270,7 @@ void ml_seat_free(struct ml_seat *seat)
     ml_list_remove(&seat->node);
     seat->session->seat_count--;
     free(seat->place);
+    free(seat->own);
     free(seat);
 }
 

@@ -12,6 +12,8 @@
  */
 #include "net/seat_check.h"
 
+#include "net/standing.h"
+
 #include <stdlib.h>
 
 #define RETRY_MS  1000
@@ -23,7 +25,60 @@ struct ml_seat_check {
     struct ml_arena arena;
     struct ml_seat *seat;
     struct ml_head head; /* of a new credential */
+    struct ml_seat_own *own;
 };
+
+/* A copy that lasts as long as the seat. */
+struct ml_seat_own {
+    struct ml_own_token token;
+    uint8_t bytes[];
+};
+
+static struct ml_slice keep(uint8_t **to, struct ml_slice text)
+{
+    struct ml_slice kept = ml_slice_make(*to, text.len);
+
+    if (text.len)
+        memcpy(*to, text.ptr, text.len);
+    *to += text.len;
+    return kept;
+}
+
+static struct ml_seat_own *own_new(const struct ml_own_token *token)
+{
+    struct ml_seat_own *own =
+        malloc(sizeof *own + token->org.len + token->user.len + token->name.len + token->doc.len +
+               token->session.len + token->id.len);
+    uint8_t *to;
+
+    if (!own)
+        return NULL;
+    to = own->bytes;
+    own->token = *token;
+    own->token.org = keep(&to, token->org);
+    own->token.user = keep(&to, token->user);
+    own->token.name = keep(&to, token->name);
+    own->token.doc = keep(&to, token->doc);
+    own->token.session = keep(&to, token->session);
+    own->token.id = keep(&to, token->id);
+    return own;
+}
+
+enum ml_err ml_seat_keep_asker(struct ml_seat *seat, const struct ml_asker *asker)
+{
+    struct ml_seat_own *own = NULL;
+
+    if (asker && asker->is_own) {
+        own = own_new(&asker->own);
+        if (!own)
+            return ML_ELIMIT;
+    }
+    free(seat->own);
+    seat->own = own;
+    if (asker && asker->age != ml_standing_age(seat->session->net))
+        ml_seat_doubt(seat);
+    return ML_OK;
+}
 
 static bool is_no(enum ml_err err)
 {
@@ -43,7 +98,7 @@ void ml_seat_take_answer(struct ml_seat *seat, enum ml_err err, const struct ml_
     bool could_write = seat->may_write;
 
     if (is_no(err)) {
-        lose(seat, ML_CLOSE_FORBIDDEN,
+        lose(seat, refusal->status == 401 ? ML_CLOSE_UNAUTHENTICATED : ML_CLOSE_FORBIDDEN,
              refusal->reason.len ? refusal->reason : ML_SLICE("permission-denied"));
         return;
     }
@@ -57,6 +112,10 @@ void ml_seat_take_answer(struct ml_seat *seat, enum ml_err err, const struct ml_
         return;
     }
     seat->is_doubted = false;
+    if (ml_seat_keep_asker(seat, asker)) {
+        lose(seat, ML_CLOSE_TRY_LATER, ML_SLICE("try again later"));
+        return;
+    }
     seat->may_write = ml_grant_allows(&asker->grant, ML_MAY_WRITE);
     session->may_write |= seat->may_write;
     ml_seat_set_expiry(seat, ml_member_identity(seat->member), &asker->grant);
@@ -69,6 +128,7 @@ static void check_free(struct ml_seat_check *check)
 {
     ml_ask_drop(&check->ask);
     ml_arena_release(&check->arena);
+    free(check->own);
     free(check);
 }
 
@@ -89,8 +149,9 @@ static void on_checked(struct ml_ask *ask)
     seat->check = NULL; /* what follows may end the seat */
     if (!seat->session->is_closing && seat->state == ML_SEAT_OPEN && seat->member)
         ml_seat_take_answer(seat, ask->err, &check->asker,
-                            !ask->is_identified && check->asker.is_known ? &check->asker.identity
-                                                                         : NULL,
+                            check->asker.is_known && (!ask->is_identified || check->own)
+                                ? &check->asker.identity
+                                : NULL,
                             &ask->refusal);
     check_free(check);
 }
@@ -150,6 +211,15 @@ static bool fill_asker(struct ml_seat_check *check)
         .kind = ml_slice_str(asker->identity.kind),
         .expires_at_ms = asker->identity.expires_at_ms,
     };
+    if (check->seat->own) { /* copied: the seat's may be replaced meanwhile */
+        struct ml_seat_own *own = own_new(&check->seat->own->token);
+
+        if (!own)
+            return false;
+        check->own = own;
+        asker->own = own->token;
+        asker->is_own = asker->is_known = true;
+    }
     facts->roles = fill_names(&check->arena, asker->identity.roles, &facts->role_count);
     facts->groups = fill_names(&check->arena, asker->identity.groups, &facts->group_count);
     return facts->roles && facts->groups;

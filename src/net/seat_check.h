@@ -6,6 +6,12 @@
 #include "net/ask.h"
 #include "net/session.h"
 
+/**
+ * Keep what a token of ours said, for the next time that is asked. Once the seat has joined (or
+ * begun to). If rights have changed since they were asked for, they are in doubt.
+ * @param asker  as was asked; NULL: nobody was
+ */
+enum ml_err ml_seat_keep_asker(struct ml_seat *seat, const struct ml_asker *asker) ML_MUST_CHECK;
 /** Its rights are in doubt: before anything more of it is looked at they are asked for again. Safe
  * inside a port's function. */
 void ml_seat_doubt(struct ml_seat *seat);

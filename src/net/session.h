@@ -63,13 +63,14 @@ struct ml_seat {
     uint8_t *place;
     struct ml_seat_check *check; /* NULL: nobody is asked about it */
     int64_t taken_at_ms;         /* wall clock */
-    bool is_doubted;     /* its rights have to be asked for before anything else of it counts */
-    uint64_t doubted_ms; /* since then */
-    uint64_t recheck_ms; /* when to ask for its rights again; 0: never */
-    uint64_t message_no; /* of the last update that the room took */
-    uint64_t status_no;  /* of the last one that a SyncStatus has answered (Hocuspocus) */
-    uint64_t own_client; /* awareness id of its first awareness message: its own */
-    struct ml_list held; /* struct held of seat.c, oldest first */
+    bool is_doubted;         /* its rights have to be asked for before anything else of it counts */
+    uint64_t doubted_ms;     /* since then */
+    uint64_t recheck_ms;     /* when to ask for its rights again; 0: never */
+    struct ml_seat_own *own; /* what a token of ours says; NULL: it is none */
+    uint64_t message_no;     /* of the last update that the room took */
+    uint64_t status_no;      /* of the last one that a SyncStatus has answered (Hocuspocus) */
+    uint64_t own_client;     /* awareness id of its first awareness message: its own */
+    struct ml_list held;     /* struct held of seat.c, oldest first */
     size_t held_bytes, held_count;
     struct ml_asking *asking; /* of session_hocuspocus.c: a credential that plugins look at */
     struct ml_bucket presence;

@@ -248,6 +248,8 @@ static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
     ml_seat_hear_of_bus(seat);
     err = ml_seat_join(seat, ml_slice_str(session->collab->org),
                        ml_address_document(seat->port.address), &asker->identity, &asker->grant);
+    if (!err)
+        err = ml_seat_keep_asker(seat, asker);
     if (err)
         put_off(seat, ML_SLICE("try again later"));
 }

@@ -378,6 +378,8 @@ enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *op
 
     if (seat)
         err = ml_seat_join(seat, open->org, open->name, open->identity, open->grant);
+    if (!err)
+        err = ml_seat_keep_asker(seat, open->asker);
     if (err) {
         if (session)
             ml_session_free(session);

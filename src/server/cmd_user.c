@@ -6,7 +6,7 @@
 #include "server/cmd_user.h"
 
 #include "script/script.h"
-#include "server/cmd_admin.h"
+#include "server/cmd_user_store.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@
 #define TEXT                                                                                       \
     "user add NAME --org ORG --role ROLE [--name N] --password-stdin | user ls [--org ORG] "       \
     "[--json] | "                                                                                  \
-    "user passwd NAME --password-stdin | user rm NAME [--org ORG]"
+    "user passwd NAME --password-stdin | user rm NAME [--org ORG] | user suspend NAME | user "     \
+    "resume NAME"
 
 /* One line of standard input. 0: fine. */
 static int read_password(char *out, size_t size)
@@ -50,146 +51,28 @@ static int hash_password(char out[ML_PASSWORD_HASH_MAX])
     return status;
 }
 
-/* ---- The store ------------------------------------------------------------------------------- */
-
-/* NULL: there is none, or *status says why. */
-static cJSON *load(struct ml_admin *o, struct ml_slice org, const char *space, const char *key,
-                   uint64_t *rev_out, int *status)
-{
-    struct ml_diag diag = {0};
-    struct ml_core_read ask = {.read = {.look = ML_STORE_GET,
-                                        .org = org,
-                                        .space = ml_slice_str(space),
-                                        .key = ml_slice_str(key),
-                                        .limit = 1}};
-    cJSON *value = NULL;
-
-    *rev_out = 0;
-    *status = 0;
-    if (ml_core_look(o->journal, &o->loop, &ask, &diag)) {
-        *status = ml_admin_complain(1, diag.text, NULL);
-    } else if (ask.read.count) {
-        *rev_out = ask.read.pairs[0].rev;
-        value = cJSON_ParseWithLength((const char *)ask.read.pairs[0].value.ptr,
-                                      ask.read.pairs[0].value.len);
-    }
-    ml_store_read_release(&ask.read);
-    return value;
-}
-
-/* Only if it is as it was read. */
-static int store(struct ml_admin *o, struct ml_slice org, const char *space, const char *key,
-                 const cJSON *value, uint64_t rev)
-{
-    char *text = cJSON_PrintUnformatted(value);
-    struct ml_diag diag = {0};
-    struct ml_store_item items[2] = {
-        {.act = ML_STORE_CHECK, .key = ml_slice_str(key), .rev = rev},
-        {.act = ML_STORE_SET, .key = ml_slice_str(key), .value = ml_slice_str(text ? text : "")}};
-    struct ml_core_write ask = {
-        .write = {.org = org, .space = ml_slice_str(space), .items = items, .count = 2}};
-    enum ml_err err = text ? ml_core_commit(o->journal, &o->loop, &ask, &diag) : ML_ELIMIT;
-
-    if (text)
-        ml_store_write_release(&ask.write);
-    cJSON_free(text);
-    if (err == ML_ECONFLICT)
-        return ml_admin_complain(1, "somebody else changes this at this moment", key);
-    return err ? ml_admin_complain(1, diag.text, NULL) : 0;
-}
-
-static int drop(struct ml_admin *o, struct ml_slice org, const char *space, struct ml_slice key,
-                bool *was_there)
-{
-    struct ml_diag diag = {0};
-    struct ml_store_item item = {.act = ML_STORE_DELETE, .key = key};
-    struct ml_core_write ask = {
-        .write = {.org = org, .space = ml_slice_str(space), .items = &item, .count = 1}};
-    enum ml_err err = ml_core_commit(o->journal, &o->loop, &ask, &diag);
-
-    *was_there = item.rev_out != 0;
-    ml_store_write_release(&ask.write);
-    return err ? ml_admin_complain(1, diag.text, NULL) : 0;
-}
-
-/* Every session of this account: none is refreshed any more. */
-static int end_sessions(struct ml_admin *o, const char *user)
-{
-    struct ml_slice id = ml_slice_str(user);
-    char prefix[ML_USER_KEY_LEN + 1];
-    bool more = true, was_there;
-    int status = 0;
-
-    ml_digest_hex(&id, 1, prefix, ML_USER_KEY_LEN);
-    while (more && !status) {
-        struct ml_diag diag = {0};
-        struct ml_core_read ask = {.read = {.look = ML_STORE_SCAN,
-                                            .org = CORE_ORG,
-                                            .space = ML_SLICE("family"),
-                                            .key = ml_slice_str(prefix),
-                                            .limit = PAGE}};
-
-        if (ml_core_look(o->journal, &o->loop, &ask, &diag))
-            status = ml_admin_complain(1, diag.text, NULL);
-        for (size_t i = 0; !status && i < ask.read.count; i++)
-            status = drop(o, CORE_ORG, "family", ask.read.pairs[i].key, &was_there);
-        more = !status && ask.read.count > 0;
-        ml_store_read_release(&ask.read);
-    }
-    return status;
-}
-
-/* SEC-AZ-09: is somebody else an owner there? */
-static int keeps_owner(struct ml_admin *o, struct ml_slice org, const char *user)
-{
-    char after[ML_STORE_KEY_MAX + 1] = "";
-    bool more = true, found = false;
-
-    while (more && !found) {
-        struct ml_diag diag = {0};
-        struct ml_core_read ask = {.read = {.look = ML_STORE_SCAN,
-                                            .org = org,
-                                            .space = ML_SLICE("member"),
-                                            .after = ml_slice_str(after),
-                                            .limit = PAGE}};
-
-        if (ml_core_look(o->journal, &o->loop, &ask, &diag)) {
-            ml_store_read_release(&ask.read);
-            return ml_admin_complain(1, diag.text, NULL);
-        }
-        for (size_t i = 0; i < ask.read.count; i++) {
-            struct ml_slice key = ask.read.pairs[i].key, value = ask.read.pairs[i].value;
-
-            (void)snprintf(after, sizeof after, "%.*s", ML_PRINT(key));
-            found |= !ml_slice_equal(key, ml_slice_str(user)) &&
-                     memmem(value.ptr, value.len, "\"owner\"", 7) != NULL;
-        }
-        more = ask.read.more;
-        ml_store_read_release(&ask.read);
-    }
-    return found ? 0 : ml_admin_complain(1, "the last owner of an org stays", user);
-}
-
 /* ---- Commands -------------------------------------------------------------------------------- */
 
 static int set_member(struct ml_admin *o, struct ml_slice org, const char *user, const char *role)
 {
     uint64_t rev;
     int status;
-    cJSON *member = load(o, org, "member", user, &rev, &status);
+    cJSON *member = ml_user_load(o, org, "member", user, &rev, &status);
     const cJSON *held = cJSON_GetObjectItemCaseSensitive(member, "role");
 
     if (!status && cJSON_IsString(held) && strcmp(held->valuestring, "owner") == 0 &&
         strcmp(role, "owner") != 0)
-        status = keeps_owner(o, org, user);
+        status = ml_user_keeps_owner(o, org, user);
     cJSON_Delete(member);
     if (status)
         return status;
     member = cJSON_CreateObject();
     cJSON_AddStringToObject(member, "role", role);
-    status = store(o, org, "member", user, member, rev);
+    status = ml_user_store(o, org, "member", user, member, rev);
     cJSON_Delete(member);
-    return status;
+    if (!status)
+        status = ml_user_note_place(o, org, user);
+    return status ? status : ml_user_tell(o, user);
 }
 
 /* With a password it is a new account; without one, one more org of an account that is there. */
@@ -198,7 +81,7 @@ static int user_add(struct ml_admin *o, const struct ml_admin_arguments *a)
     char hash[ML_PASSWORD_HASH_MAX];
     uint64_t rev;
     int status;
-    cJSON *user = load(o, CORE_ORG, "user", a->word, &rev, &status);
+    cJSON *user = ml_user_load(o, CORE_ORG, "user", a->word, &rev, &status);
 
     if (!status && user && a->password_stdin)
         status = ml_admin_complain(1, "there is such an account", a->word);
@@ -212,7 +95,7 @@ static int user_add(struct ml_admin *o, const struct ml_admin_arguments *a)
 
         cJSON_AddStringToObject(made, "name", a->name ? a->name : a->word);
         cJSON_AddStringToObject(made, "hash", hash);
-        status = store(o, CORE_ORG, "user", a->word, made, 0);
+        status = ml_user_store(o, CORE_ORG, "user", a->word, made, 0);
         cJSON_Delete(made);
     }
     cJSON_Delete(user);
@@ -224,7 +107,7 @@ static int user_passwd(struct ml_admin *o, const struct ml_admin_arguments *a)
     char hash[ML_PASSWORD_HASH_MAX];
     uint64_t rev;
     int status;
-    cJSON *user = load(o, CORE_ORG, "user", a->word, &rev, &status);
+    cJSON *user = ml_user_load(o, CORE_ORG, "user", a->word, &rev, &status);
 
     if (!status && !user)
         status = ml_admin_complain(1, "there is no such account", a->word);
@@ -233,30 +116,87 @@ static int user_passwd(struct ml_admin *o, const struct ml_admin_arguments *a)
     if (!status) {
         cJSON_DeleteItemFromObjectCaseSensitive(user, "hash");
         cJSON_AddStringToObject(user, "hash", hash);
-        status = store(o, CORE_ORG, "user", a->word, user, rev);
+        status = ml_user_store(o, CORE_ORG, "user", a->word, user, rev);
     }
     cJSON_Delete(user);
-    return status ? status : end_sessions(o, a->word);
+    if (!status)
+        status = ml_user_end_sessions(o, a->word);
+    return status ? status : ml_user_end_tokens(o, a->word, false);
 }
 
-static int user_remove(struct ml_admin *o, const struct ml_admin_arguments *a)
+static int set_suspended(struct ml_admin *o, const char *id, bool is_suspended)
 {
-    struct ml_slice org = ml_slice_str(a->org ? a->org : "default");
     uint64_t rev;
-    bool was_there = false, was_member = false;
     int status;
-    cJSON *member = load(o, org, "member", a->word, &rev, &status);
+    cJSON *user = ml_user_load(o, CORE_ORG, "user", id, &rev, &status);
+
+    if (!status && !user)
+        status = ml_admin_complain(1, "there is no such account", id);
+    if (!status) {
+        cJSON_DeleteItemFromObjectCaseSensitive(user, "suspended");
+        if (is_suspended)
+            cJSON_AddTrueToObject(user, "suspended");
+        status = ml_user_store(o, CORE_ORG, "user", id, user, rev);
+    }
+    cJSON_Delete(user);
+    if (!status && is_suspended)
+        status = ml_user_end_sessions(o, id);
+    return status ? status : ml_user_end_tokens(o, id, is_suspended);
+}
+
+static int user_suspend(struct ml_admin *o, const struct ml_admin_arguments *a)
+{
+    return set_suspended(o, a->word, true);
+}
+
+static int user_resume(struct ml_admin *o, const struct ml_admin_arguments *a)
+{
+    return set_suspended(o, a->word, false);
+}
+
+static int leave_org(struct ml_admin *o, struct ml_slice org, const char *id, bool only_look,
+                     bool *was_member)
+{
+    uint64_t rev;
+    bool was_there = false;
+    int status;
+    cJSON *member = ml_user_load(o, org, "member", id, &rev, &status);
     const cJSON *role = cJSON_GetObjectItemCaseSensitive(member, "role");
 
+    *was_member |= member != NULL;
     if (!status && cJSON_IsString(role) && strcmp(role->valuestring, "owner") == 0)
-        status = keeps_owner(o, org, a->word);
+        status = ml_user_keeps_owner(o, org, id);
     cJSON_Delete(member);
-    if (!status)
-        status = drop(o, org, "member", ml_slice_str(a->word), &was_member);
+    if (!status && !only_look)
+        status = ml_user_drop(o, org, "member", ml_slice_str(id), &was_there);
+    if (!status && !only_look)
+        status = ml_user_forget_place(o, org, id);
+    return status;
+}
+
+/* Out of every org, if none is named; first it is seen that all of them can do without. */
+static int user_remove(struct ml_admin *o, const struct ml_admin_arguments *a)
+{
+    char *orgs[ML_USER_PLACES];
+    size_t count = 0;
+    bool was_there = false, was_member = false;
+    int status = 0;
+
+    if (a->org)
+        orgs[count++] = strdup(a->org);
+    else
+        status = ml_user_places(o, a->word, orgs, &count);
+    for (int step = 0; step < 2; step++)
+        for (size_t i = 0; i < count && !status; i++)
+            status = leave_org(o, ml_slice_str(orgs[i]), a->word, step == 0, &was_member);
+    while (count)
+        free(orgs[--count]);
     if (!status && !a->org)
-        status = drop(o, CORE_ORG, "user", ml_slice_str(a->word), &was_there);
+        status = ml_user_drop(o, CORE_ORG, "user", ml_slice_str(a->word), &was_there);
     if (!status)
-        status = end_sessions(o, a->word);
+        status = ml_user_end_sessions(o, a->word);
+    if (!status)
+        status = ml_user_end_tokens(o, a->word, false);
     if (status)
         return status;
     return was_there || was_member ? 0 : ml_admin_complain(1, "there is no such account", a->word);
@@ -309,6 +249,8 @@ static bool is_proper(const char *what, const struct ml_admin_arguments *a)
                (!a->name || strlen(a->name) < 128);
     if (strcmp(what, "passwd") == 0)
         return a->password_stdin && !a->org;
+    if (strcmp(what, "suspend") == 0 || strcmp(what, "resume") == 0)
+        return !a->password_stdin && !a->role_count && !a->org;
     return !a->password_stdin && !a->role_count;
 }
 
@@ -317,7 +259,8 @@ int ml_cmd_user(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(struct ml_admin *o, const struct ml_admin_arguments *a);
-    } rows[] = {{"add", user_add}, {"ls", user_list}, {"passwd", user_passwd}, {"rm", user_remove}};
+    } rows[] = {{"add", user_add},   {"ls", user_list},         {"passwd", user_passwd},
+                {"rm", user_remove}, {"suspend", user_suspend}, {"resume", user_resume}};
     const char *what = argc > 0 ? argv[0] : "";
     struct ml_admin_arguments a = {0};
     struct ml_admin o = {0};

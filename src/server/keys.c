@@ -55,7 +55,8 @@ enum ml_err ml_core_commit(struct ml_journal *journal, uv_loop_t *loop, struct m
                            struct ml_diag *diag)
 {
     ask->is_answered = false;
-    ask->write.instance = ML_SLICE("-");
+    if (!ask->write.instance.len)
+        ask->write.instance = ML_SLICE("-");
     ask->write.now_ms = ml_clock_wall_ms();
     ask->write.done = on_written;
     ml_store_commit(journal, &ask->write);

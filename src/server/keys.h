@@ -17,8 +17,8 @@ struct ml_core_write {
     struct ml_store_write write;
     bool is_answered;
 };
-/** Turn `loop` until the store has answered. Org, space, key or items and so on are set; instance,
- * time and done are not. Release read or write afterwards. */
+/** Turn `loop` until the store has answered. Org, space, key or items and so on are set; time and
+ * done are not; a write without an instance is the core's. Release read or write afterwards. */
 enum ml_err ml_core_look(struct ml_journal *journal, uv_loop_t *loop, struct ml_core_read *ask,
                          struct ml_diag *diag) ML_MUST_CHECK;
 enum ml_err ml_core_commit(struct ml_journal *journal, uv_loop_t *loop, struct ml_core_write *ask,
