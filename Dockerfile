@@ -1,9 +1,10 @@
 # A small final image: the binary and the libraries it needs, a user of its own, one volume.
 #
 #   docker build -t moonloom .
-#   docker run --network host -v moonloom:/data moonloom
+#   docker run -p 8080:8080 -v moonloom:/data moonloom        # one node, one file of storage, accounts with passwords
+#   docker logs CONTAINER                                     # the link for the first account
 #
-# Until accounts exist the server listens on loopback only, hence the host's network.
+# Several nodes: docs/deploy/compose. What the image runs with is docs/deploy/compose/moonloom.lua; mount another in its place.
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY . .
@@ -13,14 +14,17 @@ FROM debian:12-slim
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       libwebsockets17 libwebsockets-evlib-uv libluajit-5.1-2 libuv1 libsqlite3-0 libzstd1 libutf8proc2 \
-      libcjson1 zlib1g libssl3 libargon2-1 libcurl4 libpq5 libhiredis0.14 \
+      libcjson1 zlib1g libssl3 libargon2-1 libcurl4 libpq5 libhiredis0.14 ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /data moonloom \
  && install -d -o moonloom -g moonloom -m 0700 /data
 COPY --from=build /src/build/release/moonloom /usr/local/bin/moonloom
+COPY docs/deploy/compose/moonloom.lua /etc/moonloom/moonloom.lua
 USER moonloom
 VOLUME /data
 WORKDIR /data
-HEALTHCHECK CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' >&3 && grep -q '^ok' <&3"]
+EXPOSE 8080
+ENV MOONLOOM_LISTEN=0.0.0.0:8080 MOONLOOM_DATA=/data
+HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD ["moonloom", "health"]
 ENTRYPOINT ["moonloom", "serve"]
-CMD ["--listen", "127.0.0.1:8080", "--data", "/data"]
+CMD ["--config", "/etc/moonloom/moonloom.lua"]

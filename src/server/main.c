@@ -7,6 +7,7 @@
 #include "server/cmd_audit.h"
 #include "server/cmd_bench.h"
 #include "server/cmd_doc.h"
+#include "server/cmd_health.h"
 #include "server/cmd_identity.h"
 #include "server/cmd_migrate.h"
 #include "server/cmd_plugin.h"
@@ -98,6 +99,8 @@ static const struct command {
      "run the server", cmd_serve},
     {"check-config", "FILE", "check a configuration, print every error with its line",
      cmd_check_config},
+    {"health", "[--ready] [--url http://127.0.0.1:8080]",
+     "ask a server whether it is alive, or takes traffic", ml_cmd_health},
     {"update", "apply|merge|diff|sv|convert|show …",
      "work on files of Yjs updates, without a server", ml_cmd_update},
     {"doc", "ls|cat|state|import|export|history|rm|undelete … [--url URL | --store sqlite:PATH]",
