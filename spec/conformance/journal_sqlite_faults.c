@@ -241,33 +241,33 @@ static void run_with_fault(enum vfs_fault fault, unsigned operations)
 static void a_power_cut_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    run_with_fault(VFS_FAULT_POWER_CUT, 120);
+    run_with_fault(VFS_FAULT_POWER_CUT, 60);
 }
 
 static void a_failed_write_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    run_with_fault(VFS_FAULT_WRITE_EIO, 120);
+    run_with_fault(VFS_FAULT_WRITE_EIO, 60);
 }
 
 static void a_failed_sync_that_dropped_its_pages_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    run_with_fault(VFS_FAULT_SYNC_LOSES, 120);
+    run_with_fault(VFS_FAULT_SYNC_LOSES, 60);
 }
 
 /* The one where trying the sync again would lie: later reads see what never reached the disk. */
 static void a_failed_sync_whose_pages_look_clean_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    run_with_fault(VFS_FAULT_SYNC_KEEPS, 120);
+    run_with_fault(VFS_FAULT_SYNC_KEEPS, 60);
 }
 
 /* The next process reads from memory what never reached the disk; it must not build on it. */
 static void a_process_that_dies_after_a_failed_sync_misleads_nobody(void **state)
 {
     (void)state;
-    run_with_fault(VFS_FAULT_SYNC_KILLS, 120);
+    run_with_fault(VFS_FAULT_SYNC_KILLS, 60);
 }
 
 static void a_full_disk_stops_writing_and_nothing_else(void **state)
@@ -281,7 +281,7 @@ static void a_full_disk_stops_writing_and_nothing_else(void **state)
         uint64_t since;
 
         begin(&world, first_seed + run);
-        vfs_plan(VFS_FAULT_FULL, 1 + draw(&world, 100), 0);
+        vfs_plan(VFS_FAULT_FULL, 1 + draw(&world, 60), 0);
         while (burst(&world) && ++bursts < 50)
             ;
         hit += vfs_fired();

@@ -12,6 +12,7 @@
 #include "journal/sqlite.h"
 
 #include "base/clock.h"
+#include "journal/sqlite_wal.h"
 #include "sqlite_schema.h"
 
 #include <stdlib.h>
@@ -208,7 +209,7 @@ enum ml_err ml_sqlite_conn_open(struct ml_sqlite_conn *conn, const char *path, b
     *conn = (struct ml_sqlite_conn){.sql = sql};
     if (sqlite3_open_v2(path, &conn->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                        NULL) != SQLITE_OK) {
+                        writer ? ml_sqlite_wal_vfs() : NULL) != SQLITE_OK) {
         err = ml_sqlite_fail(conn, ML_EIO, "opening", diag);
         goto fail;
     }

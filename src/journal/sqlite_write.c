@@ -58,9 +58,9 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
         "INSERT INTO records (org, document, seq, epoch, format, at_ms, author, session,"
         " message_no, previous, checksum, bytes)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    [SQL_MOVE_HEAD] = "UPDATE documents SET head = head + ?3, head_checksum = ?4,"
+    [SQL_MOVE_HEAD] = "UPDATE documents SET head = ?3, head_checksum = ?4,"
                       " record_bytes = record_bytes + ?5, updated_ms = ?6"
-                      " WHERE org = ?1 AND document = ?2 RETURNING head",
+                      " WHERE org = ?1 AND document = ?2 AND head = ?7",
     [SQL_PUT_SNAPSHOT] =
         "INSERT INTO snapshots (org, document, seq, epoch, at_ms, codec, state_bytes, checksum,"
         " state_vector, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -269,29 +269,24 @@ static int insert_record(struct ml_sqlite_conn *conn, const struct ml_append *ap
     return SQLITE_OK;
 }
 
-/* `row` has the new head; the table must come to the same. */
+/* `row` has the new head; the table must still have the one before. */
 static int move_head(struct ml_sqlite_conn *conn, const struct ml_append *append,
                      const struct document_row *row, const struct tally *added)
 {
     sqlite3_stmt *stmt = keyed(conn, SQL_MOVE_HEAD, append->org, row->id);
-    uint64_t head = 0;
     int rc;
 
     if (!stmt)
         return sqlite3_errcode(conn->db);
-    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)added->rows);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)row->head);
     sqlite3_bind_int64(stmt, 4, row->head_checksum);
     sqlite3_bind_int64(stmt, 5, (sqlite3_int64)added->bytes);
     sqlite3_bind_int64(stmt, 6, append->records[append->count - 1].at_ms);
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        head = (uint64_t)sqlite3_column_int64(stmt, 0);
-        rc = sqlite3_step(stmt);
-    }
-    sqlite3_reset(stmt);
+    sqlite3_bind_int64(stmt, 7, (sqlite3_int64)(row->head - added->rows));
+    rc = ml_sqlite_run(stmt);
     if (rc != SQLITE_DONE)
         return rc;
-    return head == row->head ? SQLITE_OK : SQLITE_CORRUPT;
+    return sqlite3_changes(conn->db) == 1 ? SQLITE_OK : SQLITE_CORRUPT;
 }
 
 /* Late, so far as is known: repeats are looked up only if the heads differ. */
@@ -324,6 +319,25 @@ static int check_creates(struct ml_sqlite_conn *conn, const struct ml_append *ap
         *is_there_out = !append->records[i].repeated;
     }
     return SQLITE_OK;
+}
+
+/* A record that is new, as nearly all are, costs no look-up: its key's index says if it is not. */
+static int write_record(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                        struct document_row *row, struct ml_record *record, struct tally *added)
+{
+    int rc = insert_record(conn, append, row, record);
+
+    record->repeated = false;
+    if (rc == SQLITE_OK) {
+        added->rows++;
+        added->bytes += record->bytes->len;
+    } else if ((rc & 0xff) == SQLITE_CONSTRAINT) {
+        int found = find_repeat(conn, append, row, record);
+
+        if (found != SQLITE_OK || record->repeated)
+            return found;
+    }
+    return rc;
 }
 
 /* Inside the transaction. SQLITE_OK: append->err and head are decided. */
@@ -360,16 +374,8 @@ static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, s
     }
     if (!row.exists)
         rc = insert_document(conn, append, &row);
-    for (size_t i = 0; rc == SQLITE_OK && i < append->count; i++) {
-        struct ml_record *record = &append->records[i];
-
-        rc = find_repeat(conn, append, &row, record);
-        if (rc != SQLITE_OK || record->repeated)
-            continue;
-        rc = insert_record(conn, append, &row, record);
-        added.rows++;
-        added.bytes += record->bytes->len;
-    }
+    for (size_t i = 0; rc == SQLITE_OK && i < append->count; i++)
+        rc = write_record(conn, append, &row, &append->records[i], &added);
     if (rc == SQLITE_OK && added.rows)
         rc = move_head(conn, append, &row, &added);
     append->head = row.head;
