@@ -181,6 +181,49 @@ static void a_large_append_goes_in_whole(void **state)
     free(records);
 }
 
+/* Whether it does depends on how far the writer is; either way every record is there once. */
+static void an_append_grows_as_long_as_it_waits(void **state)
+{
+    struct journal_client *client = *state;
+    struct ml_journal_stats stats;
+    uint64_t head = 0;
+    unsigned grown = 0;
+
+    for (unsigned round = 0; round < 50; round++) {
+        struct append_case c, more;
+        bool grows;
+
+        append_init(&c, "grows");
+        append_init(&more, "grows");
+        append_add(&c, "one", "s", 4 * round);
+        append_add(&c, "two", "s", 4 * round + 1);
+        append_add(&c, "three", "s", 4 * round + 2);
+        append_add(&more, "two", "s", 4 * round + 1);
+        append_add(&more, "three", "s", 4 * round + 2);
+        c.append.count = 1;
+        append_send(client, &c);
+        grows = ml_journal_grow(&c.append, c.records, 3);
+        client_wait(client, &c.answered);
+        assert_int_equal(c.append.err, ML_OK);
+        assert_int_equal(c.records[0].seq, head + 1);
+        assert_false(ml_journal_grow(&c.append, c.records, 4)); /* it is over */
+        if (!grows)
+            assert_int_equal(c.append.head, head + 1);
+        assert_int_equal(append_run(client, &more), ML_OK);
+        assert_int_equal(more.records[0].repeated, grows);
+        assert_int_equal(more.records[1].seq, head + 3);
+        assert_int_equal(more.append.head, head + 3);
+        head += 3;
+        grown += grows;
+        c.append.count = 3; /* all are its own */
+        append_release(&c);
+        append_release(&more);
+    }
+    assert_true(grown > 0);
+    ml_journal_stats(client->journal, &stats);
+    assert_int_equal(stats.waiting_bytes, 0);
+}
+
 /* --- the head it was decided on --- */
 
 static void a_late_append_is_told_the_head_and_disturbs_nobody(void **state)
@@ -817,6 +860,7 @@ int main(int argc, char **argv)
         TEST(orgs_and_names_are_apart),
         TEST(many_at_once_are_answered_in_order_and_numbered_in_order),
         TEST(a_large_append_goes_in_whole),
+        TEST(an_append_grows_as_long_as_it_waits),
         TEST(a_late_append_is_told_the_head_and_disturbs_nobody),
         TEST(a_repeat_is_answered_with_its_old_number_and_the_rest_goes_in),
         TEST(keys_are_per_document_and_none_is_no_key),

@@ -68,6 +68,8 @@ static void what_arrives_during_a_commit_leaves_as_one_frame(void **state)
     for (int i = 0; i < 10; i++) {
         client_type(anna);
         world_deliver_to_server(anna);
+        if (i == 0)
+            ml_journal_memory_begin(w.journal);
     }
     world_settle(&w);
     /* The first went alone, the other nine waited for its commit. */
@@ -76,6 +78,112 @@ static void what_arrives_during_a_commit_leaves_as_one_frame(void **state)
     assert_int_equal(stats.ack_ms_sum, 0);
     assert_int_equal(ben->updates - before, 2);
     sees(ben, anna, "abcdefghij");
+    world_close(&w);
+}
+
+static void what_arrives_before_a_commit_begins_goes_with_it(void **state)
+{
+    struct client *anna, *ben;
+    unsigned before;
+
+    (void)state;
+    world_open(&w, 2, 2);
+    anna = joined(0);
+    ben = joined(1);
+    before = ben->updates;
+    for (int i = 0; i < 300; i++) { /* more than one append may hold */
+        client_type(anna);
+        world_deliver_to_server(anna);
+        assert_int_equal(anna->acked_no, anna->message_no - (unsigned)i - 1);
+    }
+    world_commit(&w);
+    assert_int_equal(w.truth_head, 256);
+    assert_int_equal(anna->acked_no, anna->message_no - 300 + 256);
+    world_commit(&w);
+    assert_int_equal(w.truth_head, 300);
+    assert_int_equal(anna->acked_no, anna->message_no);
+    world_settle(&w);
+    assert_int_equal(ben->updates - before, 2);
+    world_close(&w);
+}
+
+static void an_append_that_grew_is_repeated_as_a_whole(void **state)
+{
+    struct client *anna, *ben;
+
+    (void)state;
+    world_open(&w, 2, 2);
+    anna = joined(0);
+    ben = joined(1);
+    ml_journal_memory_fault(w.journal, ML_FAULT_UNKNOWN, 1);
+    for (int i = 0; i < 20; i++) {
+        client_type(anna);
+        world_deliver_to_server(anna);
+    }
+    world_commit(&w);
+    assert_int_equal(w.truth_head, 20); /* it is there, and nobody knows */
+    assert_int_equal(anna->acked_no, anna->message_no - 20);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    world_advance(&w, 7500);
+    world_settle(&w);
+    assert_int_equal(w.truth_head, 21);
+    assert_int_equal(anna->acked_no, anna->message_no);
+    sees(ben, anna, "abcdefghijklmnopqrstu");
+    world_close(&w);
+}
+
+static void a_cursor_leaves_with_the_edit_before_it(void **state)
+{
+    struct client *anna, *ben;
+
+    (void)state;
+    world_open(&w, 2, 2);
+    anna = joined(0);
+    ben = joined(1);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    client_presence(anna, 1, "{}");
+    world_deliver_to_server(anna);
+    (void)ml_rooms_flush(w.rooms);
+    assert_true(ml_list_is_empty(&ben->to_client));
+    world_commit(&w);
+    world_deliver_to_client(ben);
+    assert_int_equal(ben->updates, 1);
+    world_deliver_to_client(ben);
+    assert_int_equal(ben->presences, 1);
+    world_close(&w);
+}
+
+static void a_cursor_does_not_wait_for_a_commit_that_takes_long(void **state)
+{
+    struct client *anna, *ben;
+
+    (void)state;
+    world_open(&w, 2, 2);
+    anna = joined(0);
+    ben = joined(1);
+    client_type(anna);
+    world_deliver_to_server(anna);
+    client_presence(anna, 1, "{}");
+    world_deliver_to_server(anna);
+    (void)ml_rooms_flush(w.rooms);
+    assert_true(ml_list_is_empty(&ben->to_client));
+    world_advance(&w, 100);
+    world_deliver_to_client(ben);
+    assert_int_equal(ben->presences, 1);
+    assert_int_equal(ben->updates, 0);
+    /* Nor while the journal is away. */
+    ml_journal_memory_fault(w.journal, ML_FAULT_FAIL, 1);
+    world_commit(&w);
+    client_presence(anna, 2, "{}");
+    world_deliver_to_server(anna);
+    (void)ml_rooms_flush(w.rooms);
+    world_deliver_to_client(ben);
+    assert_int_equal(ben->presences, 2);
+    world_advance(&w, 7500);
+    world_settle(&w);
+    assert_int_equal(ben->updates, 1);
     world_close(&w);
 }
 
@@ -606,6 +714,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_hears_of_an_edit_before_it_is_committed),
         cmocka_unit_test(what_arrives_during_a_commit_leaves_as_one_frame),
+        cmocka_unit_test(what_arrives_before_a_commit_begins_goes_with_it),
+        cmocka_unit_test(an_append_that_grew_is_repeated_as_a_whole),
+        cmocka_unit_test(a_cursor_leaves_with_the_edit_before_it),
+        cmocka_unit_test(a_cursor_does_not_wait_for_a_commit_that_takes_long),
         cmocka_unit_test(a_repeat_of_staged_work_is_acknowledged_with_it),
         cmocka_unit_test(known_work_is_acknowledged_at_once_and_journalled_never),
         cmocka_unit_test(a_joiner_never_sees_staged_work),

@@ -589,6 +589,8 @@ void world_step(struct world *world)
         (void)flush(world);
     if (dice % 3 == 0)
         (void)world_deliver_mail(world);
+    if (dice % 5 == 0)
+        ml_journal_memory_begin(world->journal);
     if (dice < 12)
         world_commit(world);
     else if (dice < 16)

@@ -154,16 +154,32 @@ void ml_request_answer(struct ml_journal_node *node)
     }
 }
 
+static uint64_t cost_of_records(const struct ml_record *records, size_t count)
+{
+    uint64_t cost = 0;
+
+    for (size_t i = 0; i < count; i++)
+        cost += sizeof records[i] + records[i].bytes->len + records[i].author.len +
+                records[i].session.len;
+    return cost;
+}
+
 uint64_t ml_append_cost(const struct ml_append *append)
 {
-    uint64_t cost = sizeof *append;
+    return sizeof *append + cost_of_records(append->records, append->count);
+}
 
-    for (size_t i = 0; i < append->count; i++) {
-        const struct ml_record *record = &append->records[i];
+bool ml_append_grow(struct ml_append *append, struct ml_record *records, size_t count,
+                    uint64_t *waiting_bytes)
+{
+    uint64_t more = cost_of_records(records + append->count, count - append->count);
 
-        cost += sizeof *record + record->bytes->len + record->author.len + record->session.len;
-    }
-    return cost;
+    if (more > ML_WAITING_MAX_BYTES - *waiting_bytes)
+        return false;
+    *waiting_bytes += more;
+    append->records = records;
+    append->count = count;
+    return true;
 }
 
 bool ml_append_is_late(const struct ml_append *append, uint64_t head)
@@ -207,6 +223,21 @@ void ml_journal_append(struct ml_journal *journal, struct ml_append *append)
         append->records[i].repeated = false;
     }
     journal->ops->append(journal, append);
+}
+
+bool ml_journal_grow(struct ml_append *append, struct ml_record *records, size_t count)
+{
+    struct ml_journal *journal = append->node.waits_at;
+
+    ML_ASSERT(count > append->count);
+    if (!journal)
+        return false;
+    for (size_t i = append->count; i < count; i++) {
+        ML_ASSERT(records[i].bytes);
+        records[i].seq = 0;
+        records[i].repeated = false;
+    }
+    return journal->ops->grow(journal, append, records, count);
 }
 
 void ml_journal_load(struct ml_journal *journal, struct ml_load *load)

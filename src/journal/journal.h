@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 
+#include <stdatomic.h>
 #include <uv.h>
 
 #define ML_SEQ_ANY UINT64_MAX /* an append that does not care for the head */
@@ -36,8 +37,9 @@ struct ml_journal_node {
     int kind;
     bool refused; /* answered without being tried: the error is set already */
     uint8_t codec;
-    struct ml_blob *packed; /* a snapshot on its way from packing to storing */
-    struct ml_door *door;   /* of the loop that asked; NULL: the journal's own */
+    struct ml_blob *packed;                /* a snapshot on its way from packing to storing */
+    struct ml_door *door;                  /* of the loop that asked; NULL: the journal's own */
+    _Atomic(struct ml_journal *) waits_at; /* in whose line an append can still grow; NULL: none */
 };
 
 /** Who did it, for a record. Slices borrow from the caller until `done`. */
@@ -272,6 +274,9 @@ struct ml_journal_stats {
 /** What an implementation provides; the functions of the same name below only pass on. */
 struct ml_journal_ops {
     void (*append)(struct ml_journal *journal, struct ml_append *append);
+    /** For appends whose node waits there; NULL: none ever does. */
+    bool (*grow)(struct ml_journal *journal, struct ml_append *append, struct ml_record *records,
+                 size_t count);
     void (*load)(struct ml_journal *journal, struct ml_load *load);
     void (*put_snapshot)(struct ml_journal *journal, struct ml_snapshot_put *put);
     void (*list_documents)(struct ml_journal *journal, struct ml_list_documents *list);
@@ -294,6 +299,13 @@ struct ml_journal {
 };
 
 void ml_journal_append(struct ml_journal *journal, struct ml_append *append);
+/**
+ * Records that came since an append was asked, as long as its transaction has not begun.
+ * @param records  those that the append has, in their order, and the new ones behind them
+ * @return true: the append has `records` from now on. False: it is as it was; what is new needs an
+ *         append of its own.
+ */
+bool ml_journal_grow(struct ml_append *append, struct ml_record *records, size_t count);
 void ml_journal_load(struct ml_journal *journal, struct ml_load *load);
 void ml_journal_put_snapshot(struct ml_journal *journal, struct ml_snapshot_put *put);
 void ml_journal_list_documents(struct ml_journal *journal, struct ml_list_documents *list);
@@ -390,6 +402,8 @@ enum ml_err ml_journal_open_memory(uv_loop_t *loop, struct ml_journal **journal_
  * ml_journal_close the next step finishes everything, runs close's `done` and frees the journal.
  */
 size_t ml_journal_memory_step(struct ml_journal *journal);
+/** The transaction of the next step begins: no append that waits can grow any more. */
+void ml_journal_memory_begin(struct ml_journal *journal);
 /** What the next transactions that write do; loads and lists are not touched. */
 enum ml_journal_fault {
     ML_FAULT_NONE,

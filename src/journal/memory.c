@@ -648,6 +648,12 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
         ml_request_fail(node, err, NULL);
 }
 
+static void begin(struct memory_journal *j)
+{
+    ML_LIST_EACH(at, &j->inbox)
+    ml_node_of(at)->waits_at = NULL;
+}
+
 static size_t carry_out(struct memory_journal *j)
 {
     enum ml_journal_fault fault = ML_FAULT_NONE;
@@ -656,6 +662,7 @@ static size_t carry_out(struct memory_journal *j)
     bool any_writes = false;
 
     ml_list_init(&batch);
+    begin(j);
     ml_list_splice(&batch, &j->inbox);
     ML_LIST_EACH(at, &batch)
     any_writes = any_writes || (ml_request_writes(ml_node_of(at)) && !ml_node_of(at)->refused);
@@ -742,8 +749,15 @@ static void memory_append(struct ml_journal *journal, struct ml_append *append)
         append->node.refused = true;
     } else if (!j->closing) {
         j->stats.waiting_bytes += cost;
+        append->node.waits_at = journal;
     }
     enqueue(j, &append->node);
+}
+
+static bool memory_grow(struct ml_journal *journal, struct ml_append *append,
+                        struct ml_record *records, size_t count)
+{
+    return ml_append_grow(append, records, count, &memory_of(journal)->stats.waiting_bytes);
 }
 
 static void memory_load(struct ml_journal *journal, struct ml_load *load)
@@ -834,6 +848,7 @@ static void memory_close(struct ml_journal *journal, void (*done)(void *arg), vo
 
 static const struct ml_journal_ops memory_ops = {
     .append = memory_append,
+    .grow = memory_grow,
     .load = memory_load,
     .put_snapshot = memory_put_snapshot,
     .list_documents = memory_list_documents,
@@ -891,6 +906,11 @@ size_t ml_journal_memory_step(struct ml_journal *journal)
         answered += carry_out(j);
     free_journal(j);
     return answered;
+}
+
+void ml_journal_memory_begin(struct ml_journal *journal)
+{
+    begin(memory_of(journal));
 }
 
 void ml_journal_memory_fault(struct ml_journal *journal, enum ml_journal_fault fault,

@@ -40,6 +40,9 @@ void ml_door_answer(struct ml_journal_node *node);
 
 /** Memory that an append keeps alive while it waits. */
 uint64_t ml_append_cost(const struct ml_append *append);
+/** False: too much would wait, and nothing is changed. The caller holds the line of `append`. */
+bool ml_append_grow(struct ml_append *append, struct ml_record *records, size_t count,
+                    uint64_t *waiting_bytes);
 
 /** Does it change what is stored? */
 static inline bool ml_request_writes(const struct ml_journal_node *node)

@@ -15,7 +15,7 @@
  *
  * Group commit: while the writer is inside one transaction, everything that is asked gathers in
  * to_write; the next transaction takes it, up to ML_COMMIT_MAX_RECORDS and ML_COMMIT_MAX_BYTES.
- * An idle writer commits at once. A busy one leaves 3 ms between the beginnings of two commits, so
+ * An idle writer commits at once. A busy one leaves 5 ms between the beginnings of two commits, so
  * that each holds more: a sync costs as much for one record as for a hundred (ADR 10).
  *
  * The writing connection:
@@ -46,7 +46,7 @@
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS  2000
-#define COMMIT_APART_US  3000
+#define COMMIT_APART_US  5000
 
 struct threads {
     struct ml_journal base;
@@ -217,6 +217,7 @@ static void take_batch(struct threads *j, struct batch *batch)
         if (batch->count && (records > ML_COMMIT_MAX_RECORDS || bytes > ML_COMMIT_MAX_BYTES))
             return;
         batch->appends[batch->count++] = append;
+        node->waits_at = NULL;
         ml_list_remove(link);
         ml_list_append(&batch->nodes, link);
         if (batch->count == ML_COMMIT_MAX_RECORDS)
@@ -580,9 +581,23 @@ static void threads_append(struct ml_journal *journal, struct ml_append *append)
         append->node.refused = true;
     } else if (!j->closing) {
         j->stats.waiting_bytes += cost;
+        append->node.waits_at = journal;
     }
     enqueue(j, &append->node, &j->to_write, &j->writer_wakes);
     unlock(j);
+}
+
+static bool threads_grow(struct ml_journal *journal, struct ml_append *append,
+                         struct ml_record *records, size_t count)
+{
+    struct threads *j = threads_of(journal);
+    bool grows;
+
+    lock(j);
+    grows = append->node.waits_at == journal && /* the writer has not come yet */
+            ml_append_grow(append, records, count, &j->stats.waiting_bytes);
+    unlock(j);
+    return grows;
 }
 
 static void threads_load(struct ml_journal *journal, struct ml_load *load)
@@ -737,6 +752,7 @@ static void threads_close(struct ml_journal *journal, void (*done)(void *arg), v
 
 static const struct ml_journal_ops threads_ops = {
     .append = threads_append,
+    .grow = threads_grow,
     .load = threads_load,
     .put_snapshot = threads_put_snapshot,
     .list_documents = threads_list_documents,

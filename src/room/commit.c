@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commit, then tell. While one append is under way, everything that arrives waits in `staged` for
- * the next one; after each commit every member gets one merged frame, and every author its
- * acknowledgement. Nobody is told anything before that.
+ * Commit, then tell. While one append waits in the journal's line, what arrives joins it; once its
+ * transaction has begun, what arrives waits in `staged` for the next one. After each commit every
+ * member gets one merged frame, and every author its acknowledgement. Nobody is told anything
+ * before that.
  *
  * Invariants:
  *  [C1] entries leave `staged` and `sent` in the order in which they came;
@@ -283,6 +284,7 @@ static void tell_everybody(struct ml_room *room)
         room->rooms->stats.commits++;
         fan_out_records(room, first, last);
     }
+    ml_room_presence_tell(room);
     acknowledge_authors(room);
     if (room->record_count)
         tell_plugins(room);
@@ -369,6 +371,7 @@ static void on_committed(struct ml_append *append)
     struct ml_room *room = ML_CONTAINER(append, struct ml_room, append);
 
     room->is_appending = false;
+    ml_room_presence_unmute(room);
     switch (append->err) {
     case ML_OK:
         if (room->state == ML_ROOM_HELD)
@@ -393,6 +396,7 @@ static void on_committed(struct ml_append *append)
 static void send_again(struct ml_room *room)
 {
     room->is_appending = true;
+    room->appended_ms = ml_room_now(room);
     room->append = (struct ml_append){
         .org = room->org,
         .name = room->name,
@@ -416,49 +420,99 @@ void ml_room_retry(struct ml_room *room)
         send_again(room);
 }
 
-static bool make_room_for_records(struct ml_room *room)
-{
+/* The records of the next append, or of the one that waits in the journal's line. */
+struct filling {
     struct ml_record *records;
+    size_t count, cap, bytes;
+    size_t entries; /* of `staged` that go with them */
+};
 
-    if (room->record_cap == BATCH_RECORDS || room->record_count < room->record_cap)
-        return true;
-    records = realloc(room->records, (room->record_cap ? BATCH_RECORDS : 16) * sizeof *records);
+/* A longer array; `filling` keeps the old one if there is no memory. */
+static bool lengthen(struct filling *f)
+{
+    size_t cap = f->cap ? BATCH_RECORDS : 16;
+    struct ml_record *records = malloc(cap * sizeof *records);
+
     if (!records)
-        return room->record_cap > 0;
-    room->records = records;
-    room->record_cap = room->record_cap ? BATCH_RECORDS : 16;
+        return false;
+    if (f->count)
+        memcpy(records, f->records, f->count * sizeof *records);
+    f->records = records;
+    f->cap = cap;
     return true;
 }
 
-/** Append what is staged, unless an append is under way; then its end will. */
-void ml_room_commit(struct ml_room *room)
+/* As much of what is staged as goes into one append. The room's array is read by the journal as far
+ * as it was filled before: what is behind that may be written, but it is not freed here. */
+static void fill(const struct ml_room *room, struct filling *f)
 {
-    size_t bytes = 0;
-
-    if (room->is_appending || room->is_moving || room->state != ML_ROOM_LIVE)
-        return;
-    ML_ASSERT(ml_list_is_empty(&room->sent));
-    room->record_count = 0;
     ML_LIST_EACH(node, &room->staged)
     {
         struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
+        struct ml_record *before = f->records;
 
         if (entry->bytes) {
-            if (!make_room_for_records(room) || room->record_count == room->record_cap ||
-                (bytes && bytes + entry->bytes->len > BATCH_BYTES))
-                break;
-            room->records[room->record_count++] = (struct ml_record){
+            if (f->count == BATCH_RECORDS ||
+                (f->count && f->bytes + entry->bytes->len > BATCH_BYTES))
+                return;
+            if (f->count == f->cap) {
+                if (!lengthen(f))
+                    return;
+                if (before != room->records)
+                    free(before);
+            }
+            f->records[f->count++] = (struct ml_record){
                 .bytes = entry->bytes,
                 .author = ml_slice_str(entry->user),
                 .session = ml_slice_str(entry->session),
                 .message_no = entry->message_no,
                 .at_ms = entry->at_ms,
             };
-            bytes += entry->bytes->len;
+            f->bytes += entry->bytes->len;
         }
-        ml_list_remove(node);
-        ml_list_append(&room->sent, node);
+        f->entries++;
     }
+}
+
+/* What was filled is the room's batch now. */
+static void take_filling(struct ml_room *room, const struct filling *f)
+{
+    if (f->records != room->records)
+        free(room->records);
+    room->records = f->records;
+    room->record_count = f->count;
+    room->record_cap = f->cap;
+    room->record_bytes = f->bytes;
+    for (size_t i = 0; i < f->entries; i++)
+        ml_list_append(&room->sent, ml_list_take_first(&room->staged));
+}
+
+/* The append that is under way may not have begun: then what is staged goes with it. */
+static void grow(struct ml_room *room)
+{
+    struct filling f = {room->records, room->record_count, room->record_cap, room->record_bytes, 0};
+
+    fill(room, &f);
+    if (f.count > room->record_count && ml_journal_grow(&room->append, f.records, f.count))
+        take_filling(room, &f);
+    else if (f.records != room->records)
+        free(f.records);
+}
+
+/** Append what is staged. With an append that is under way already its end will. */
+void ml_room_commit(struct ml_room *room)
+{
+    struct filling f = {room->records, 0, room->record_cap, 0, 0};
+
+    if (room->is_moving || room->state != ML_ROOM_LIVE || ml_list_is_empty(&room->staged))
+        return;
+    if (room->is_appending) {
+        grow(room);
+        return;
+    }
+    ML_ASSERT(ml_list_is_empty(&room->sent));
+    fill(room, &f);
+    take_filling(room, &f);
     if (room->record_count)
         send_again(room);
     else if (!ml_list_is_empty(&room->sent))

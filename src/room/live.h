@@ -106,7 +106,7 @@ struct ml_room {
     struct ml_list awake;  /* rooms->awake, while doc is there */
     struct ml_list empty;  /* rooms->empty, while member_count is 0 */
     struct ml_list urgent; /* rooms->urgent: wants every tick */
-    struct ml_list noisy;  /* rooms->noisy: some presence is news */
+    struct ml_list noisy;  /* rooms->noisy: some presence is news; or rooms->muted */
     struct ml_rooms *rooms;
     enum ml_room_state state;
     struct ml_slice key, org, name; /* key = org NUL name, in memory of the room */
@@ -137,8 +137,9 @@ struct ml_room {
     size_t staged_bytes;   /* of both */
     struct ml_append append;
     struct ml_record *records;
-    size_t record_count, record_cap;
+    size_t record_count, record_cap, record_bytes;
     bool is_appending;
+    uint64_t appended_ms; /* since then, while is_appending */
     struct ml_hole *hole; /* others.c: is being read; NULL: none */
     bool is_following, is_filling, wants_look;
     uint64_t own_first, own_last; /* committed behind a hole; 0: none */
@@ -205,6 +206,7 @@ struct ml_rooms {
     struct ml_list urgent; /* held, or a plugin holds a message */
     struct ml_list noisy;
     struct ml_list recent;   /* again.c: due first first */
+    struct ml_list muted;    /* noisy rooms whose presence waits for their commit */
     struct ml_list observed; /* ml_observation.node: somebody has to be told */
     uint32_t count;
     size_t memory_bytes; /* of all rooms, as far as they were weighed */
@@ -338,6 +340,9 @@ enum ml_err ml_member_send_vector(struct ml_member *member) ML_MUST_CHECK;
 void ml_room_presence_leave(struct ml_room *room, struct ml_member *member);
 void ml_room_presence_expire(struct ml_room *room);
 void ml_room_presence_tell(struct ml_room *room);
+bool ml_room_presence_mute(struct ml_room *room);
+void ml_room_presence_unmute(struct ml_room *room);
+void ml_rooms_unmute(struct ml_rooms *rooms);
 void ml_room_presence_release(struct ml_room *room);
 
 /* stamp.c */

@@ -2,7 +2,16 @@
 /*
  * Cursors and names: never journalled, merged by clock. What is news is told to everybody in the
  * room once per turn of the loop (ml_rooms_flush): of ten moves of a cursor in one turn only the
- * last is of interest, and twenty people who move at once make one frame.
+ * last is of interest, and twenty people who move at once make one frame. While a commit of the
+ * room is under way, presence waits for it, at most MUTED_MS: who types moves a cursor with every
+ * key, and edit and cursor leave in one write. It is also no use to know that somebody stands
+ * behind a letter that nobody has yet.
+ *
+ *   quiet --make_news--> rooms->noisy --mute--> rooms->muted
+ *     ^                     |    ^                 |    |
+ *     +--------tell---------+    +-----unmute------+    |     (no commit came in time, or it
+ * failed)
+ *     +-----------------tell, with the commit-----------+
  *
  * Source: y-protocols 1.0.7, awareness.js; the server has no state of its own. Where it differs:
  *  - an entry belongs to the member that sent it; others of another identity cannot change it, and
@@ -19,6 +28,7 @@
 #include <string.h>
 
 #define ENTRIES_MAX 8192
+#define MUTED_MS    20
 #define CLOCK_MAX   UINT32_MAX /* nobody renews that often; from there it could never be renewed */
 
 static struct ml_presence *find(struct ml_room *room, uint64_t client)
@@ -294,13 +304,53 @@ static const struct ml_member *only_owner(const struct ml_room *room)
     return only;
 }
 
+static bool waits_for_commit(const struct ml_room *room)
+{
+    return room->is_appending && room->state == ML_ROOM_LIVE && !room->is_moving &&
+           ml_room_now(room) - room->appended_ms < MUTED_MS;
+}
+
+/** Does the news of this room leave with its commit? Then it is out of `noisy`. */
+bool ml_room_presence_mute(struct ml_room *room)
+{
+    if (!waits_for_commit(room))
+        return false;
+    ml_list_remove(&room->noisy);
+    ml_list_append(&room->rooms->muted, &room->noisy);
+    return true;
+}
+
+/** The news of this room has waited long enough: it leaves with the turn. */
+void ml_room_presence_unmute(struct ml_room *room)
+{
+    if (!ml_list_is_linked(&room->noisy))
+        return;
+    ml_list_remove(&room->noisy);
+    ml_list_append(&room->rooms->noisy, &room->noisy);
+}
+
+/** With every tick: commits that take their time. Cost: one look at each room that waits. */
+void ml_rooms_unmute(struct ml_rooms *rooms)
+{
+    ML_LIST_EACH(node, &rooms->muted)
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, noisy);
+
+        if (!waits_for_commit(room))
+            ml_room_presence_unmute(room);
+    }
+}
+
 /** Tell everybody what is news, in one frame. */
 void ml_room_presence_tell(struct ml_room *room)
 {
-    const struct ml_member *only = only_owner(room);
+    const struct ml_member *only;
     struct ml_writer out;
     size_t count = 0;
 
+    if (!ml_list_is_linked(&room->noisy))
+        return;
+    only = only_owner(room);
     ml_list_remove(&room->noisy);
     for (size_t i = 0; i < room->presence_count; i++)
         count += room->presence[i].is_news;

@@ -65,6 +65,7 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->urgent);
     ml_list_init(&rooms->noisy);
     ml_list_init(&rooms->recent);
+    ml_list_init(&rooms->muted);
     ml_list_init(&rooms->observed);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
     ml_arena_init(&rooms->presence_scratch, 1u << 20);
@@ -823,6 +824,7 @@ void ml_rooms_tick(struct ml_rooms *rooms)
     ml_rooms_observe(rooms);
     if (rooms->is_draining)
         drain_some(rooms, now);
+    ml_rooms_unmute(rooms);
     for (uint32_t i = 0; i < count && !ml_list_is_empty(&rooms->all); i++) {
         struct ml_list *node = ml_list_take_first(&rooms->all);
 
@@ -841,7 +843,12 @@ bool ml_rooms_flush(struct ml_rooms *rooms)
 
     ml_remote_stir(rooms);
     ML_LIST_EACH(node, &rooms->noisy)
-    ml_room_presence_tell(ML_CONTAINER(node, struct ml_room, noisy));
+    {
+        struct ml_room *room = ML_CONTAINER(node, struct ml_room, noisy);
+
+        if (!ml_room_presence_mute(room))
+            ml_room_presence_tell(room);
+    }
     ml_remote_post_all(rooms);
     return is_any;
 }
