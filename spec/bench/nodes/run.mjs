@@ -87,6 +87,8 @@ async function catchup() {
   const head = () => Number(sql("catchup", "SELECT head FROM documents WHERE name = 'tail'")[0]?.[0] ?? 0);
   let seen = -1;
   await until(async () => { const now = head(); await sleep(300); return now === seen || ((seen = now), false); }, "written", 30_000);
+  const [[bytes_of_all, rows, bytes_of_edits]] = sql("catchup", "SELECT pg_total_relation_size('records'), count(*), sum(length(bytes)) FROM records");
+  say("bytes of a record in the database", { with_index: Math.round(bytes_of_all / rows), of_it_the_edit: Math.round(bytes_of_edits / rows), records: Number(rows) });
   const opened = [];
   for (let i = 0; i < 20; i++) {
     const began = performance.now();
