@@ -66,7 +66,7 @@ static int begin(void **state)
     url_of(primary, sizeof primary, getenv("MOONLOOM_TEST_PG"), name);
     url_of(standby, sizeof standby, getenv("MOONLOOM_TEST_PG_STANDBY"), name);
     (void)snprintf(address, sizeof address, "shards:a=%s a<%s", primary, standby);
-    wait_until(standby, "SELECT count(*) FROM schema_version WHERE version >= 6", "1");
+    wait_until(standby, "SELECT count(*) FROM schema_version WHERE version = 7", "1");
     if (ml_journal_open(address, &reader.loop, &diag, &reader.journal)) {
         print_error("%s\n", diag.text);
         return -1;

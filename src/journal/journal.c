@@ -301,7 +301,7 @@ void ml_journal_heads(struct ml_journal *journal, struct ml_heads *request)
     prepare(&request->node, ML_REQUEST_HEADS);
     for (size_t i = 0; i < request->count; i++)
         request->items[i] =
-            (struct ml_doc_head){request->items[i].org, request->items[i].name, false, false, 0, 0};
+            (struct ml_doc_head){.org = request->items[i].org, .name = request->items[i].name};
     journal->ops->heads(journal, request);
 }
 

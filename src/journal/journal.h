@@ -40,6 +40,7 @@ struct ml_journal_node {
     struct ml_blob *packed;                /* a snapshot on its way from packing to storing */
     struct ml_door *door;                  /* of the loop that asked; NULL: the journal's own */
     _Atomic(struct ml_journal *) waits_at; /* in whose line an append can still grow; NULL: none */
+    bool is_astray; /* its org lives elsewhere, or is on its way there: not tried */
 };
 
 /** Who did it, for a record. Slices borrow from the caller until `done`. */
@@ -74,6 +75,7 @@ struct ml_append {
     /* result */
     enum ml_err err; /* ML_OK, ML_EMOVED (head tells), ML_EIO: outcome unknown, try again
                         with the same keys; ML_ENOTFOUND: deleted (tombstone); ML_ECONFLICT;
+                        ML_EDENIED: its org is suspended;
                         ML_EBUSY: too much is waiting, nothing was tried; ML_ELIMIT: too
                         large for ever; ML_EFORMAT: the stored document is damaged;
                         ML_ECLOSED: asked after close */
@@ -111,7 +113,8 @@ struct ml_load {
     enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
                         ML_EFORMAT: a record is corrupt or missing; `records` holds the
                         good prefix and diag names the seq; ML_ENOTFOUND: tombstone, or
-                        (is_compacted) that moment is not kept any more; ML_EIO */
+                        (is_compacted) that moment is not kept any more; ML_EDENIED: its org
+                        is suspended (so answer all that ask for documents); ML_EIO */
     bool exists, is_compacted;
     uint64_t epoch, head, snapshot_seq;
     struct ml_blob *snapshot; /* V1 state; NULL: none */
@@ -249,7 +252,8 @@ void ml_history_release(struct ml_history *request);
 /** Where many documents stand, in one question (REL-32). */
 struct ml_doc_head {
     struct ml_slice org, name; /* borrowed until done */
-    bool exists, is_deleted;   /* results */
+    bool exists, is_deleted;   /* results; of an org that was removed: deleted */
+    bool is_shut;              /* its org is suspended */
     uint64_t epoch, head;
 };
 struct ml_heads {
@@ -328,6 +332,8 @@ void ml_journal_close(struct ml_journal *journal, void (*done)(void *arg), void 
 typedef size_t (*ml_journal_placer)(void *arg, struct ml_slice org, const struct ml_slice *names,
                                     size_t count);
 void ml_journal_set_placer(struct ml_journal *journal, ml_journal_placer placer, void *arg);
+
+#include "journal/orgs.h"
 
 /** Is this the address of a store: "memory:", "sqlite:PATH", "postgres://…", "shards:a=postgres://…
  * b=postgres://… a<postgres://…" (several primaries, and a replica of a)? */

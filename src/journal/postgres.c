@@ -60,11 +60,9 @@ static enum ml_err postgres_commit_appends(struct ml_backing *backing, struct ml
     return ml_pg_commit_appends(&postgres_of(backing)->writer, appends, count, stats, diag);
 }
 
-static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_journal_node *node,
-                                         struct ml_diag *diag)
+static enum ml_err commit_alone(struct ml_pg *pg, struct ml_journal_node *node,
+                                struct ml_diag *diag)
 {
-    struct ml_pg *pg = &postgres_of(backing)->writer;
-
     switch ((enum ml_request_kind)node->kind) {
     case ML_REQUEST_SNAPSHOT:
         return ml_pg_commit_snapshot(pg, ml_snapshot_of(node), diag);
@@ -81,7 +79,23 @@ static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_j
     }
 }
 
-static enum ml_err read_with(struct ml_pg *pg, struct ml_journal_node *node)
+static enum ml_err postgres_commit_alone(struct ml_backing *backing, struct ml_journal_node *node,
+                                         struct ml_diag *diag)
+{
+    struct ml_pg *pg = &postgres_of(backing)->writer;
+    struct ml_slice org = ml_request_org(node);
+    enum ml_gate gate;
+    enum ml_err err;
+
+    if (!ml_org_has_gate(org))
+        return commit_alone(pg, node, diag);
+    err = ml_pg_enter(pg, org, &gate, diag);
+    if (!err && !ml_gate_turns_away(gate, node))
+        err = commit_alone(pg, node, diag);
+    return err ? err : ml_pg_leave(pg, org, diag); /* an error ends the connection */
+}
+
+static enum ml_err read_all(struct ml_pg *pg, struct ml_journal_node *node)
 {
     switch ((enum ml_request_kind)node->kind) {
     case ML_REQUEST_LOAD:
@@ -112,6 +126,69 @@ static enum ml_err read_with(struct ml_pg *pg, struct ml_journal_node *node)
     return ML_OK;
 }
 
+/* As if it had not been asked. */
+static void start_again(struct ml_journal_node *node)
+{
+    switch ((enum ml_request_kind)node->kind) {
+    case ML_REQUEST_LOAD:
+        ml_load_release(ml_load_of(node));
+        ml_load_of(node)->exists = ml_load_of(node)->is_compacted = false;
+        break;
+    case ML_REQUEST_LIST:
+        ml_list_documents_release(ml_list_of(node));
+        ml_list_of(node)->more = false;
+        break;
+    case ML_REQUEST_DESCRIBE:
+        ml_describe_release(ml_describe_of(node));
+        ml_describe_of(node)->exists = false;
+        ml_describe_of(node)->deleted_ms = 0;
+        break;
+    case ML_REQUEST_HISTORY:
+        ml_history_release(ml_history_of(node));
+        ml_history_of(node)->exists = ml_history_of(node)->more = false;
+        break;
+    case ML_REQUEST_VERSIONS:
+        ml_versions_release(ml_versions_of(node));
+        ml_versions_of(node)->exists = ml_versions_of(node)->more = false;
+        ml_versions_of(node)->is_purging = false;
+        break;
+    case ML_REQUEST_STORE_READ:
+        ml_arena_reset(&ml_store_read_of(node)->arena);
+        ml_store_read_of(node)->pairs = NULL;
+        ml_store_read_of(node)->jobs = NULL;
+        ml_store_read_of(node)->count = 0;
+        ml_store_read_of(node)->more = false;
+        break;
+    default:
+        break; /* of many orgs */
+    }
+    ml_request_fail(node, ML_OK, "");
+}
+
+/* The org is asked about afterwards: if it was open then, what was read before is what it has. */
+static enum ml_err read_with(struct ml_pg *pg, struct ml_journal_node *node)
+{
+    struct ml_slice org = ml_request_org(node);
+    struct ml_diag diag = {0};
+    enum ml_gate gate;
+    enum ml_err err = read_all(pg, node);
+
+    if (err == ML_EIO || !ml_org_has_gate(org))
+        return err;
+    if (ml_pg_look_at_gate(pg, org, &gate, &diag)) {
+        start_again(node);
+        ml_request_fail(node, ML_EIO, diag.text);
+        return ML_EIO;
+    }
+    if (gate == ML_GATE_OPEN || (gate == ML_GATE_HELD && !ml_request_writes(node)))
+        return err;
+    if (gate != ML_GATE_ELSEWHERE && node->kind == ML_REQUEST_STORE_READ)
+        return err;
+    start_again(node);
+    (void)ml_gate_turns_away(gate, node);
+    return ML_OK;
+}
+
 static enum ml_err postgres_read(struct ml_backing *backing, struct ml_journal_node *node)
 {
     return read_with(&postgres_of(backing)->reader, node);
@@ -126,33 +203,6 @@ static bool postgres_has_copies(const struct ml_backing *backing)
     return p->copies != NULL;
 }
 
-/* As if it had not been asked. */
-static void start_again(struct ml_journal_node *node)
-{
-    switch ((enum ml_request_kind)node->kind) {
-    case ML_REQUEST_LOAD:
-        ml_load_of(node)->exists = ml_load_of(node)->is_compacted = false;
-        break;
-    case ML_REQUEST_LIST:
-        ml_list_of(node)->more = false;
-        break;
-    case ML_REQUEST_DESCRIBE:
-        ml_describe_of(node)->exists = false;
-        ml_describe_of(node)->deleted_ms = 0;
-        break;
-    case ML_REQUEST_HISTORY:
-        ml_history_of(node)->exists = ml_history_of(node)->more = false;
-        break;
-    case ML_REQUEST_VERSIONS:
-        ml_versions_of(node)->exists = ml_versions_of(node)->more = false;
-        ml_versions_of(node)->is_purging = false;
-        break;
-    default:
-        break; /* not asked of a copy */
-    }
-    ml_request_fail(node, ML_OK, "");
-}
-
 static enum ml_err postgres_read_copy(struct ml_backing *backing, struct ml_journal_node *node)
 {
     struct postgres *p = postgres_of(backing);
@@ -165,8 +215,6 @@ static enum ml_err postgres_read_copy(struct ml_backing *backing, struct ml_jour
     if (err != ML_EIO && err != ML_EFORMAT)
         return ML_OK;
     ml_pg_copy_failed(p->copies, NULL); /* the primary has the last word on what is damaged */
-    if (node->kind == ML_REQUEST_LOAD)
-        ml_load_release(ml_load_of(node));
     start_again(node);
     return ML_EBUSY;
 }

@@ -18,6 +18,19 @@
 #define ML_PG_STATEMENTS 24
 #define ML_PG_ARGS       14
 
+/* First half of the advisory locks of orgs (schema/postgres/0007_orgs.sql). */
+#define ML_PG_FENCE "7598263"
+#define ML_PG_MOVER "7598264"
+
+/* What a row `o` of orgs (or none) says, as enum ml_gate. */
+#define ML_PG_GATE_CASE                                                                            \
+    "CASE WHEN o.moved_to IS NOT NULL OR o.arriving_from IS NOT NULL THEN 4"                       \
+    " WHEN o.removed_ms IS NOT NULL THEN 2 WHEN o.held_until_ms IS NOT NULL THEN 3"                \
+    " WHEN o.suspended_ms IS NOT NULL THEN 1 ELSE 0 END"
+
+/* The same in the lists of the writer and of readers. */
+enum { ML_PG_SQL_GATE = 20, ML_PG_SQL_FENCE, ML_PG_SQL_FENCE_BATCH };
+
 /* Types of arguments, as PostgreSQL numbers them (pg_type.dat). */
 enum {
     ML_PG_BYTEA = 17,
@@ -48,7 +61,7 @@ struct ml_pg {
     PGconn *conn;                    /* NULL: not open */
     struct ml_pg_identity *identity; /* borrowed; NULL: nothing is remembered */
     bool is_copy;                    /* a streaming standby */
-    const char *const *sql;          /* prepared when it was opened; NULL ends them */
+    const char *const *sql;          /* prepared when it was opened; NULL: none of that number */
 };
 
 /** Arguments of one statement, in the binary format. */
@@ -131,6 +144,17 @@ void ml_pg_remember(struct ml_pg_identity *identity, struct ml_slice org, const 
 enum ml_err ml_pg_check_identity(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
 /** In pipeline mode: is what was answered for still there? ML_EIO: no. */
 enum ml_err ml_pg_check_tail(struct ml_pg *pg, struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_fence.c --- */
+
+extern const char ml_pg_fence_batch_sql[], ml_pg_fence_sql[], ml_pg_unfence_sql[], ml_pg_gate_sql[];
+enum ml_err ml_pg_look_at_gate(struct ml_pg *pg, struct ml_slice org, enum ml_gate *out,
+                               struct ml_diag *diag) ML_MUST_CHECK;
+/** Outside of a transaction: what this says of the org stays so until ml_pg_leave, or the end of
+ * the connection. */
+enum ml_err ml_pg_enter(struct ml_pg *pg, struct ml_slice org, enum ml_gate *out,
+                        struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_leave(struct ml_pg *pg, struct ml_slice org, struct ml_diag *diag) ML_MUST_CHECK;
 
 /* --- postgres_migrate.c --- */
 

@@ -151,8 +151,8 @@ enum ml_err ml_pg_open(struct ml_pg *pg, const char *url, enum ml_pg_side side,
         err = ml_pg_plain_run(pg, settings, diag);
     if (!err)
         err = ml_pg_plain_run(pg, writer ? writing : reading, diag);
-    for (int i = 0; i < ML_PG_STATEMENTS && sql[i] && !err; i++)
-        err = prepare(pg, i, diag);
+    for (int i = 0; i < ML_PG_STATEMENTS && !err; i++)
+        err = sql[i] ? prepare(pg, i, diag) : ML_OK;
     if (!err && !PQenterPipelineMode(pg->conn))
         err = fail(pg, ML_EIO, "entering pipeline mode", diag);
     if (!err && !pg->is_copy)

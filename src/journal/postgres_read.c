@@ -63,9 +63,12 @@ const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
                     " WHERE org = $1::text AND document = $2::bytea AND seq < $3::bigint"
                     " ORDER BY seq DESC LIMIT $4::bigint",
     [SQL_HEADS] =
-        "SELECT k.at, d.epoch, d.head, d.deleted_ms IS NOT NULL"
+        "SELECT k.at, d.epoch, d.head, d.deleted_ms IS NOT NULL, d.document IS NOT NULL,"
+        " " ML_PG_GATE_CASE
         " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (org, name, at)"
-        " JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\"",
+        " LEFT JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\""
+        " LEFT JOIN orgs o ON o.org = k.org COLLATE \"C\"",
+    [ML_PG_SQL_GATE] = ml_pg_gate_sql,
 };
 
 /* One question after the other, in one transaction. */
@@ -567,11 +570,15 @@ static void take_heads(struct ml_heads *request, const PGresult *result)
 {
     for (int i = 0; i < PQntuples(result); i++) {
         struct ml_doc_head *item = &request->items[ml_pg_number(result, i, 0) - 1];
+        enum ml_gate gate = (enum ml_gate)ml_pg_number(result, i, 5);
 
-        item->exists = true;
+        if (gate == ML_GATE_ELSEWHERE && ml_gate_turns_away(gate, &request->node))
+            return; /* the request has its error */
         item->epoch = (uint64_t)ml_pg_number(result, i, 1);
         item->head = (uint64_t)ml_pg_number(result, i, 2);
-        item->is_deleted = ml_pg_number(result, i, 3) != 0;
+        item->is_deleted = gate == ML_GATE_REMOVED || ml_pg_number(result, i, 3) != 0;
+        item->exists = gate == ML_GATE_REMOVED || ml_pg_number(result, i, 4) != 0;
+        item->is_shut = gate == ML_GATE_SUSPENDED;
     }
 }
 
@@ -593,7 +600,8 @@ enum ml_err ml_pg_read_heads(struct ml_pg *pg, struct ml_heads *request)
     ml_pg_args_release(&r.args);
     if (!result)
         return ML_EIO;
+    request->err = ML_OK;
     take_heads(request, result);
     PQclear(result);
-    return ML_OK;
+    return request->err;
 }

@@ -3,7 +3,8 @@
  * What is written to PostgreSQL: many appends, one transaction, two round trips.
  *
  *   BEGIN
- *   find the documents FOR UPDATE  ─┐ from here on nobody else gives numbers in them
+ *   lock the orgs, are they open?   ─┐ postgres_fence.c
+ *   find the documents FOR UPDATE   │ from here on nobody else gives numbers in them
  *   find keys that are stored      ─┘ first answer: decide here, document by document
  *   orgs and documents that are new ─┐
  *   records                          │
@@ -42,7 +43,7 @@ enum {
 };
 
 const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
-    [SQL_BEGIN] = "BEGIN",
+    [SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED", /* each statement sees what is now */
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_FIND] =
@@ -82,12 +83,16 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
         "$6::bigint[],"
         " $7::bigint[]) AS k (org, document, old_head, head, checksum, bytes, at)"
         " WHERE d.org = k.org COLLATE \"C\" AND d.document = k.document AND d.head = k.old_head",
+    [ML_PG_SQL_GATE] = ml_pg_gate_sql,
+    [ML_PG_SQL_FENCE] = ml_pg_fence_sql,
+    [ML_PG_SQL_FENCE_BATCH] = ml_pg_fence_batch_sql,
 };
 
 /* A document of the batch, as it stands after what the batch has decided so far. */
 struct document {
     struct ml_slice org, name;
     bool exists, deleted, is_new;
+    enum ml_gate gate; /* of its org */
     uint8_t id[ML_DOCUMENT_ID_BYTES];
     uint64_t epoch, old_head, head;
     uint32_t checksum; /* of the head */
@@ -181,6 +186,15 @@ static enum ml_err send_find(struct batch *b, struct ml_diag *diag)
     return ml_pg_send(b->pg, SQL_FIND, &b->args, diag);
 }
 
+static enum ml_err send_orgs(struct batch *b, int which, struct ml_diag *diag)
+{
+    ml_pg_args_reset(&b->args);
+    ml_pg_array(&b->args, ML_PG_TEXT_ARRAY, b->document_count);
+    for (size_t i = 0; i < b->document_count; i++)
+        ml_pg_item(&b->args, b->documents[i].org);
+    return ml_pg_send(b->pg, which, &b->args, diag);
+}
+
 static enum ml_err send_repeats(struct batch *b, struct ml_diag *diag)
 {
     ml_pg_args_reset(&b->args);
@@ -257,6 +271,10 @@ static enum ml_err look(struct batch *b, struct ml_diag *diag)
 
     forget_documents(b);
     if (!err)
+        err = send_orgs(b, ML_PG_SQL_FENCE_BATCH, diag);
+    if (!err)
+        err = send_orgs(b, ML_PG_SQL_GATE, diag);
+    if (!err)
         err = send_find(b, diag);
     if (!err)
         err = send_repeats(b, diag);
@@ -266,6 +284,12 @@ static enum ml_err look(struct batch *b, struct ml_diag *diag)
         return err;
     b->state[0] = '\0';
     (void)next_is_done(b, diag);
+    (void)next_is_done(b, diag);
+    result = next(b, diag);
+    for (int i = 0; i < PQntuples(result); i++)
+        b->documents[ml_pg_number(result, i, 0) - 1].gate =
+            (enum ml_gate)ml_pg_number(result, i, 1);
+    PQclear(result);
     result = next(b, diag);
     if (result)
         take_documents(b, result);
@@ -348,6 +372,8 @@ static enum ml_err decide(struct batch *b, struct ml_append *append, struct docu
 
     append->err = ML_OK;
     append->head = d->head;
+    if (ml_gate_turns_away(d->gate, &append->node))
+        return ML_OK;
     if (d->deleted) {
         ml_request_fail(&append->node, append->creates ? ML_ECONFLICT : ML_ENOTFOUND,
                         "the document is deleted");

@@ -30,6 +30,33 @@ enum ml_request_kind {
     ML_REQUEST_STORE_WRITE,
 };
 
+/** Whose documents it is about; empty: of many orgs, or of none. */
+struct ml_slice ml_request_org(struct ml_journal_node *node);
+
+/* ---- orgs.c */
+
+/** What a database says of an org; the numbers stand in SQL. */
+enum ml_gate {
+    ML_GATE_OPEN,
+    ML_GATE_SUSPENDED,
+    ML_GATE_REMOVED,
+    ML_GATE_HELD,     /* nobody writes: it moves at this moment */
+    ML_GATE_ELSEWHERE /* or not yet here */
+};
+/** May it be shut? */
+bool ml_org_has_gate(struct ml_slice org);
+/** True: the request is not to be tried, and has its error. */
+bool ml_gate_turns_away(enum ml_gate gate, struct ml_journal_node *node);
+
+enum ml_err ml_sqlite_orgs_list(const char *path, ml_org_each each, void *arg,
+                                struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_org_add(const char *path, struct ml_slice org,
+                              struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_org_suspend(const char *path, struct ml_slice org, bool is_suspended,
+                                  struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_sqlite_org_remove(const char *path, struct ml_slice org, ml_org_progress progress,
+                                 void *arg, struct ml_diag *diag) ML_MUST_CHECK;
+
 /** Set the error; `text` may be NULL. */
 void ml_request_fail(struct ml_journal_node *node, enum ml_err err, const char *text);
 /** Run `done`. The request may be gone or in use again afterwards. */

@@ -85,42 +85,6 @@ static void unlock(struct shards *s)
 /* ---- What a request is about ------------------------------------------------------------------
  */
 
-static struct ml_slice org_of(struct ml_journal_node *node)
-{
-    switch ((enum ml_request_kind)node->kind) {
-    case ML_REQUEST_APPEND:
-        return ml_append_of(node)->org;
-    case ML_REQUEST_LOAD:
-        return ml_load_of(node)->org;
-    case ML_REQUEST_SNAPSHOT:
-        return ml_snapshot_of(node)->org;
-    case ML_REQUEST_LIST:
-        return ml_list_of(node)->org;
-    case ML_REQUEST_SET_DELETED:
-        return ml_set_deleted_of(node)->org;
-    case ML_REQUEST_DESCRIBE:
-        return ml_describe_of(node)->org;
-    case ML_REQUEST_HISTORY:
-        return ml_history_of(node)->org;
-    case ML_REQUEST_VERSIONS:
-        return ml_versions_of(node)->org;
-    case ML_REQUEST_CHANGE_VERSION:
-        return ml_version_change_of(node)->org;
-    case ML_REQUEST_COMPACT:
-        return ml_compact_of(node)->org;
-    case ML_REQUEST_NOTE_PURGE:
-        return ml_purge_note_of(node)->org;
-    case ML_REQUEST_STORE_READ:
-        return ml_store_read_of(node)->org;
-    case ML_REQUEST_STORE_WRITE:
-        return ml_store_write_of(node)->org;
-    case ML_REQUEST_HEADS:
-    case ML_REQUEST_PURGES:
-        break; /* of many orgs */
-    }
-    return ml_slice_make(NULL, 0);
-}
-
 /* Does an org that does not exist yet begin with it? */
 static bool begins_org(const struct ml_journal_node *node)
 {
@@ -266,7 +230,7 @@ static bool is_ours(struct ml_slice org)
 
 static void route_request(struct shards *s, struct ml_journal_node *node)
 {
-    struct ml_slice org = org_of(node);
+    struct ml_slice org = ml_request_org(node);
     struct route *route;
 
     lock(s);

@@ -62,6 +62,18 @@ enum ml_err ml_journal_open_shards(const char *address, uv_loop_t *loop, struct 
 enum ml_err ml_shards_migrate(const char *address, bool only_look, const char *role,
                               struct ml_migration *out, struct ml_diag *diag) ML_MUST_CHECK;
 
+/* --- postgres_orgs.c: as orgs.h --- */
+
+enum ml_err ml_pg_orgs_list(const struct ml_shard_list *list, ml_org_each each, void *arg,
+                            struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_org_add(const struct ml_shard_list *list, struct ml_slice org,
+                          const char *primary, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_org_suspend(const struct ml_shard_list *list, struct ml_slice org,
+                              bool is_suspended, struct ml_diag *diag) ML_MUST_CHECK;
+enum ml_err ml_pg_org_remove(const struct ml_shard_list *list, struct ml_slice org,
+                             ml_org_progress progress, void *arg,
+                             struct ml_diag *diag) ML_MUST_CHECK;
+
 /* --- postgres.c --- */
 
 /** As ml_journal_open_postgres; one that cannot be reached (ML_EIO) is tried again later. */

@@ -89,11 +89,9 @@ static enum ml_err sqlite_commit_appends(struct ml_backing *backing, struct ml_a
     return ml_sqlite_commit_appends(&sqlite_of(backing)->writer, appends, count, stats, diag);
 }
 
-static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_journal_node *node,
-                                       struct ml_diag *diag)
+static enum ml_err commit_alone(struct ml_sqlite_conn *conn, struct ml_journal_node *node,
+                                struct ml_diag *diag)
 {
-    struct ml_sqlite_conn *conn = &sqlite_of(backing)->writer;
-
     if (node->kind == ML_REQUEST_STORE_WRITE)
         return ml_sqlite_commit_store(conn, ml_store_write_of(node), diag);
     if (node->kind == ML_REQUEST_SNAPSHOT)
@@ -107,10 +105,26 @@ static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_jou
     return ml_sqlite_commit_deleted(conn, ml_set_deleted_of(node), diag);
 }
 
+/* Not in their transactions: none of these makes a document, and of a removed org there is none. */
+static enum ml_err sqlite_commit_alone(struct ml_backing *backing, struct ml_journal_node *node,
+                                       struct ml_diag *diag)
+{
+    struct ml_sqlite_conn *conn = &sqlite_of(backing)->writer;
+    enum ml_gate gate;
+
+    if (ml_sqlite_gate(conn, ml_request_org(node), &gate) != SQLITE_OK)
+        return ml_sqlite_fail(conn, ML_EIO, "looking at the org", diag);
+    return ml_gate_turns_away(gate, node) ? ML_OK : commit_alone(conn, node, diag);
+}
+
 static enum ml_err sqlite_read(struct ml_backing *backing, struct ml_journal_node *node)
 {
     struct ml_sqlite_conn *conn = &sqlite_of(backing)->reader;
+    enum ml_gate gate;
 
+    if (ml_sqlite_gate(conn, ml_request_org(node), &gate) == SQLITE_OK &&
+        ml_gate_turns_away(gate, node))
+        return ML_OK;
     switch ((enum ml_request_kind)node->kind) {
     case ML_REQUEST_LOAD:
         return ml_load_of(node)->err = ml_sqlite_read_load(conn, ml_load_of(node));

@@ -15,7 +15,8 @@
 #include <sqlite3.h>
 
 #define ML_SQL_MAX       24
-#define ML_SQL_STORE_MAX 24 /* statements of sqlite_store.c */
+#define ML_SQL_GATE      (ML_SQL_MAX - 1) /* the same in both lists */
+#define ML_SQL_STORE_MAX 24               /* statements of sqlite_store.c */
 
 /** One connection with its prepared statements, which are made when they are first used. */
 struct ml_sqlite_conn {
@@ -65,6 +66,12 @@ struct ml_sqlite_snapshot {
 #define ML_SQL_SNAPSHOT_COLUMNS "seq, epoch, codec, state_bytes, checksum, state_vector, state"
 struct ml_sqlite_snapshot ml_sqlite_snapshot_row(sqlite3_stmt *stmt, const uint8_t *document);
 bool ml_sqlite_snapshot_is_good(const struct ml_sqlite_snapshot *snapshot);
+
+/* --- sqlite_orgs.c --- */
+
+extern const char ml_sqlite_gate_sql[];
+/** May the documents of this org be read and written? SQLITE_OK, or what went wrong. */
+int ml_sqlite_gate(struct ml_sqlite_conn *conn, struct ml_slice org, enum ml_gate *out);
 
 /* --- sqlite_write.c --- */
 

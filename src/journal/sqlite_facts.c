@@ -277,6 +277,7 @@ enum ml_err ml_sqlite_read_heads(struct ml_sqlite_conn *conn, struct ml_heads *r
     for (size_t i = 0; i < request->count; i++) {
         struct ml_doc_head *item = &request->items[i];
         sqlite3_stmt *stmt = by_name(conn, ML_SQL_FIND_DOCUMENT, item->org, item->name);
+        enum ml_gate gate;
         int rc;
 
         if (!stmt)
@@ -291,6 +292,12 @@ enum ml_err ml_sqlite_read_heads(struct ml_sqlite_conn *conn, struct ml_heads *r
         sqlite3_reset(stmt);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE)
             return ml_sqlite_reading_failed(conn, rc, &request->diag);
+        rc = ml_sqlite_gate(conn, item->org, &gate);
+        if (rc != SQLITE_OK)
+            return ml_sqlite_reading_failed(conn, rc, &request->diag);
+        item->is_shut = gate == ML_GATE_SUSPENDED;
+        if (gate == ML_GATE_REMOVED)
+            item->exists = item->is_deleted = true;
     }
     return ML_OK;
 }

@@ -47,6 +47,7 @@ const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
                        " GROUP BY 1 ORDER BY 1",
     [ML_SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
                        " WHERE org = ?1 AND document = ?2 AND seq < ?3 ORDER BY seq DESC",
+    [ML_SQL_GATE] = ml_sqlite_gate_sql,
 };
 
 struct document_row {

@@ -41,7 +41,7 @@ enum {
     SQL_GOOD_SNAPSHOT,
     SQL_SET_DELETED,
 };
-_Static_assert(SQL_SET_DELETED < ML_SQL_MAX, "room for every statement");
+_Static_assert(SQL_SET_DELETED < ML_SQL_GATE, "room for every statement");
 
 const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -84,6 +84,7 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_GOOD_SNAPSHOT] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
                           " WHERE org = ?1 AND document = ?2 AND seq = ?3 AND epoch = ?4",
     [SQL_SET_DELETED] = "UPDATE documents SET deleted_ms = ?3 WHERE org = ?1 AND document = ?2",
+    [ML_SQL_GATE] = ml_sqlite_gate_sql,
 };
 
 struct document_row {
@@ -345,14 +346,19 @@ static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, s
 {
     struct tally added = {0};
     struct document_row row;
+    enum ml_gate gate;
     bool late, is_there;
     int rc;
 
     append->err = ML_OK;
     rc = find_document(conn, append->org, append->name, &row);
+    if (rc == SQLITE_OK)
+        rc = ml_sqlite_gate(conn, append->org, &gate);
     if (rc != SQLITE_OK)
         return rc;
     append->head = row.head;
+    if (ml_gate_turns_away(gate, &append->node))
+        return SQLITE_OK;
     if (row.deleted) {
         ml_request_fail(&append->node, append->creates ? ML_ECONFLICT : ML_ENOTFOUND,
                         "the document is deleted");

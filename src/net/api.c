@@ -211,6 +211,7 @@ void ml_call_failed(struct ml_call *call, enum ml_err err)
         const char *code, *message;
     } rows[] = {
         {ML_ENOTFOUND, 404, "deleted", "The document was deleted."},
+        {ML_EDENIED, 403, "suspended", "The org is suspended."},
         {ML_ECONFLICT, 409, "exists", "There is a document of that name, or it was deleted."},
         {ML_EMOVED, 412, "changed", "The document has changed since."},
         {ML_ELIMIT, 413, "too_large", "That is more than one document can hold."},

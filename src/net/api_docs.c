@@ -71,7 +71,7 @@ static void on_listed(struct ml_list_documents *request)
         write_list(&body, request);
     ml_list_documents_release(request);
     if (request->err)
-        ml_call_error(call, 503, "storage", "The documents cannot be listed now.");
+        ml_call_failed(call, request->err);
     else
         ml_call_json(call, 200, "", &body);
 }

@@ -366,6 +366,14 @@ void ml_room_was_deleted(struct ml_room *room)
     close_everybody(room, ML_CLOSE_DELETED, "the document was deleted");
 }
 
+/** Its org was suspended. What was not acknowledged stays with its writers. */
+void ml_room_was_shut(struct ml_room *room)
+{
+    ml_room_drop_staged(room);
+    room->is_abandoned = true;
+    close_everybody(room, ML_CLOSE_FORBIDDEN, "the org is suspended");
+}
+
 static void on_committed(struct ml_append *append)
 {
     struct ml_room *room = ML_CONTAINER(append, struct ml_room, append);
@@ -384,6 +392,9 @@ static void on_committed(struct ml_append *append)
         return;
     case ML_ENOTFOUND:
         ml_room_was_deleted(room);
+        return;
+    case ML_EDENIED:
+        ml_room_was_shut(room);
         return;
     case ML_EMOVED:
         ml_room_catch_up(room);

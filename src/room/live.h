@@ -299,6 +299,7 @@ void ml_room_settle(struct ml_room *room);
 void ml_room_tell_update(struct ml_room *room, struct ml_slice update);
 void ml_room_hold(struct ml_room *room, enum ml_err err, const char *why);
 void ml_room_was_deleted(struct ml_room *room);
+void ml_room_was_shut(struct ml_room *room);
 
 /* author.c */
 const struct ml_scope *ml_member_author(struct ml_member *member);

@@ -113,6 +113,8 @@ static void on_caught_up(struct ml_load *load)
     room->desk->must_move = true;
     if (err == ML_ENOTFOUND && !load->is_compacted)
         ml_room_was_deleted(room);
+    else if (err == ML_EDENIED)
+        ml_room_was_shut(room);
     else if (err == ML_EFORMAT || err == ML_ENOTFOUND || (!err && load->epoch != room->epoch))
         ml_room_abandon(room); /* history was replaced, or what lies between is not kept */
     else if (err)

@@ -179,6 +179,8 @@ static void on_hole_read(struct ml_load *load)
     room->is_moving = room->is_filling = false;
     if (err == ML_ENOTFOUND && !load->is_compacted)
         ml_room_was_deleted(room);
+    else if (err == ML_EDENIED)
+        ml_room_was_shut(room);
     else if (err == ML_EFORMAT || err == ML_ENOTFOUND || (!err && load->epoch != room->epoch))
         ml_room_abandon(room); /* history was replaced, or what lies between is not kept */
     else if (err)
@@ -319,13 +321,15 @@ void ml_rooms_bus_changed(struct ml_rooms *rooms, bool is_healthy)
 
 static void judge(struct ml_room *room, const struct ml_doc_head *item)
 {
-    if (!item->exists)
+    if (item->is_shut)
+        ml_room_was_shut(room);
+    else if (!item->exists)
         return;
-    if (item->is_deleted)
+    else if (item->is_deleted)
         ml_room_was_deleted(room);
     else if (item->epoch != room->epoch)
         ml_room_abandon(room);
-    else if (item->head > room->head)
+    else if (item->head > room->head && bus_of(room->rooms))
         fill(room);
 }
 
@@ -394,16 +398,18 @@ void ml_rooms_tick_others(struct ml_rooms *rooms, uint64_t now)
 {
     struct ml_others *others = &rooms->others;
 
-    if (!bus_of(rooms))
+    if (!bus_of(rooms) && !rooms->env.looks_alone)
         return;
-    ml_rooms_tick_again(rooms, now);
+    if (bus_of(rooms))
+        ml_rooms_tick_again(rooms, now);
     if (rooms->is_draining)
         return;
-    ml_rooms_tick_nodes(rooms, now);
+    if (bus_of(rooms))
+        ml_rooms_tick_nodes(rooms, now);
     if (others->is_looking)
         return;
-    if (now >= others->look_at_ms ||
-        (now >= others->looked_ms + LOOK_ALONE_MS && !ml_rooms_bus_is_sure(rooms, now)))
+    if (now >= others->look_at_ms || (bus_of(rooms) && now >= others->looked_ms + LOOK_ALONE_MS &&
+                                      !ml_rooms_bus_is_sure(rooms, now)))
         look(rooms, now);
 }
 

@@ -116,6 +116,7 @@ struct ml_room_limits {
 
 struct ml_room_env {
     struct ml_bus *bus; /* to other nodes over the same store; NULL: there can be none */
+    bool looks_alone;   /* without a bus, too, orgs may be shut by an administrator's command */
     struct ml_journal *journal;
     struct ml_cells *cells;   /* the plugins of every org; NULL: see `script` */
     struct ml_script *script; /* one for all orgs, for specs; NULL: no plugins */

@@ -553,6 +553,8 @@ static void on_loaded(struct ml_load *load)
     }
     if (err == ML_ENOTFOUND)
         refuse = ML_CLOSE_DELETED;
+    else if (err == ML_EDENIED)
+        refuse = ML_CLOSE_FORBIDDEN;
     else if (err == ML_EIO || err == ML_EBUSY)
         refuse = ML_CLOSE_TRY_LATER;
     ml_log(ML_LOG_ERROR, "room.unreadable", "org=%.*s doc=%s err=%s why=%s", ML_PRINT(room->org),

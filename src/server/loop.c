@@ -291,6 +291,7 @@ static enum ml_err open_rooms(const struct ml_config *config, struct ml_loop *lo
     struct ml_room_env env = {
         .journal = loop->journal,
         .bus = loop->bus,
+        .looks_alone = true,
         .cells = loop->cells,
         .mono_ms = mono_ms,
         .wall_ms = wall_ms,

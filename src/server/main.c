@@ -10,6 +10,7 @@
 #include "server/cmd_health.h"
 #include "server/cmd_identity.h"
 #include "server/cmd_migrate.h"
+#include "server/cmd_org.h"
 #include "server/cmd_plugin.h"
 #include "server/cmd_update.h"
 #include "server/cmd_user.h"
@@ -107,6 +108,8 @@ static const struct command {
      "documents of a running server, or of a store", ml_cmd_doc},
     {"migrate", "[--check] [--role ROLE] [--config FILE | --store URL | --data DIR]",
      "bring the schema of the store up to what this build needs", ml_cmd_migrate},
+    {"org", "add ORG | ls | suspend ORG | resume ORG | rm ORG --yes",
+     "orgs as a whole, in the store, while servers run", ml_cmd_org},
     {"plugin", "new|test|lint|check|replay|list|reload|trace|why … (moonloom plugin help)",
      "write, test and check plugins", ml_cmd_plugin},
     {"audit", "ls|verify [--org ORG] [--url URL]",
