@@ -1,8 +1,10 @@
 # A small final image: the binary and the libraries it needs, a user of its own, one volume.
 #
 #   docker build -t moonloom .
-#   docker run -p 8080:8080 -v moonloom:/data moonloom        # one node, one file of storage, accounts with passwords
-#   docker logs CONTAINER                                     # the link for the first account
+#   docker run -p 127.0.0.1:8080:8080 -v moonloom:/data -e MOONLOOM_PUBLIC_URL=https://docs.example.com moonloom
+#
+# One node, one file of storage, accounts with passwords, behind a proxy of yours that ends TLS for that address. The link for the first
+# account is in the log, with the address of the inside: put the public one in its place.
 #
 # Several nodes: docs/deploy/compose. What the image runs with is docs/deploy/compose/moonloom.lua; mount another in its place.
 FROM debian:12-slim AS build
