@@ -31,6 +31,8 @@ enum ml_may {
     ML_MAY_PRESENCE = 1 << 2,
     ML_MAY_MESSAGE = 1 << 3,
     ML_MAY_HISTORY = 1 << 4,
+    /* In questions only: with ML_MAY_WRITE, not just in places. For what no rule looks at. */
+    ML_MAY_EVERYWHERE = 1 << 5,
 };
 
 struct ml_grant {
@@ -47,6 +49,7 @@ struct ml_grant_rule {
     uint32_t kinds;          /* bits; what they mean is the caller's business */
     struct ml_slice pattern; /* of paths; {user} is the id of the one it is about; empty: all */
     struct ml_slice code, reason; /* of a rule that bars: what its writer is told */
+    bool proposes; /* only by marks in texts: `code` on what comes, `reason` on what goes */
 };
 
 #define ML_GRANT_RULES_MAX       256
@@ -64,10 +67,15 @@ bool ml_grant_compile(struct ml_arena *arena, const struct ml_grant_rule *rules,
 /** May it be written, as far as the rules say? If one bars it, they tell which: else empty. */
 bool ml_grant_allows_edit(const struct ml_grant *grant, const struct ml_grant_edit *edit,
                           struct ml_slice *code_out, struct ml_slice *reason_out);
+/** May it be proposed, and by which marks? For what is not allowed, and not barred. */
+bool ml_grant_allows_proposal(const struct ml_grant *grant, const struct ml_grant_edit *edit,
+                              struct ml_slice *added_out, struct ml_slice *removed_out);
 
 static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
 {
-    return (grant->may & what) == what;
+    unsigned may = grant->may | (grant->rules.len ? 0u : (unsigned)ML_MAY_EVERYWHERE);
+
+    return (may & what) == what;
 }
 
 /** Open mode: a guest like no other, `guest-` and eight hex digits, with a fresh session id. */

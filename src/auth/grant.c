@@ -2,11 +2,12 @@
 /*
  * What an identity may do with one document. Where in it somebody may write is a row of rules:
  *
- *   rule   bars (u8), kinds (varuint, bits), pattern, code, reason (varbytes each)
+ *   rule   what it does (u8), kinds (varuint, bits), pattern, code, reason (varbytes each)
  *
- * An edit is allowed if a rule that does not bar fits it and none that bars does. Fitting: its kind
- * is among the bits and its path, the key included, matches the pattern; an empty pattern matches
- * all. Rules are data, so they travel between threads and outlive whoever made them.
+ * An edit is allowed if a rule that gives fits it and none that bars does; a third sort only lets
+ * propose. Fitting: its kind is among the bits and its path, the key included, matches the pattern;
+ * an empty pattern matches all. Rules are data, so they travel between threads and outlive whoever
+ * made them.
  */
 #include "auth/auth.h"
 
@@ -18,6 +19,14 @@ struct ml_grant ml_grant_editor(void)
     return (struct ml_grant){.may = ML_MAY_READ | ML_MAY_WRITE | ML_MAY_PRESENCE | ML_MAY_MESSAGE |
                                     ML_MAY_HISTORY};
 }
+
+enum { GIVES, BARS, PROPOSES };
+
+struct rule {
+    uint8_t does;
+    uint64_t kinds;
+    struct ml_slice pattern, code, reason;
+};
 
 /* ---- Made --------------------------------------------------------------------------------------
  */
@@ -67,7 +76,7 @@ static bool write_rule(struct ml_writer *out, const struct ml_grant_rule *rule,
     has_form = write_pattern(&pattern, rule->pattern, user);
     ok = !pattern.err;
     if (has_form || rule->bars) {
-        ml_write_u8(out, rule->bars);
+        ml_write_u8(out, rule->bars ? BARS : rule->proposes ? PROPOSES : GIVES);
         ml_write_varuint(out, rule->kinds);
         /* Who cannot be named cannot be let in; but is kept out of everywhere. */
         ml_write_varbytes(out, has_form ? ml_writer_slice(&pattern) : ml_slice_make("", 0));
@@ -105,30 +114,48 @@ static bool fits(struct ml_slice pattern, const struct ml_grant_edit *edit)
            (edit->path_by_id.ptr && ml_glob_match(pattern, edit->path_by_id));
 }
 
+/* False: that was the last. */
+static bool next_rule(struct ml_reader *in, struct rule *out)
+{
+    return ml_reader_left(in) && !ml_read_u8(in, &out->does) && !ml_read_varuint(in, &out->kinds) &&
+           !ml_read_varbytes(in, &out->pattern) && !ml_read_varbytes(in, &out->code) &&
+           !ml_read_varbytes(in, &out->reason);
+}
+
 bool ml_grant_allows_edit(const struct ml_grant *grant, const struct ml_grant_edit *edit,
                           struct ml_slice *code_out, struct ml_slice *reason_out)
 {
     struct ml_reader in = ml_reader_make(grant->rules);
     bool allowed = !grant->rules.len;
+    struct rule rule;
 
     *code_out = *reason_out = (struct ml_slice){0};
-    while (ml_reader_left(&in)) {
-        struct ml_slice pattern, code, reason;
-        uint64_t kinds;
-        uint8_t bars;
-
-        if (ml_read_u8(&in, &bars) || ml_read_varuint(&in, &kinds) ||
-            ml_read_varbytes(&in, &pattern) || ml_read_varbytes(&in, &code) ||
-            ml_read_varbytes(&in, &reason))
-            return false;
-        if (!(kinds & edit->kinds) || (!bars && allowed) || !fits(pattern, edit))
+    while (next_rule(&in, &rule)) {
+        if (rule.does == PROPOSES || !(rule.kinds & edit->kinds) ||
+            (rule.does == GIVES && allowed) || !fits(rule.pattern, edit))
             continue;
-        if (bars) {
-            *code_out = code;
-            *reason_out = reason;
+        if (rule.does == BARS) {
+            *code_out = rule.code;
+            *reason_out = rule.reason;
             return false;
         }
         allowed = true;
     }
-    return allowed;
+    return allowed && !ml_reader_left(&in);
+}
+
+bool ml_grant_allows_proposal(const struct ml_grant *grant, const struct ml_grant_edit *edit,
+                              struct ml_slice *added_out, struct ml_slice *removed_out)
+{
+    struct ml_reader in = ml_reader_make(grant->rules);
+    struct rule rule;
+
+    while (next_rule(&in, &rule)) {
+        if (rule.does != PROPOSES || !(rule.kinds & edit->kinds) || !fits(rule.pattern, edit))
+            continue;
+        *added_out = rule.code;
+        *removed_out = rule.reason;
+        return true;
+    }
+    return false;
 }

@@ -57,9 +57,59 @@ enum ml_role ml_role_highest(const char *list)
     return highest;
 }
 
-unsigned ml_role_may(enum ml_role role)
+/* ---- What it may do ----------------------------------------------------------------------------
+ */
+
+struct rules {
+    struct ml_grant_rule at[ML_GRANT_RULES_MAX];
+    size_t count;
+};
+
+static bool add_rules(struct rules *rules, const char *const *patterns, size_t count,
+                      const char *usual, const struct ml_role_rights *proposes)
 {
-    return rows[role].may;
+    if (!count) {
+        patterns = &usual;
+        count = 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (rules->count == ML_GRANT_RULES_MAX)
+            return false;
+        rules->at[rules->count++] =
+            (struct ml_grant_rule){.kinds = UINT32_MAX,
+                                   .proposes = proposes != NULL,
+                                   .pattern = ml_slice_str(patterns[i]),
+                                   .code = ml_slice_str(!proposes         ? ""
+                                                        : proposes->added ? proposes->added
+                                                                          : ML_ROLE_ADDED),
+                                   .reason = ml_slice_str(!proposes           ? ""
+                                                          : proposes->removed ? proposes->removed
+                                                                              : ML_ROLE_REMOVED)};
+    }
+    return true;
+}
+
+bool ml_role_grant(enum ml_role role, const struct ml_role_rights *rights, struct ml_slice user,
+                   struct ml_arena *arena, struct ml_grant *out)
+{
+    struct rules *rules;
+
+    *out = (struct ml_grant){.may = rows[role].may};
+    if (role != ML_ROLE_COMMENTER && role != ML_ROLE_SUGGESTER)
+        return true;
+    rules = ml_arena_alloc(arena, sizeof *rules);
+    if (!rules)
+        return false;
+    rules->count = 0;
+    if (!add_rules(rules, rights->comments, rights->comment_count, ML_ROLE_COMMENTS, NULL))
+        return false;
+    if (role == ML_ROLE_SUGGESTER &&
+        (!add_rules(rules, rights->suggestions, rights->suggestion_count, ML_ROLE_SUGGESTIONS,
+                    NULL) ||
+         !add_rules(rules, rights->proposals, rights->proposal_count, ML_ROLE_PROPOSALS, rights)))
+        return false;
+    out->may |= ML_MAY_WRITE;
+    return ml_grant_compile(arena, rules->at, rules->count, user, &out->rules);
 }
 
 bool ml_role_may_give(const char *held, struct ml_slice wanted)

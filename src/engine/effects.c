@@ -134,9 +134,7 @@ static enum ml_err read_deletes(struct ml_effects *fx)
     return ML_OK;
 }
 
-/* The units of [clock, end) are deleted by this update, all of them. */
-static bool is_deleted(const struct ml_effects *fx, ml_client_id client, uint64_t clock,
-                       uint64_t end)
+size_t ml_effects_deleted_at(const struct ml_effects *fx, const struct ml_id *id)
 {
     size_t lo = 0, hi = fx->deleted_count;
 
@@ -144,11 +142,21 @@ static bool is_deleted(const struct ml_effects *fx, ml_client_id client, uint64_
         size_t mid = lo + (hi - lo) / 2;
         const struct ml_wire_range *d = &fx->deleted[mid];
 
-        if (d->client < client || (d->client == client && d->clock + d->len <= clock))
+        if (d->client < id->client || (d->client == id->client && d->clock + d->len <= id->clock))
             lo = mid + 1;
         else
             hi = mid;
     }
+    return lo;
+}
+
+/* The units of [clock, end) are deleted by this update, all of them. */
+static bool is_deleted(const struct ml_effects *fx, ml_client_id client, uint64_t clock,
+                       uint64_t end)
+{
+    const struct ml_id first = {client, clock};
+    size_t lo = ml_effects_deleted_at(fx, &first);
+
     return lo < fx->deleted_count && fx->deleted[lo].client == client &&
            fx->deleted[lo].clock <= clock && fx->deleted[lo].clock + fx->deleted[lo].len >= end;
 }

@@ -4,6 +4,8 @@
  *
  *   effects_read.c   which structs would go in now, in the order in which they would
  *   effects.c        what each of them is: its container, its kind; what the delete set takes away
+ *   effects_list.c   a list as it would be, and of that:
+ *   effects_block.c  the text; effects_marks.c  whether it is only a proposal
  *   effects_show.c   what a policy asks about one of them: index, value, what was there before
  *
  * The document is looked at and stays as it is.
@@ -45,6 +47,7 @@ struct ml_container {
     uint8_t type_ref; /* of a nested one */
     bool is_root;
     bool is_gone;                     /* deleted, now or by this update, or too deep */
+    uint8_t proposed;                 /* effects_marks.c: 0: not asked for, 1: yes, 2: no */
     struct ml_slice root;             /* name of a root */
     struct ml_slice tag;              /* of an XML element */
     struct ml_slice id;               /* its id attribute, from the update; .ptr NULL: none */
@@ -121,6 +124,8 @@ void *ml_effects_grow(struct ml_arena *arena, void *at, uint32_t count, uint32_t
 enum ml_err ml_effects_read(struct ml_effects *fx) ML_MUST_CHECK;
 /** Number of the part that holds the unit; NIL: it is in the document, or nowhere. */
 uint32_t ml_effects_part(const struct ml_effects *fx, const struct ml_id *id);
+/** The first range of `deleted` that ends behind the unit, whoever's; deleted_count: none does. */
+size_t ml_effects_deleted_at(const struct ml_effects *fx, const struct ml_id *id);
 /** The run of the document that holds the unit; NIL: it is not there. */
 uint32_t ml_effects_item(const struct ml_effects *fx, const struct ml_id *id);
 

@@ -269,6 +269,21 @@ enum ml_err ml_effect_block_text(struct ml_effects *effects, const struct ml_eff
 bool ml_effect_block(const struct ml_effects *effects, const struct ml_effect *effect,
                      struct ml_id *id_out);
 
+/** Who only proposes: by formats on what would come and on what would go. */
+struct ml_proposer {
+    struct ml_slice added, removed; /* names of two different formats */
+    struct ml_slice author;         /* what the member "author" of their values has to be */
+};
+/**
+ * Is all that the update does to the text in which this edit stands a proposal? What comes is
+ * marked as added by the author, what goes has been that, what is somebody else's stays and looks
+ * as before, the author's own mark that it should go aside. No edit of a text: it is none.
+ * For one update the same `who` every time. ML_ELIMIT
+ * Cost: linear in the text, once for each text that the update touches.
+ */
+enum ml_err ml_effect_is_proposal(struct ml_effects *effects, const struct ml_effect *effect,
+                                  const struct ml_proposer *who, bool *is_out) ML_MUST_CHECK;
+
 /*
  * Deciding: a verdict takes the edits with what was made of them (ml_verdict.effects). Who looks at
  * them after a decision sees them as decided.

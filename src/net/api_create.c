@@ -353,7 +353,8 @@ static void ask_to_create(struct ml_call *call)
 {
     const struct creation *creation = call->job;
 
-    ml_call_authorize(call, "doc.create", creation->name, ML_MAY_READ | ML_MAY_WRITE, create);
+    ml_call_authorize(call, "doc.create", creation->name,
+                      ML_MAY_READ | ML_MAY_WRITE | ML_MAY_EVERYWHERE, create);
 }
 
 void ml_api_create(struct ml_call *call)

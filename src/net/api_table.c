@@ -17,7 +17,8 @@
 #define VERSION DOC "/versions/{version}"
 
 #define READ    ML_MAY_READ
-#define WRITE   (ML_MAY_READ | ML_MAY_WRITE)
+#define EDIT    (ML_MAY_READ | ML_MAY_WRITE) /* every edit is looked at by itself */
+#define WRITE   (EDIT | ML_MAY_EVERYWHERE)
 #define HISTORY (ML_MAY_READ | ML_MAY_HISTORY)
 
 #define REF(name)  "{\"$ref\":\"#/components/schemas/" name "\"}"
@@ -152,7 +153,7 @@ const struct ml_api_route ml_api_routes[] = {
         .id = "postUpdate",
         .summary = "Write one Yjs update",
         .action = "doc.open",
-        .may = WRITE,
+        .may = EDIT,
         .body_max = ML_API_IMPORT_MAX,
         .body_type = BYTES,
         .parameters = {{"format", "{\"enum\":[\"v1\",\"v2\"],\"default\":\"v1\"}", "of the body"},
@@ -183,7 +184,7 @@ const struct ml_api_route ml_api_routes[] = {
         .id = "postOps",
         .summary = "Write by operations, all or none",
         .action = "doc.open",
-        .may = WRITE,
+        .may = EDIT,
         .body_max = ML_API_BODY_MAX,
         .body_type = JSON,
         .body_schema = REF("Operations"),
@@ -238,7 +239,7 @@ const struct ml_api_route ml_api_routes[] = {
         .id = "createVersion",
         .summary = "Name the document as it is, or as it was after a record",
         .action = "doc.history",
-        .may = HISTORY | ML_MAY_WRITE,
+        .may = HISTORY | WRITE,
         .body_max = ML_API_BODY_MAX,
         .body_type = JSON,
         .body_schema = REF("Naming"),
@@ -261,7 +262,7 @@ const struct ml_api_route ml_api_routes[] = {
         .id = "pinVersion",
         .summary = "Keep a version whatever retention says, or let it go again",
         .action = "doc.history",
-        .may = HISTORY | ML_MAY_WRITE,
+        .may = HISTORY | WRITE,
         .body_max = 4096,
         .body_type = JSON,
         .body_schema = "{\"type\":\"object\",\"required\":[\"pinned\"],\"properties\":{"
@@ -275,7 +276,7 @@ const struct ml_api_route ml_api_routes[] = {
         .id = "deleteVersion",
         .summary = "Remove a version; the document and its history stay",
         .action = "doc.history",
-        .may = HISTORY | ML_MAY_WRITE,
+        .may = HISTORY | WRITE,
         .answers = {{204, NULL, NULL, "removed"},
                     ABSENT,
                     {409, JSON, REF("Error"), "it is pinned, published, or the store needs it"}},

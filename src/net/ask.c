@@ -204,8 +204,11 @@ static bool take_rules(struct ml_arena *arena, const struct ml_script_grant *giv
     for (size_t i = 0; i < given->write_count; i++) {
         const struct ml_script_write *write = &given->writes[i];
 
-        rules[i] = (struct ml_grant_rule){write->bars, write->kinds, write->pattern, write->code,
-                                          write->reason};
+        rules[i] = (struct ml_grant_rule){.bars = write->bars,
+                                          .kinds = write->kinds,
+                                          .pattern = write->pattern,
+                                          .code = write->code,
+                                          .reason = write->reason};
     }
     return ml_grant_compile(arena, rules, given->write_count, asker->facts.user,
                             &asker->grant.rules);
@@ -233,7 +236,9 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
         if (given->ttl_ms)
             asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + given->ttl_ms);
     } else if (asker->is_own) {
-        asker->grant.may = ml_role_may(asker->role);
+        if (!ml_role_grant(asker->role, &ask->net->env.role_rights, asker->facts.user, ask->arena,
+                           &asker->grant))
+            return ML_ESCRIPT;
         if (asker->until_ms)
             asker->grant.until_ms = until_of(ask->net, asker->until_ms);
     } else if (ask->net->env.open_mode && ml_slice_equal(ask->source.org, DEFAULT_ORG)) {

@@ -105,6 +105,7 @@ struct ml_net_env {
     const struct ml_own_keys *(*own_keys)(void *arg);
     void *own_keys_arg;
     bool has_accounts; /* people sign in with a password; cookies count */
+    struct ml_role_rights role_rights;
 };
 
 /* ---- Several loops: one hub, made before the first thread runs ------------------------------- */

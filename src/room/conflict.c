@@ -89,7 +89,9 @@ static enum ml_err apply_decided(struct ml_room *room, const struct ml_update *u
         ml_doc_set_client(room->doc,
                           room->rooms->env.random(room->rooms->env.arg) & ML_VARUINT_MAX);
     if (count)
-        err = ml_room_resolve(room, question.tag, found, count, received, scratch, *change_out);
+        /* What was refused of the bytes as they came must not be recorded with the answer. */
+        err = ml_room_resolve(room, question.tag, found, count, verdict ? natural : received,
+                              scratch, *change_out);
     *resolved_out = (*change_out)->bytes.ptr != natural.ptr;
     /* Not the change: that may name what is forgotten with this document, should it come to that.
      */

@@ -192,12 +192,26 @@ bool ml_ruling_is_plain(const struct ml_ruling *ruling)
 /* ---- What the grant says -----------------------------------------------------------------------
  */
 
+/* Is it one that may be proposed, and a proposal? */
+static enum ml_err check_proposal(const struct ml_member *from, struct ml_script_update *update,
+                                  const struct ml_effect *effect, const struct ml_grant_edit *edit,
+                                  bool *is_out)
+{
+    struct ml_proposer who = {.author = ml_slice_str(from->identity.user)};
+
+    *is_out = false;
+    if (!ml_grant_allows_proposal(&from->grant, edit, &who.added, &who.removed))
+        return ML_OK;
+    return ml_effect_is_proposal(update->effects, effect, &who, is_out);
+}
+
 static enum ml_err check_edit(const struct ml_member *from, struct ml_script_update *update,
                               size_t number, struct ml_writer *path, struct ml_writer *by_id)
 {
     const struct ml_effect *effect = ml_effects_at(update->effects, number);
     struct ml_denial denial = {0};
     struct ml_grant_edit edit = {.kinds = ml_script_edit_bits(effect)};
+    bool is_proposal;
 
     /* Who sent what waited had to be allowed to, then. */
     if (effect->waited)
@@ -215,6 +229,10 @@ static enum ml_err check_edit(const struct ml_member *from, struct ml_script_upd
     if (ml_grant_allows_edit(&from->grant, &edit, &denial.code, &denial.reason))
         return ML_OK;
     if (!denial.code.len) {
+        enum ml_err err = check_proposal(from, update, effect, &edit, &is_proposal);
+
+        if (err || is_proposal)
+            return err;
         denial.code = ML_SLICE("grant.not_allowed");
         denial.reason = ML_SLICE("You may not change this part of the document.");
     }

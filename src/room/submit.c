@@ -39,7 +39,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     const struct ml_update *update;
     const struct ml_change *change;
     struct ml_blob *record;
-    bool waits, plain, as_sent, resolved;
+    bool waits, plain, as_sent, resolved, is_whole;
     enum ml_err err;
 
     if (ml_member_is_remote(from))
@@ -112,8 +112,11 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
 
     /* What waits for others is not in the change, but must survive with it: record what came, but
      * never what was refused. */
-    record = ml_blob_new(waits && plain && !resolved ? bytes : change->bytes);
-    err = record ? ml_room_stage(room, from, message_no, record, !as_sent || resolved) : ML_ELIMIT;
+    is_whole = waits && plain && !resolved;
+    record = is_whole || change->bytes.len ? ml_blob_new(is_whole ? bytes : change->bytes) : NULL;
+    err = !record && (is_whole || change->bytes.len)
+              ? ML_ELIMIT
+              : ml_room_stage(room, from, message_no, record, !as_sent || resolved);
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);

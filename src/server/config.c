@@ -310,6 +310,85 @@ static void set_auth(struct loading *l, const char *key, const cJSON *value)
         check_auth_keys(l, key, value);
 }
 
+/* ---- Where commenters and suggesters write ----------------------------------------------------
+ */
+
+#define PATTERNS_MAX      64 /* of one list */
+#define PATTERN_MAX_BYTES 512
+
+static bool is_text(const cJSON *item, size_t max_bytes)
+{
+    return cJSON_IsString(item) && item->valuestring[0] && strlen(item->valuestring) <= max_bytes;
+}
+
+static void set_patterns(struct loading *l, const cJSON *list, const char *const **out,
+                         size_t *count_out)
+{
+    size_t count = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0, n = 0;
+    const char **patterns = ml_arena_array(&l->config->arena, PATTERNS_MAX, sizeof *patterns);
+    const cJSON *item;
+
+    if (!count || count > PATTERNS_MAX || !patterns) {
+        complain(l, "rights", "rights.%s: not a list of 1 to %d patterns of paths", list->string,
+                 PATTERNS_MAX);
+        return;
+    }
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!is_text(item, PATTERN_MAX_BYTES))
+            complain(l, "rights",
+                     "rights.%s: entry %zu is not a pattern, as \"comments/{user}/**\"",
+                     list->string, n + 1);
+        else
+            patterns[n++] = copy_text(l->config, item->valuestring);
+    }
+    *out = patterns;
+    *count_out = n;
+}
+
+static void set_marks(struct loading *l, const cJSON *marks)
+{
+    const cJSON *added = cJSON_GetObjectItemCaseSensitive(marks, "added");
+    const cJSON *removed = cJSON_GetObjectItemCaseSensitive(marks, "removed");
+
+    if (!is_text(added, 64) || !is_text(removed, 64) || cJSON_GetArraySize(marks) != 2 ||
+        strcmp(added->valuestring, removed->valuestring) == 0) {
+        complain(l, "rights",
+                 "rights.marks: needs two different names, as { added = \"insertion\", removed = "
+                 "\"deletion\" }");
+        return;
+    }
+    l->config->role_rights.added = copy_text(l->config, added->valuestring);
+    l->config->role_rights.removed = copy_text(l->config, removed->valuestring);
+}
+
+static void set_rights(struct loading *l, const char *key, const cJSON *value)
+{
+    struct ml_role_rights *rights = &l->config->role_rights;
+    const cJSON *item;
+
+    if (!cJSON_IsObject(value)) {
+        complain(l, key, "rights: needs { comments = { \"comments/{user}/**\" } }");
+        return;
+    }
+    cJSON_ArrayForEach(item, value)
+    {
+        if (strcmp(item->string, "comments") == 0)
+            set_patterns(l, item, &rights->comments, &rights->comment_count);
+        else if (strcmp(item->string, "suggestions") == 0)
+            set_patterns(l, item, &rights->suggestions, &rights->suggestion_count);
+        else if (strcmp(item->string, "proposals") == 0)
+            set_patterns(l, item, &rights->proposals, &rights->proposal_count);
+        else if (strcmp(item->string, "marks") == 0)
+            set_marks(l, item);
+        else
+            complain(l, key,
+                     "rights: unknown key \"%s\"; there are comments, suggestions, proposals and "
+                     "marks",
+                     item->string);
+    }
+}
+
 /* Values that a number may have are whole, so a double holds them exactly. */
 static bool is_whole(const cJSON *value, double least, double most)
 {
@@ -504,6 +583,7 @@ static const struct key {
     {"origins", NULL, NULL, NULL, set_origins},
     {"outgoing", NULL, NULL, NULL, set_outgoing},
     {"auth", NULL, NULL, NULL, set_auth},
+    {"rights", NULL, NULL, NULL, set_rights},
     {"plugins", NULL, NULL, NULL, keep_json},
     {"plans", NULL, NULL, NULL, keep_json},
     {"order", NULL, NULL, NULL, keep_json},

@@ -42,8 +42,9 @@ struct ml_config {
     struct ml_deploy_org *orgs; /* files orgs/NAME.lua beside it */
     size_t org_count;
     enum ml_log_level log_level;
-    unsigned loops;          /* 0: one per core */
-    struct ml_limits limits; /* zero fields: the defaults of their folders */
+    unsigned loops;                    /* 0: one per core */
+    struct ml_limits limits;           /* zero fields: the defaults of their folders */
+    struct ml_role_rights role_rights; /* likewise; texts in the arena */
 };
 
 /** One complaint about a configuration. */

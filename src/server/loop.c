@@ -337,6 +337,7 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .own_keys_arg = loop->process->keys,
         .is_shared = loop->process->is_shared,
         .has_accounts = config->auth == ML_AUTH_PASSWORD,
+        .role_rights = config->role_rights,
         .operator= ml_plugins_operator(loop->process->plugins),
     };
     enum ml_err err;

@@ -41,12 +41,9 @@ static void ask(const struct ml_grant_rule *rules, size_t count, const char *use
     ml_arena_release(&arena);
 }
 
-#define RULE(bars, kinds, pattern)                                                                 \
+#define RULE(does, which, of)                                                                      \
     {                                                                                              \
-        bars, kinds, {(const uint8_t *)pattern, sizeof(pattern) - 1}, {0},                         \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
+        .bars = (does), .kinds = (which), .pattern = {(const uint8_t *)(of), sizeof(of) - 1 }      \
     }
 
 static void paths_and_the_writers_own_id(void **state)

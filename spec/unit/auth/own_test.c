@@ -229,13 +229,44 @@ static void test_nobody_gives_more_than_they_hold(void **state)
         assert_true(ml_role_may_give(held, ML_SLICE("robot")));
     }
     assert_false(ml_role_may_give("", ML_SLICE("viewer")));
-    assert_int_equal(ml_role_may(ML_ROLE_NONE), 0);
-    assert_false(ml_role_may(ML_ROLE_SUGGESTER) & ML_MAY_WRITE);
+}
+
+static void test_commenters_and_suggesters_write_in_places_only(void **state)
+{
+    static const struct ml_role_rights usual;
+    static const struct ml_grant_edit own = {1, {(const uint8_t *)"comments/ana/1", 14}, {0}};
+    static const struct ml_grant_edit text = {1, {(const uint8_t *)"content", 7}, {0}};
+    struct ml_slice code, reason, added, removed;
+    struct ml_arena arena;
+    struct ml_grant grant;
+
+    (void)state;
+    ml_arena_init(&arena, 1 << 20);
+    assert_true(ml_role_grant(ML_ROLE_NONE, &usual, ML_SLICE("ana"), &arena, &grant));
+    assert_int_equal(grant.may, 0);
+    assert_true(ml_role_grant(ML_ROLE_EDITOR, &usual, ML_SLICE("ana"), &arena, &grant));
+    assert_true(ml_grant_allows(&grant, ML_MAY_WRITE | ML_MAY_EVERYWHERE));
+    for (enum ml_role role = ML_ROLE_COMMENTER; role <= ML_ROLE_SUGGESTER; role++) {
+        assert_true(ml_role_grant(role, &usual, ML_SLICE("ana"), &arena, &grant));
+        assert_true(ml_grant_allows(&grant, ML_MAY_WRITE));
+        assert_false(ml_grant_allows(&grant, ML_MAY_WRITE | ML_MAY_EVERYWHERE));
+        assert_true(ml_grant_allows_edit(&grant, &own, &code, &reason));
+        assert_false(ml_grant_allows_edit(&grant, &text, &code, &reason));
+        assert_int_equal(ml_grant_allows_proposal(&grant, &text, &added, &removed),
+                         role == ML_ROLE_SUGGESTER);
+        assert_true(ml_role_grant(role, &usual, ML_SLICE("ben"), &arena, &grant));
+        assert_false(ml_grant_allows_edit(&grant, &own, &code, &reason));
+        /* Who cannot be named writes nowhere. */
+        assert_true(ml_role_grant(role, &usual, ML_SLICE("*"), &arena, &grant));
+        assert_false(ml_grant_allows_edit(&grant, &own, &code, &reason));
+    }
+    ml_arena_release(&arena);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commenters_and_suggesters_write_in_places_only),
         cmocka_unit_test_setup_teardown(test_says_what_it_was_given, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kinds_are_not_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lives_as_long_as_its_kind, set_up, tear_down),
