@@ -435,6 +435,14 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
     return ML_OK;
 }
 
+enum ml_err ml_room_message(struct ml_member *from, struct ml_slice text, struct ml_arena *scratch)
+{
+    (void)from;
+    (void)text;
+    (void)scratch;
+    return ML_OK;
+}
+
 enum ml_err ml_room_query_presence(struct ml_member *member)
 {
     send_message(member->port, ML_FRAME_AWARENESS, ml_slice_make("", 1), ML_SEND_PRESENCE);
@@ -593,6 +601,14 @@ enum ml_err ml_script_resolve_org(struct ml_script *script, const struct ml_scri
     (void)scratch;
     *org_out = (struct ml_slice){0};
     return ML_OK;
+}
+
+void ml_script_admit(struct ml_script *script, const struct ml_script_frame *frame,
+                     struct ml_script_admission *out)
+{
+    (void)script;
+    (void)frame;
+    *out = (struct ml_script_admission){0};
 }
 
 void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session)

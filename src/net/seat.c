@@ -116,6 +116,14 @@ static void port_refused(struct ml_port *port, const struct ml_notice *notice)
         seat->session->dialect->refused(seat, notice);
 }
 
+static void port_said(struct ml_port *port, struct ml_slice text)
+{
+    struct ml_seat *seat = seat_of(port);
+
+    if (!seat->session->is_closing && !is_over(seat))
+        (void)seat->session->dialect->told(seat, text);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 struct ml_seat *ml_seat_new(struct ml_session *session, struct ml_slice address)
@@ -133,6 +141,7 @@ struct ml_seat *ml_seat_new(struct ml_session *session, struct ml_slice address)
         .close = port_close,
         .pause = port_pause,
         .failed = port_failed,
+        .said = port_said,
         .refused = session->dialect->refused ? port_refused : NULL,
         .address = {seat->address, address.len},
     };
@@ -310,8 +319,11 @@ static void hold(struct ml_seat *seat, struct ml_slice bytes, bool at_front)
 
 static bool takes_messages(const struct ml_seat *seat)
 {
+    const struct ml_session *session = seat->session;
+
     return seat->state == ML_SEAT_OPEN && !seat->is_paused && !seat->is_doubted &&
-           !seat->session->is_closing;
+           !session->is_closing &&
+           (!session->slow_until_ms || session->slow_until_ms <= ml_net_now(session->net));
 }
 
 void ml_seat_hear(struct ml_seat *seat, struct ml_slice bytes)
@@ -400,10 +412,14 @@ enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is
     uint64_t message_no = seat->message_no + 1;
     enum ml_err err;
 
+    err = ml_seat_admit(seat, is_reply ? "sync" : "update", update.len);
+    if (err)
+        return err;
     if (!within_rate(session, update.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
     reset_scratch(session->net);
+    seat->is_admitted = err == ML_EBUSY;
     if (!err)
         seat->message_no = message_no;
     return err;
@@ -414,8 +430,12 @@ enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector)
     struct ml_session *session = seat->session;
     enum ml_err err;
 
+    err = ml_seat_admit(seat, "sync", state_vector.len);
+    if (err)
+        return err;
     if (!within_rate(session, state_vector.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
+    seat->is_admitted = false;
     err = ml_room_sync(seat->member, state_vector, &session->net->scratch);
     reset_scratch(session->net);
     /* Our own outbox said no, and the session is closing already. */
@@ -472,10 +492,34 @@ enum ml_err ml_seat_presence(struct ml_seat *seat, struct ml_slice update)
 
     if (!seat->own_client)
         seat->own_client = client_of(update);
+    switch (ml_seat_admit(seat, "awareness", update.len)) {
+    case ML_OK:
+        seat->is_admitted = false;
+        break;
+    case ML_EBUSY:
+        return ML_EBUSY;
+    default:
+        return ML_OK;
+    }
     if (ml_bucket_take(&seat->presence, ml_net_now(net), rate, rate))
         return deliver_presence(seat, update);
     keep_presence(seat, update);
     return ML_OK;
+}
+
+enum ml_err ml_seat_message(struct ml_seat *seat, struct ml_slice text)
+{
+    struct ml_session *session = seat->session;
+    enum ml_err err = ml_seat_admit(seat, "message", text.len);
+
+    if (err)
+        return err == ML_EDENIED ? ML_OK : err;
+    if (!within_rate(session, text.len))
+        return session->is_closing ? ML_ECLOSED : ML_EBUSY;
+    err = ml_room_message(seat->member, text, &session->net->scratch);
+    reset_scratch(session->net);
+    seat->is_admitted = err == ML_EBUSY;
+    return err;
 }
 
 bool ml_seat_take_late(struct ml_seat *seat, uint64_t now)

@@ -356,7 +356,9 @@ static void flush(struct ml_session *session)
     }
     if (!session->link)
         return;
-    reads = session->is_closing ? !session->parting : session->dialect->wants_reading(session);
+    reads = session->is_closing ? !session->parting
+                                : session->slow_until_ms <= ml_net_now(session->net) &&
+                                      session->dialect->wants_reading(session);
     if (reads != session->is_reading) {
         session->is_reading = reads;
         session->heard_ms = ml_net_now(session->net);
@@ -430,8 +432,12 @@ static void visit_timed(struct ml_session *session, uint64_t now)
         if (!ml_seat_take_late(seat_at(node), now))
             ml_session_mark_timed(session);
     }
-    if (session->held_count)
+    if (session->slow_until_ms > now)
+        ml_session_mark_timed(session);
+    else if (session->held_count || session->slow_until_ms)
         ml_session_mark_dirty(session);
+    if (session->slow_until_ms <= now)
+        session->slow_until_ms = 0;
 }
 
 void ml_session_tick(struct ml_net *net)

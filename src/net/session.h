@@ -4,6 +4,7 @@
  *
  *   session.c              the connection: out, the transport's events, time, the end
  *   seat_check.c           its rights, asked for again
+ *   admit.c                the hook that is asked before a message is looked at
  *   seat.c                 one seat: what the room asks of it, what has to wait, rates
  *   session_ywebsocket.c   one file per dialect: which message does what, to which seat
  *   session_hocuspocus.c
@@ -52,6 +53,7 @@ struct ml_seat {
     enum ml_seat_state state;
     bool is_paused; /* by the room */
     bool may_write;
+    bool is_admitted;    /* the message in front, which has to wait, was asked about (admit.c) */
     char why_not[124];   /* what a plugin said when the seat was refused; empty: nothing */
     bool is_asked;       /* for a new credential, since the last one */
     uint64_t since_ms;   /* in this state */
@@ -103,6 +105,7 @@ struct ml_session {
     uint64_t heard_ms;       /* anything came */
     uint64_t said_ms;        /* an application frame was queued */
     uint64_t progress_ms;    /* the outbox was empty or the socket took something */
+    uint64_t slow_until_ms;  /* a plugin wants nothing to be read before */
     uint64_t throttled_ms;   /* since when the rate has been exceeded; 0: it is not */
     uint64_t controls_ms;
     uint32_t controls; /* control frames since controls_ms */
@@ -227,5 +230,10 @@ enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector) ML_
 /** @retval ML_EFORMAT  only if it was looked at now */
 enum ml_err ml_seat_presence(struct ml_seat *seat, struct ml_slice update) ML_MUST_CHECK;
 enum ml_err ml_seat_query_presence(struct ml_seat *seat) ML_MUST_CHECK;
+/** A text for plugins. */
+enum ml_err ml_seat_message(struct ml_seat *seat, struct ml_slice text) ML_MUST_CHECK;
+
+/** admit.c. ML_EBUSY: it has to wait; ML_EDENIED. */
+enum ml_err ml_seat_admit(struct ml_seat *seat, const char *kind, size_t bytes) ML_MUST_CHECK;
 
 #endif

@@ -364,7 +364,9 @@ static enum ml_outcome fail(struct ml_seat *seat, enum ml_err err)
 
 static enum ml_outcome take_step1(struct ml_seat *seat, const struct ml_frame *frame)
 {
-    return fail(seat, ml_seat_sync(seat, frame->payload));
+    enum ml_err err = ml_seat_sync(seat, frame->payload);
+
+    return err == ML_EDENIED ? ML_TAKEN : fail(seat, err);
 }
 
 static enum ml_outcome take_update(struct ml_seat *seat, const struct ml_frame *frame)
@@ -393,6 +395,11 @@ static enum ml_outcome take_query(struct ml_seat *seat, const struct ml_frame *f
 {
     (void)frame;
     return fail(seat, ml_seat_query_presence(seat));
+}
+
+static enum ml_outcome take_message(struct ml_seat *seat, const struct ml_frame *frame)
+{
+    return fail(seat, ml_seat_message(seat, frame->payload));
 }
 
 static enum ml_outcome take_token(struct ml_seat *seat, const struct ml_frame *frame)
@@ -434,7 +441,7 @@ static enum ml_outcome (*const takers[])(struct ml_seat *seat, const struct ml_f
     [ML_FRAME_TOKEN] = take_token,
     [ML_FRAME_TOKEN_REQUEST] = ignore,
     [ML_FRAME_AUTHENTICATED] = ignore,
-    [ML_FRAME_STATELESS] = ignore, /* no plugin of this version listens */
+    [ML_FRAME_STATELESS] = take_message,
     [ML_FRAME_BROADCAST] = take_offence,
     [ML_FRAME_CLOSE] = take_close,
     [ML_FRAME_PING] = ignore,

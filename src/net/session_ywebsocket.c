@@ -87,6 +87,8 @@ static enum ml_outcome take_step1(struct ml_seat *seat, const struct ml_frame *f
 {
     enum ml_err err = ml_seat_sync(seat, frame->payload);
 
+    if (err == ML_EDENIED)
+        return ML_TAKEN;
     if (err == ML_ELIMIT) {
         ml_session_end_text(seat->session, ML_CLOSE_TRY_LATER);
         return ML_TAKEN;
@@ -139,12 +141,12 @@ static enum ml_outcome take_status(struct ml_seat *seat, const struct ml_frame *
 
 static enum ml_outcome take_stateless(struct ml_seat *seat, const struct ml_frame *frame)
 {
-    (void)frame;
     if (!seat->session->hears_notices) {
         seat->session->hears_notices = true;
         ml_seat_hear_of_bus(seat);
     }
-    return ML_TAKEN;
+    return frame->payload.len ? refuse(seat->session, ml_seat_message(seat, frame->payload))
+                              : ML_TAKEN;
 }
 
 /*

@@ -368,6 +368,7 @@ enum ml_err ml_remote_submit(struct ml_member *from, struct ml_slice bytes, uint
                              bool is_reply, struct ml_arena *scratch) ML_MUST_CHECK;
 enum ml_err ml_remote_sync(struct ml_member *member, struct ml_slice state_vector) ML_MUST_CHECK;
 enum ml_err ml_remote_presence(struct ml_member *from, struct ml_slice update) ML_MUST_CHECK;
+enum ml_err ml_remote_message(struct ml_member *from, struct ml_slice text);
 enum ml_err ml_remote_query(struct ml_member *member) ML_MUST_CHECK;
 void ml_remote_confirm(struct ml_member *member, uint64_t message_no);
 bool ml_remote_renew(struct ml_member *member, const struct ml_identity *identity,
@@ -433,6 +434,8 @@ bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out);
 uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out);
 void ml_room_observation_free(struct ml_room *room);
 void ml_room_tell(struct ml_room *room, enum ml_moment what, const struct ml_member *member);
+/** Who speaks, for plugins. policy.c */
+struct ml_scope ml_member_scope(struct ml_member *from, bool is_reply);
 struct ml_script_moment ml_room_moment(struct ml_room *room, const struct ml_member *member);
 uint64_t ml_room_grace(struct ml_room *room);
 

@@ -52,8 +52,9 @@ static bool may_undo(struct ml_member *member)
     return ++member->undos <= UNDOS_A_MINUTE;
 }
 
-static struct ml_scope scope_of(struct ml_room *room, struct ml_member *from, bool is_reply)
+struct ml_scope ml_member_scope(struct ml_member *from, bool is_reply)
 {
+    struct ml_room *room = from->room;
     const struct ml_scope *author = ml_member_author(from);
     struct ml_scope scope = {0};
 
@@ -270,7 +271,7 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
 {
     struct ml_room *room = from->room;
     struct ml_script *script = ml_room_script(room);
-    struct ml_scope scope = scope_of(room, from, is_reply);
+    struct ml_scope scope = ml_member_scope(from, is_reply);
     struct ml_denial denial = {0};
     bool has_hooks;
     enum ml_err err;

@@ -47,6 +47,7 @@ enum kind {
     SYNC,
     PRESENCE,
     QUERY,
+    MESSAGE,
     CONFIRM,
     RENEW,
     LEAVE,
@@ -61,6 +62,7 @@ enum kind {
     CLOSE,
     PAUSE,
     LOOKED_AT,
+    SAID,
 };
 
 /* What a JOIN brings, and a RENEW. */
@@ -373,6 +375,15 @@ enum ml_err ml_remote_presence(struct ml_member *from, struct ml_slice update)
     return write_simple(remote, PRESENCE, update, 0);
 }
 
+enum ml_err ml_remote_message(struct ml_member *from, struct ml_slice text)
+{
+    struct remote *remote = remote_of(from);
+
+    if (is_over_window(remote) || remote->is_paused)
+        return pause_session(remote);
+    return write_simple(remote, MESSAGE, text, 0);
+}
+
 enum ml_err ml_remote_query(struct ml_member *member)
 {
     return write_simple(remote_of(member), QUERY, ml_slice_make(NULL, 0), 0);
@@ -463,14 +474,16 @@ static void deliver_frame(struct ml_rooms *rooms, const struct letter *letter)
 }
 
 /* code, reason, paths: each as varbytes. */
-static void open_notice(struct ml_port *port, uint64_t message_no, bool is_fenced,
-                        struct ml_slice bytes)
+static void open_notice(struct ml_port *port, const struct letter *letter, struct ml_slice bytes)
 {
     struct ml_reader in = ml_reader_make(bytes);
-    struct ml_denial denial = {.fence = is_fenced};
+    struct ml_denial denial = {.fence = letter->flag};
     struct ml_slice paths[NOTICE_PATHS];
-    struct ml_notice notice = {
-        .denial = &denial, .message_no = message_no, .is_fenced = is_fenced, .paths = paths};
+    struct ml_notice notice = {.denial = &denial,
+                               .message_no = letter->number,
+                               .is_fenced = letter->flag,
+                               .is_message = letter->other,
+                               .paths = paths};
 
     if (ml_read_varbytes(&in, &denial.code) || ml_read_varbytes(&in, &denial.reason))
         return;
@@ -512,7 +525,7 @@ static void session_receives(struct ml_rooms *rooms, struct letter *letter)
         break;
     case REFUSED:
         if (port->refused)
-            open_notice(port, letter->number, letter->flag, bytes);
+            open_notice(port, letter, bytes);
         break;
     case FAILED:
         if (port->failed)
@@ -529,6 +542,10 @@ static void session_receives(struct ml_rooms *rooms, struct letter *letter)
             remote->is_full = false;
             port->pause(port, false);
         }
+        break;
+    case SAID:
+        if (port->said)
+            port->said(port, bytes);
         break;
     case LOOKED_AT:
         looked_at(remote, (size_t)letter->number);
@@ -647,6 +664,7 @@ static void agent_refused(struct ml_port *port, const struct ml_notice *notice)
         return;
     letter->number = notice->message_no;
     letter->flag = notice->is_fenced;
+    letter->other = notice->is_message;
     answer(agent, letter);
 }
 
@@ -676,6 +694,13 @@ static void agent_close(struct ml_port *port, enum ml_close why, struct ml_slice
         return;
     letter->why = why;
     answer(agent, letter);
+}
+
+static void agent_said(struct ml_port *port, struct ml_slice text)
+{
+    struct agent *agent = agent_of(port);
+
+    answer(agent, letter_new(SAID, &agent->id, text));
 }
 
 static void agent_pause(struct ml_port *port, bool paused)
@@ -747,6 +772,7 @@ static void take_seat(struct ml_rooms *rooms, const struct letter *join)
         .joined = agent_joined,
         .close = agent_close,
         .pause = agent_pause,
+        .said = agent_said,
         .address = ml_slice_make(agent->address, c->address_len),
         .recorded = c->wants_records ? agent_recorded : NULL,
         .refused = c->wants_refusals ? agent_refused : NULL,
@@ -817,6 +843,10 @@ static bool hand_over(struct agent *agent, const struct letter *letter)
         break;
     case PRESENCE:
         (void)!ml_room_presence(agent->member, bytes, scratch);
+        break;
+    case MESSAGE:
+        if (ml_room_message(agent->member, bytes, scratch) == ML_EBUSY)
+            return false;
         break;
     case QUERY:
         (void)!ml_room_query_presence(agent->member);

@@ -42,6 +42,7 @@ struct ml_notice {
     bool is_fenced;               /* nothing of it was taken, and nothing will be; else: undone */
     const struct ml_slice *paths; /* where it was; none: all of it */
     size_t path_count;
+    bool is_message; /* not of an update, but of ml_room_message */
 };
 
 /** How a room reaches the client behind a member. Implemented by net, and by spec/support. */
@@ -78,6 +79,8 @@ struct ml_port {
      * refused. Only by rooms of other loops, which answer late. Never calls back.
      */
     void (*failed)(struct ml_port *port, uint64_t message_no, enum ml_err err);
+    /** A text for its client, which ml_room_message has brought. Never calls back. */
+    void (*said)(struct ml_port *port, struct ml_slice text);
     bool is_hidden; /* nobody is there: not counted among the sessions */
 };
 
@@ -213,6 +216,12 @@ void ml_room_confirm(struct ml_member *member, uint64_t message_no);
 /** Merge an awareness update and forward what is news. */
 enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
                              struct ml_arena *scratch) ML_MUST_CHECK;
+/**
+ * A text for the plugins (hook `message`); without one nothing happens. Refusals: port->refused.
+ * @retval ML_EBUSY  the room is full of work; the port has been paused, ask again
+ */
+enum ml_err ml_room_message(struct ml_member *from, struct ml_slice text,
+                            struct ml_arena *scratch) ML_MUST_CHECK;
 /** Answer QueryAwareness. */
 enum ml_err ml_room_query_presence(struct ml_member *member) ML_MUST_CHECK;
 

@@ -125,6 +125,7 @@ void ml_round_run(struct ml_script *script, struct ml_round *round)
                           ml_hook_names[round->hook]);
             fail(round);
         }
+        script->question = (struct ml_question){0}; /* a denial stands in memory of the caller's */
         ml_state_tidy(script);
     }
 }

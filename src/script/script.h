@@ -145,7 +145,9 @@ enum ml_hook {
     ML_HOOK_DELETE_DOCUMENT = 1 << 27,
     ML_HOOK_CREATE_DOCUMENT = 1 << 28,
     ML_HOOK_LOAD_DOCUMENT = 1 << 29,
+    ML_HOOK_MESSAGE = 1 << 30,
 };
+#define ML_HOOK_ADMIT (UINT64_C(1) << 31) /* more than an enumerator holds */
 uint64_t ml_script_hooks(const struct ml_script *script);
 
 /* ---- Hooks ----------------------------------------------------------------------------------- */
@@ -374,6 +376,33 @@ uint64_t ml_script_keep_document(struct ml_script *script, const struct ml_scrip
  */
 bool ml_script_awareness(struct ml_script *script, const struct ml_script_moment *moment,
                          uint64_t client, struct ml_slice *json, struct ml_arena *scratch);
+
+/* A message of a client, not looked at yet. Borrowed for the call. */
+struct ml_script_frame {
+    const char *kind; /* "update", "sync", "awareness", "message" */
+    size_t bytes;
+    const struct ml_scope *who; /* user, user_name, session, roles, groups */
+};
+struct ml_script_admission {
+    bool is_denied;
+    uint32_t slow_ms; /* at most 5 s; 0: go on */
+};
+/** admit(frame): the first denial, the longest pause. Who cannot answer is passed over. */
+void ml_script_admit(struct ml_script *script, const struct ml_script_frame *frame,
+                     struct ml_script_admission *out);
+
+#define ML_SCRIPT_MESSAGE_MAX 65536
+
+/** A text that is none of the protocol's. */
+struct ml_script_message {
+    struct ml_slice text; /* in: as it came; out: as it goes to others, in scratch */
+    bool is_for_others;   /* a plugin answered a payload */
+    struct ml_slice to;   /* only for this user; .ptr NULL: everybody */
+    struct ml_denial denial;
+};
+/** message(m). @retval ML_EDENIED  m->denial says why; ML_ESCRIPT  a plugin failed */
+enum ml_err ml_script_message(struct ml_script *script, const struct ml_scope *who,
+                              struct ml_arena *scratch, struct ml_script_message *m) ML_MUST_CHECK;
 
 /** snapshot_policy(ref): earliest of each; what nobody sets stays as it came in. */
 struct ml_snapshot_policy {

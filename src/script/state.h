@@ -74,6 +74,8 @@ enum {
     HOOK_DELETE_DOCUMENT,
     HOOK_CREATE_DOCUMENT,
     HOOK_LOAD_DOCUMENT,
+    HOOK_MESSAGE,
+    HOOK_ADMIT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

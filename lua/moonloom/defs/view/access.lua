@@ -60,8 +60,9 @@ return {
       { "close", "(code: string)", doc = "Ends it." },
     } },
   { class = "moonloom.Frame", arg = "frame", doc = "One message, not yet read (`admit`).",
-    fields = { { "kind", '"update"|"sync"|"awareness"|"message"|"rpc"', doc = "What it is." }, { "bytes", "integer", doc = "Size." },
-               { "session", "moonloom.Session", doc = "The connection." } } },
+    fields = { { "kind", '"update"|"sync"|"awareness"|"message"|"rpc"', since = "0.3.0", doc = "What it is; `rpc` not in this version." },
+               { "bytes", "integer", since = "0.3.0", doc = "Size." },
+               { "session", "moonloom.Session", since = "0.3.0", doc = "The connection: `id`, `identity`." } } },
   { class = "moonloom.Rights", doc = "What `ml.grant` and `ml.restrict` take. `write`: true, path patterns, or patterns by operation or edit kind.",
     fields = {
       { "read", "boolean?", since = S, doc = "The whole document." }, { "write", "boolean|string[]|table<string, any>|nil", since = S, doc = "Where." },
