@@ -6,13 +6,13 @@ local process = require "process"
 local socket = require "socket"
 local World = require "world"
 
--- What a route needs of who asks. "read", "write", "history": this right; "open": nothing; "key": a key of a program;
+-- What a route needs of who asks. "read", "edit", "write", "history": this right (edit: at least somewhere in the document); "open": nothing; "key": a key of a program;
 -- "admin": role owner or admin; "nowhere": 404 to everybody;
 -- "itself": credentials of its own in the body.
 local NEEDS = {
   describe = "open",
   listDocuments = "read", createDocument = "write", getDocument = "read", deleteDocument = "write", undeleteDocument = "write",
-  getState = "read", postUpdate = "write", getContent = "read", postOps = "write",
+  getState = "read", postUpdate = "edit", getContent = "read", postOps = "edit",
   getHistory = "history", getChanges = "history", listVersions = "history", createVersion = "history write",
   getVersion = "history", pinVersion = "history write", deleteVersion = "history write", getVersionState = "history",
   getVersionContent = "history", restoreDocument = "write",
@@ -32,10 +32,11 @@ WITHOUT.logoutEverywhere, WITHOUT.changePassword = 401, 401
 
 -- What a role has. Not more than that it has it: "none" has nothing at all.
 local HAS = {
-  none = {}, viewer = { read = true }, commenter = { read = true }, suggester = { read = true, history = true },
-  editor = { read = true, write = true, history = true },
+  none = {}, viewer = { read = true }, commenter = { read = true, edit = true },
+  suggester = { read = true, history = true, edit = true },
+  editor = { read = true, edit = true, write = true, history = true },
 }
-HAS.owner, HAS.admin = { read = true, write = true, history = true, admin = true }, nil
+HAS.owner, HAS.admin = { read = true, edit = true, write = true, history = true, admin = true }, nil
 HAS.admin = HAS.owner
 local ROLES = { "none", "viewer", "commenter", "suggester", "editor", "owner", "admin" }
 local SIGNED_IN = { "viewer", "editor", "owner", "admin" } -- roles of accounts
