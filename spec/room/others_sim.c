@@ -436,6 +436,25 @@ static void but_often_when_it_just_fell_silent_and_not_for_ever(void **state)
     assert_in_range(looks_of(&nodes[1]) - before, 5, 7);
 }
 
+/* A third node is heard on; the place in front of its own becomes free. */
+static void a_node_keeps_its_place_when_another_one_leaves(void **state)
+{
+    const struct ml_news third = {.kind = ML_NEWS_PULSE, .node = 99};
+    uint64_t before = looks_of(&nodes[1]);
+
+    (void)state;
+    for (unsigned i = 0; i < 60000 / PULSE_MS; i++) {
+        ml_rooms_heard(nodes[1].rooms, &third);
+        pass(PULSE_MS);
+        if (i == 1) {
+            ml_rooms_drain(nodes[0].rooms, ML_CLOSE_SHUTDOWN);
+            turn();
+            crash(&nodes[0]);
+        }
+    }
+    assert_in_range(looks_of(&nodes[1]) - before, 5, 7);
+}
+
 int main(void)
 {
     ml_log_set_level(ML_LOG_ERROR);
@@ -450,6 +469,7 @@ int main(void)
         CASE(what_a_node_wrote_before_it_died_is_found),
         CASE(heads_are_looked_at_rarely_while_all_is_well),
         CASE(and_when_a_node_has_said_that_it_leaves),
+        CASE(a_node_keeps_its_place_when_another_one_leaves),
         CASE(but_often_when_it_just_fell_silent_and_not_for_ever),
     };
 

@@ -24,11 +24,11 @@ void ml_rooms_node_heard(struct ml_rooms *rooms, const struct ml_news *news, uin
     struct ml_other_node *nodes = rooms->others.nodes, *place = nodes;
 
     for (size_t i = 0; i < ML_NODES_MAX; i++) {
-        if (nodes[i].id == news->node || !nodes[i].id) {
+        if (nodes[i].id == news->node) {
             place = &nodes[i];
             break;
         }
-        if (nodes[i].seen_ms < place->seen_ms)
+        if (place->id && (!nodes[i].id || nodes[i].seen_ms < place->seen_ms))
             place = &nodes[i];
     }
     *place =
