@@ -40,6 +40,7 @@ struct ml_journal_node {
     struct ml_blob *packed;                /* a snapshot on its way from packing to storing */
     struct ml_door *door;                  /* of the loop that asked; NULL: the journal's own */
     _Atomic(struct ml_journal *) waits_at; /* in whose line an append can still grow; NULL: none */
+    void *route;    /* by which it went to one of several primaries; NULL: by none */
     bool is_astray; /* its org lives elsewhere, or is on its way there: not tried */
 };
 

@@ -177,3 +177,19 @@ enum ml_err ml_org_remove(const char *store, struct ml_slice org, ml_org_progres
     ml_shard_list_release(&list);
     return err;
 }
+
+enum ml_err ml_org_move(const char *store, const struct ml_org_move *order, struct ml_diag *diag)
+{
+    struct ml_shard_list list;
+    enum ml_err err;
+
+    if (strncmp(store, "shards:", 7) != 0)
+        return ml_diag_set(diag, ML_ENOTFOUND, 0, "the store has one place for all orgs");
+    err = ml_shard_list_parse(store, &list, diag);
+    if (err)
+        return err;
+    *order->result = (struct ml_org_moved){0};
+    err = ml_pg_org_move(&list, order, diag);
+    ml_shard_list_release(&list);
+    return err;
+}

@@ -46,4 +46,25 @@ enum ml_err ml_org_remove(const char *store, struct ml_slice org, ml_org_progres
                           void *arg, struct ml_diag *diag) ML_MUST_CHECK;
 #define ML_ORG_BATCH 2000
 
+struct ml_org_moved {
+    uint64_t held_ms; /* how long its writers waited */
+    unsigned rounds;  /* of copying before that */
+};
+struct ml_org_move {
+    struct ml_slice org;
+    const char *to;      /* name of a primary; NULL with abort: whatever it is on the way to */
+    bool abort;          /* undo a move that was cut off before it had moved */
+    unsigned stop_after; /* for tests: cut off behind this step (postgres_move.c); 0: not */
+    struct ml_org_moved *result;
+};
+/**
+ * To another primary, while people write. Cut off anywhere, the org is in one place, and the same
+ * call goes on, or `abort` undoes it.
+ * @retval ML_EBUSY     it is being moved, or a move elsewhere was begun
+ * @retval ML_ECONFLICT it is there already
+ * @retval ML_ETIMEDOUT nothing has moved: too much changed too fast
+ */
+enum ml_err ml_org_move(const char *store, const struct ml_org_move *order,
+                        struct ml_diag *diag) ML_MUST_CHECK;
+
 #endif

@@ -22,11 +22,17 @@
 #define ML_PG_FENCE "7598263"
 #define ML_PG_MOVER "7598264"
 
+#define ML_PG_NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
 /* What a row `o` of orgs (or none) says, as enum ml_gate. */
 #define ML_PG_GATE_CASE                                                                            \
     "CASE WHEN o.moved_to IS NOT NULL OR o.arriving_from IS NOT NULL THEN 4"                       \
     " WHEN o.removed_ms IS NOT NULL THEN 2 WHEN o.held_until_ms IS NOT NULL THEN 3"                \
     " WHEN o.suspended_ms IS NOT NULL THEN 1 ELSE 0 END"
+
+/* What is to be done for a row `o` is done where the org will be. */
+#define ML_PG_ON_ITS_WAY                                                                           \
+    "(o.moved_to IS NOT NULL OR o.arriving_from IS NOT NULL OR o.held_until_ms IS NOT NULL)"
 
 /* The same in the lists of the writer and of readers. */
 enum { ML_PG_SQL_GATE = 20, ML_PG_SQL_FENCE, ML_PG_SQL_FENCE_BATCH };

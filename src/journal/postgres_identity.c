@@ -31,6 +31,9 @@ static const char last_sql[] =
     "SELECT d.head, d.compacted_seq, (SELECT r.checksum FROM records AS r WHERE r.org = d.org"
     "  AND r.document = d.document AND r.seq = $3::bigint)"
     " FROM documents AS d WHERE d.org = $1::text AND d.document = $2::bytea";
+/* Moved away, or removed. */
+static const char gone_sql[] = "SELECT 1 FROM orgs WHERE org = $1::text"
+                               " AND (moved_to IS NOT NULL OR removed_ms IS NOT NULL)";
 
 static void lock(struct ml_pg_identity *identity)
 {
@@ -136,6 +139,21 @@ static bool has_last(const PGresult *result, const struct ml_pg_identity *last)
     return (uint32_t)ml_pg_number(result, 0, 2) == last->checksum;
 }
 
+static bool is_org_gone(struct ml_pg *pg, const char *org)
+{
+    struct ml_pg_args args;
+    PGresult *result;
+    bool is_gone;
+
+    ml_pg_args_init(&args);
+    ml_pg_text(&args, ml_slice_str(org));
+    result = ml_pg_query(pg, gone_sql, &args, NULL);
+    ml_pg_args_release(&args);
+    is_gone = PQntuples(result) > 0;
+    PQclear(result);
+    return is_gone;
+}
+
 static enum ml_err check_last(struct ml_pg *pg, struct ml_pg_identity *identity,
                               struct ml_diag *diag)
 {
@@ -157,7 +175,7 @@ static enum ml_err check_last(struct ml_pg *pg, struct ml_pg_identity *identity,
     ml_pg_args_release(&args);
     if (!result)
         return ML_EIO;
-    if (!has_last(result, &last))
+    if (!has_last(result, &last) && !is_org_gone(pg, last.org))
         err = ml_diag_set(
             diag, ML_EIO, 0,
             "refused: the database went back: record %llu of org %s was acknowledged and is "

@@ -22,7 +22,8 @@ static const char is_purging_sql[] =
     "SELECT 1 FROM purges WHERE org = $1::text AND name = $2::text AND urgent = 1 LIMIT 1";
 static const char list_sql[] =
     "SELECT id, org, name, reason, files, at_ms, greatest(due_ms, leased_until_ms), try"
-    " FROM purges ORDER BY greatest(due_ms, leased_until_ms), id LIMIT $1::bigint";
+    " FROM purges AS p WHERE NOT EXISTS (SELECT 1 FROM orgs AS o WHERE o.org = p.org AND"
+    " " ML_PG_ON_ITS_WAY ") ORDER BY greatest(due_ms, leased_until_ms), id LIMIT $1::bigint";
 static const char done_sql[] = "DELETE FROM purges WHERE id = ANY ($1::bigint[])";
 static const char retry_sql[] = "UPDATE purges SET due_ms = $2::bigint, try = try + 1,"
                                 " leased_until_ms = 0 WHERE id = ANY ($1::bigint[])";

@@ -61,7 +61,8 @@ static const char due_sql[] =
     " AND leased_until_ms <= $1::bigint AND (key IS NULL OR NOT EXISTS"
     " (SELECT 1 FROM jobs AS other WHERE other.org = job.org AND other.instance = job.instance"
     "  AND other.name = job.name AND other.key = job.key AND other.dead_ms IS NULL"
-    "  AND other.leased_until_ms > $1::bigint)) ORDER BY due_ms LIMIT 1 FOR UPDATE OF job";
+    "  AND other.leased_until_ms > $1::bigint)) AND NOT EXISTS (SELECT 1 FROM orgs AS o"
+    "  WHERE o.org = job.org AND " ML_PG_ON_ITS_WAY ") ORDER BY due_ms LIMIT 1 FOR UPDATE OF job";
 static const char lease_sql[] = "UPDATE jobs SET leased_until_ms = $3::bigint, try = try + 1"
                                 " WHERE org = $1::text AND id = $2::text";
 static const char try_sql[] = "SELECT try FROM jobs WHERE org = $1::text AND id = $2::text"

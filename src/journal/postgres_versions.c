@@ -520,6 +520,11 @@ enum ml_err ml_pg_commit_version_change(struct ml_pg *pg, struct ml_version_chan
     }
     if (err)
         return end(&a, err);
+    keyed(&a);
+    err =
+        run(&a, "UPDATE documents SET epoch = epoch" KEYED, NULL); /* whoever moves it sees that */
+    if (err)
+        return end(&a, err);
     switch (change->act) {
     case ML_VERSION_DELETE:
         return end(&a, delete_version(&a, change));

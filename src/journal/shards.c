@@ -8,12 +8,14 @@
  *
  * Each shard is a journal of its own with its own threads, so one that is down holds up nobody
  * else's orgs. What is known of an org is a cache: the database that has it says so
- * (shards_find.c).
+ * (shards_find.c). A request that comes back because its org lives elsewhere now, or is held on its
+ * way there, is parked again; who asks meanwhile waits behind it.
  *
  * Invariants, under `mutex`:
  *  [H1] a request is parked in one route, or a shard's, or answered;
  *  [H2] requests of one org reach their shard in the order in which they were made;
- *  [H3] a route with parked requests is in `to_find` or in the finder's hands.
+ *  [H3] a route with parked requests is in `to_find` or `to_wait`, or in the finder's hands, or
+ *       waits until the last of its requests is back from where its org was (`out`).
  */
 #include "journal/shards.h"
 
@@ -21,6 +23,7 @@
 #include "base/clock.h"
 #include "base/hashmap.h"
 #include "base/log.h"
+#include "journal/threads.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -29,12 +32,15 @@
 #define ROUTES_MAX      100000
 #define PARKED_MAX      20000
 #define PLACE_MS        5000
+#define HELD_AGAIN_MS   10 /* an org that moves at this moment is asked about again */
 #define PURGE_SHARD(id) ((unsigned)((id) >> ML_PURGE_ID_BITS))
 
 struct route {
-    struct ml_list link; /* in to_find */
+    struct ml_list link;     /* in to_find, or to_wait */
+    struct ml_list returned; /* came back; they were asked before those that are parked */
     struct ml_list parked;
-    int shard; /* -1: not known */
+    int shard;  /* -1: not known */
+    size_t out; /* at that shard */
     bool is_queued;
     size_t org_len;
     char org[];
@@ -51,7 +57,7 @@ struct shards {
     pthread_cond_t finder_wakes, placed;
     /* under the mutex: */
     struct ml_hashmap routes;
-    struct ml_list to_find, answers;
+    struct ml_list to_find, to_wait, answers;
     size_t parked;
     bool is_closing, finder_ended;
     unsigned next_take;
@@ -180,7 +186,7 @@ static void forget_routes(struct shards *s)
         for (cursor = 0; ml_hashmap_next(&s->routes, &cursor, &value);) {
             struct route *route = value;
 
-            if (route->is_queued || !ml_list_is_empty(&route->parked))
+            if (route->is_queued || route->out || !ml_list_is_empty(&route->parked))
                 continue;
             (void)ml_hashmap_remove(&s->routes, ml_slice_make(route->org, route->org_len));
             free(route);
@@ -206,6 +212,7 @@ static struct route *route_of(struct shards *s, struct ml_slice org)
     route->org_len = org.len;
     route->shard = -1;
     ml_list_init(&route->parked);
+    ml_list_init(&route->returned);
     if (!ml_hashmap_put(&s->routes, ml_slice_make(route->org, route->org_len), route)) {
         free(route);
         return NULL;
@@ -215,11 +222,49 @@ static struct route *route_of(struct shards *s, struct ml_slice org)
 
 static void find(struct shards *s, struct route *route)
 {
-    if (route->is_queued)
+    if (route->is_queued || route->out)
         return;
     route->is_queued = true;
     ml_list_append(&s->to_find, &route->link);
     pthread_cond_signal(&s->finder_wakes);
+}
+
+static void pass_by(struct shards *s, struct route *route, struct ml_journal_node *node)
+{
+    node->route = route;
+    route->out++;
+    pass(s, (unsigned)route->shard, node);
+}
+
+static bool has_parked(const struct route *route)
+{
+    return !ml_list_is_empty(&route->parked) || !ml_list_is_empty(&route->returned);
+}
+
+/* On a thread of the shard: see ml_threads_return. */
+static bool on_return(void *arg, struct ml_journal_node *node)
+{
+    struct shards *s = arg;
+    struct route *route = node->route;
+    bool is_kept = false;
+
+    if (!route)
+        return false;
+    lock(s);
+    node->route = NULL;
+    route->out--;
+    if (node->is_astray && !s->is_closing) {
+        is_kept = true;
+        node->is_astray = node->refused = false;
+        ml_request_fail(node, ML_OK, "");
+        ml_list_append(&route->returned, &node->link);
+        s->parked++;
+        route->shard = -1;
+    }
+    if (!route->out && has_parked(route))
+        find(s, route);
+    unlock(s);
+    return is_kept;
 }
 
 /* What belongs to no org ("-": the nodes' own) is on the first primary. */
@@ -241,7 +286,7 @@ static void route_request(struct shards *s, struct ml_journal_node *node)
     } else if ((route = route_of(s, org)) == NULL) {
         refuse(s, node, ML_EIO, "out of memory");
     } else if (route->shard >= 0) {
-        pass(s, (unsigned)route->shard, node);
+        pass_by(s, route, node);
     } else if (s->parked >= PARKED_MAX) {
         refuse(s, node, node->kind == ML_REQUEST_APPEND ? ML_EBUSY : ML_EIO,
                "too much waits for the primaries");
@@ -259,6 +304,9 @@ static void route_request(struct shards *s, struct ml_journal_node *node)
 static bool wants_place(const struct route *route)
 {
     ML_LIST_EACH(link, &route->parked)
+    if (begins_org(ml_node_of(link)))
+        return true;
+    ML_LIST_EACH(link, &route->returned)
     if (begins_org(ml_node_of(link)))
         return true;
     return false;
@@ -299,13 +347,41 @@ static void settle(struct shards *s, struct route *route, enum ml_err err, unsig
         find(s, route);
         return;
     }
-    while ((link = ml_list_take_first(&route->parked)) != NULL) {
+    while ((link = ml_list_take_first(&route->returned)) != NULL ||
+           (link = ml_list_take_first(&route->parked)) != NULL) {
         s->parked--;
-        if (!err || err == ML_ENOTFOUND) /* it is nowhere, which that shard will say */
+        if (!err)
+            pass_by(s, route, ml_node_of(link));
+        else if (err == ML_ENOTFOUND) /* it is nowhere, which that shard will say */
             pass(s, shard, ml_node_of(link));
         else
             refuse(s, ml_node_of(link), ML_EIO, diag->text);
     }
+}
+
+/* Under the mutex, which it gives up. NULL: the end. */
+static struct route *next_to_find(struct shards *s)
+{
+    struct ml_list *link;
+    struct timespec until;
+
+    while ((link = ml_list_take_first(&s->to_find)) == NULL) {
+        if (s->is_closing && !s->parked)
+            return NULL;
+        if (ml_list_is_empty(&s->to_wait)) {
+            pthread_cond_wait(&s->finder_wakes, &s->mutex);
+            continue;
+        }
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += HELD_AGAIN_MS * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        (void)pthread_cond_timedwait(&s->finder_wakes, &s->mutex, &until);
+        ml_list_splice(&s->to_find, &s->to_wait);
+    }
+    return ML_CONTAINER(link, struct route, link);
 }
 
 static void *run_finder(void *arg)
@@ -314,24 +390,23 @@ static void *run_finder(void *arg)
 
     lock(s);
     for (;;) {
-        struct ml_list *link = ml_list_take_first(&s->to_find);
-        struct route *route = link ? ML_CONTAINER(link, struct route, link) : NULL;
+        struct route *route = next_to_find(s);
         struct ml_diag diag = {0};
         unsigned shard = 0;
         bool may_place;
         enum ml_err err;
 
-        if (!route && s->is_closing)
+        if (!route)
             break;
-        if (!route) {
-            pthread_cond_wait(&s->finder_wakes, &s->mutex);
-            continue;
-        }
         may_place = wants_place(route);
         unlock(s);
         err = ml_shard_find(s->finder, ml_slice_make(route->org, route->org_len),
                             may_place ? ask_placer : NULL, s, &shard, &diag);
         lock(s);
+        if (err == ML_EBUSY) {
+            ml_list_append(&s->to_wait, &route->link);
+            continue;
+        }
         route->is_queued = false;
         settle(s, route, err, shard, &diag);
     }
@@ -371,6 +446,19 @@ static void end_heads(struct heads_gather *g)
     free(g);
 }
 
+/* One of the orgs has moved: all of them are looked for again. */
+static void forget_homes(struct shards *s, const struct ml_heads *heads)
+{
+    lock(s);
+    for (size_t i = 0; i < heads->count; i++) {
+        struct route *route = ml_hashmap_get(&s->routes, heads->items[i].org);
+
+        if (route && !route->is_queued)
+            route->shard = -1;
+    }
+    unlock(s);
+}
+
 static void on_heads_part(struct ml_heads *heads)
 {
     struct heads_part *part = ML_CONTAINER(heads, struct heads_part, heads);
@@ -378,6 +466,8 @@ static void on_heads_part(struct ml_heads *heads)
 
     if (heads->err)
         ml_request_fail(&g->origin->node, heads->err, heads->diag.text);
+    if (heads->node.is_astray)
+        forget_homes(g->s, heads);
     for (size_t i = 0; i < heads->count && !heads->err; i++)
         g->origin->items[part->at[i]] = heads->items[i];
     if (--g->waiting == 0)
@@ -760,6 +850,7 @@ static void init_sync(struct shards *s)
     pthread_condattr_destroy(&monotonic);
     ml_hashmap_init(&s->routes);
     ml_list_init(&s->to_find);
+    ml_list_init(&s->to_wait);
     ml_list_init(&s->answers);
 }
 
@@ -789,8 +880,10 @@ static enum ml_err open_inner(struct shards *s, uv_loop_t *loop, struct ml_diag 
         enum ml_err err =
             ml_journal_open_postgres_later(&s->list.items[i], loop, &why, &s->inner[i]);
 
-        if (!err)
+        if (!err) {
+            ml_threads_on_return(s->inner[i], on_return, s);
             continue;
+        }
         while (i)
             ml_journal_close(s->inner[--i], on_given_up, NULL);
         return ml_diag_set(diag, err, 0, "primary %s: %s", s->list.items[i].name, why.text);

@@ -50,6 +50,7 @@ void ml_shard_finder_free(struct ml_shard_finder *finder);
  * Where does the org live? With `place` it is given a place if it has none.
  *
  * @retval ML_ENOTFOUND nowhere yet
+ * @retval ML_EBUSY     it moves at this moment: ask again soon
  * @retval ML_EIO       a primary that may have it cannot be reached
  */
 enum ml_err ml_shard_find(struct ml_shard_finder *finder, struct ml_slice org, ml_shard_place place,
@@ -73,6 +74,11 @@ enum ml_err ml_pg_org_suspend(const struct ml_shard_list *list, struct ml_slice 
 enum ml_err ml_pg_org_remove(const struct ml_shard_list *list, struct ml_slice org,
                              ml_org_progress progress, void *arg,
                              struct ml_diag *diag) ML_MUST_CHECK;
+
+/* --- postgres_move.c --- */
+
+enum ml_err ml_pg_org_move(const struct ml_shard_list *list, const struct ml_org_move *order,
+                           struct ml_diag *diag) ML_MUST_CHECK;
 
 /* --- postgres.c --- */
 

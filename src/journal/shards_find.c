@@ -31,7 +31,7 @@ struct ml_shard_finder {
     struct primary primaries[ML_SHARDS_MAX];
 };
 
-enum answer { ANSWER_NO, ANSWER_HERE, ANSWER_MOVED, ANSWER_ARRIVING, ANSWER_NONE };
+enum answer { ANSWER_NO, ANSWER_HERE, ANSWER_HELD, ANSWER_MOVED, ANSWER_ARRIVING, ANSWER_NONE };
 
 /* What one primary says of an org. */
 struct said {
@@ -125,13 +125,28 @@ static enum ml_err reach(struct ml_shard_finder *f, unsigned which, struct ml_di
     return ML_OK;
 }
 
+/* Whoever held the org is late. It notices before it goes on: its hold is not there any more. */
+static enum ml_err end_hold(struct ml_shard_finder *f, unsigned which, const char *org,
+                            struct ml_diag *diag)
+{
+    PGresult *result = ask(f, which,
+                           "UPDATE orgs SET held_until_ms = NULL WHERE org = $1"
+                           " AND held_until_ms <= " ML_PG_NOW_MS,
+                           1, &org, diag);
+
+    PQclear(result);
+    return result ? ML_OK : ML_EIO;
+}
+
 static struct said ask_about(struct ml_shard_finder *f, unsigned which, const char *org,
                              struct ml_diag *diag)
 {
     /* Before there were several primaries, an org may have had keys and no row of its own. */
     static const char sql[] =
-        "SELECT coalesce(moved_to, ''), coalesce(arriving_from, '') FROM orgs WHERE org = $1"
-        " UNION ALL SELECT '', '' FROM kv_revs WHERE org = $1"
+        "SELECT coalesce(moved_to, ''), coalesce(arriving_from, ''), CASE WHEN held_until_ms IS"
+        " NULL THEN '' WHEN held_until_ms > " ML_PG_NOW_MS " THEN 'held' ELSE 'over' END"
+        " FROM orgs WHERE org = $1"
+        " UNION ALL SELECT '', '', '' FROM kv_revs WHERE org = $1"
         " AND NOT EXISTS (SELECT 1 FROM orgs WHERE org = $1)";
     struct said said = {ANSWER_NONE, ""};
     PGresult *result = NULL;
@@ -144,7 +159,14 @@ static struct said ask_about(struct ml_shard_finder *f, unsigned which, const ch
     if (PQntuples(result)) {
         const char *moved = PQgetvalue(result, 0, 0), *arriving = PQgetvalue(result, 0, 1);
 
-        said.answer = *arriving ? ANSWER_ARRIVING : *moved ? ANSWER_MOVED : ANSWER_HERE;
+        const char *held = PQgetvalue(result, 0, 2);
+
+        said.answer = *arriving      ? ANSWER_ARRIVING
+                      : *moved       ? ANSWER_MOVED
+                      : *held == 'h' ? ANSWER_HELD
+                                     : ANSWER_HERE;
+        if (*held == 'o' && end_hold(f, which, org, diag))
+            said.answer = ANSWER_NONE;
         (void)snprintf(said.other, sizeof said.other, "%s", *arriving ? arriving : moved);
     }
     PQclear(result);
@@ -213,6 +235,8 @@ static enum ml_err search(struct ml_shard_finder *f, const char *org, unsigned g
         *shard_out = which;
         if (said[which].answer == ANSWER_HERE)
             return ML_OK;
+        if (said[which].answer == ANSWER_HELD)
+            return ML_EBUSY;
         is_known &= said[which].answer != ANSWER_NONE;
     }
     for (unsigned i = 0; i < count; i++) {

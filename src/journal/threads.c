@@ -51,6 +51,8 @@
 struct threads {
     struct ml_journal base;
     struct ml_backing *backing;
+    ml_threads_return returns; /* NULL: nobody wants them back */
+    void *returns_arg;
     uv_async_t async;
     pthread_t writer_thread, reader_thread, copier_thread;
     bool has_copier;
@@ -142,6 +144,20 @@ static void put_answer(struct threads *j, struct ml_journal_node *node)
 static void wake_loop(struct threads *j)
 {
     (void)uv_async_send(&j->async); /* fails only on a broken handle */
+}
+
+/* Not under the mutex. False: it is to be answered. The request is in no list. */
+static bool is_kept(struct threads *j, struct ml_journal_node *node)
+{
+    bool counts = node->kind == ML_REQUEST_APPEND && !node->refused;
+    uint64_t cost = counts ? ml_append_cost(ml_append_of(node)) : 0;
+
+    if (!j->returns || !j->returns(j->returns_arg, node))
+        return false;
+    lock(j);
+    j->stats.waiting_bytes -= cost;
+    unlock(j);
+    return true;
 }
 
 /* --- the writer's connection --- */
@@ -321,17 +337,25 @@ static void *run_writer(void *arg)
     lock(j);
     while (wait_for_writing(j)) {
         struct ml_journal_stats added = {0};
+        struct ml_list done;
         struct batch batch;
 
+        ml_list_init(&done);
         batch_init(&batch);
         leave_time(j);
         take_batch(j, &batch);
         unlock(j);
         j->next_commit_us = now_us() + COMMIT_APART_US;
         write_batch(j, &batch, &added);
+        ML_LIST_EACH(link, &batch.nodes)
+        {
+            ml_list_remove(link);
+            if (!is_kept(j, ml_node_of(link)))
+                ml_list_append(&done, link);
+        }
         lock(j);
         add_stats(&j->stats, &added);
-        ML_LIST_EACH(link, &batch.nodes)
+        ML_LIST_EACH(link, &done)
         {
             ml_list_remove(link);
             put_answer(j, ml_node_of(link));
@@ -387,7 +411,7 @@ static void *run_reader(void *arg)
     lock(j);
     for (;;) {
         struct ml_list *link = ml_list_take_first(&j->to_read);
-        bool goes_on;
+        bool goes_on, is_gone;
 
         if (!link && j->closing && j->copier_ended)
             break;
@@ -397,7 +421,10 @@ static void *run_reader(void *arg)
         }
         unlock(j);
         goes_on = read_one(j, ml_node_of(link));
+        is_gone = !goes_on && is_kept(j, ml_node_of(link));
         lock(j);
+        if (is_gone)
+            continue;
         if (goes_on) {
             ml_list_append(&j->to_write, link);
             pthread_cond_signal(&j->writer_wakes);
@@ -439,7 +466,7 @@ static void *run_copier(void *arg)
     lock(j);
     for (;;) {
         struct ml_list *link = ml_list_take_first(&j->to_copy);
-        bool is_answered;
+        bool is_answered, is_gone;
 
         if (!link && j->closing)
             break;
@@ -449,7 +476,10 @@ static void *run_copier(void *arg)
         }
         unlock(j);
         is_answered = j->backing->ops->read_copy(j->backing, ml_node_of(link)) != ML_EBUSY;
+        is_gone = is_answered && is_kept(j, ml_node_of(link));
         lock(j);
+        if (is_gone)
+            continue;
         if (is_answered) {
             j->stats.from_replicas++;
             put_answer(j, ml_node_of(link));
@@ -855,4 +885,10 @@ enum ml_err ml_journal_start_threads(struct ml_backing *backing, uv_loop_t *loop
     }
     *journal_out = &j->base;
     return ML_OK;
+}
+
+void ml_threads_on_return(struct ml_journal *journal, ml_threads_return returns, void *arg)
+{
+    threads_of(journal)->returns = returns;
+    threads_of(journal)->returns_arg = arg;
 }

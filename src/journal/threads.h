@@ -53,4 +53,11 @@ enum ml_err ml_journal_start_threads(struct ml_backing *backing, uv_loop_t *loop
                                      struct ml_diag *diag,
                                      struct ml_journal **journal_out) ML_MUST_CHECK;
 
+/**
+ * Before a request is answered, from a thread of the journal and outside of its mutex. True: the
+ * callee keeps the request, and nobody is answered. Set before anything is asked.
+ */
+typedef bool (*ml_threads_return)(void *arg, struct ml_journal_node *node);
+void ml_threads_on_return(struct ml_journal *journal, ml_threads_return returns, void *arg);
+
 #endif

@@ -18,11 +18,11 @@
 #define TELL_EVERY 100000 /* rows */
 #define TEXT                                                                                       \
     "org add ORG [--primary P] | org ls [--json] | org suspend ORG | org resume ORG | "            \
-    "org rm ORG --yes"
+    "org move ORG --to PRIMARY | org move ORG --abort | org rm ORG --yes"
 
 struct org_arguments {
-    const char *org, *primary;
-    bool is_json, is_sure;
+    const char *org, *primary, *to;
+    bool is_json, is_sure, is_undo;
     char **rest; /* for the configuration */
     int rest_count;
 };
@@ -35,6 +35,10 @@ static bool read_arguments(int argc, char **argv, struct org_arguments *a)
 
         if (strcmp(argv[i], "--primary") == 0 && has_value) {
             a->primary = argv[++i];
+        } else if (strcmp(argv[i], "--to") == 0 && has_value) {
+            a->to = argv[++i];
+        } else if (strcmp(argv[i], "--abort") == 0) {
+            a->is_undo = true;
         } else if (strcmp(argv[i], "--json") == 0) {
             a->is_json = true;
         } else if (strcmp(argv[i], "--yes") == 0) {
@@ -140,6 +144,22 @@ static int org_remove(const char *store, const struct org_arguments *a)
                   &diag);
 }
 
+static int org_move(const char *store, const struct org_arguments *a)
+{
+    struct ml_org_moved moved = {0};
+    const struct ml_org_move order = {
+        .org = ml_slice_str(a->org), .to = a->to, .abort = a->is_undo, .result = &moved};
+    struct ml_diag diag = {0};
+    enum ml_err err = ml_org_move(store, &order, &diag);
+
+    if (!err && a->is_undo)
+        (void)printf("%s stays where it is\n", a->org);
+    else if (!err)
+        (void)printf("%s is on %s; its writers waited %" PRIu64 " ms\n", a->org, a->to,
+                     moved.held_ms);
+    return failed(a->org, err, &diag);
+}
+
 static void print_complaint(void *arg, const char *path, unsigned line, const char *message)
 {
     (void)arg;
@@ -158,6 +178,7 @@ static const struct row {
     {"ls", org_list, false, false, true, false},
     {"suspend", org_suspend, true, false, false, false},
     {"resume", org_resume, true, false, false, false},
+    {"move", org_move, true, false, false, false},
     {"rm", org_remove, true, false, false, true},
 };
 
@@ -170,7 +191,9 @@ static const struct row *understand(int argc, char **argv, struct org_arguments 
         if (strcmp(rows[i].name, argv[0]) == 0)
             row = &rows[i];
     if (!row || !read_arguments(argc - 1, argv + 1, a) || row->takes_org != (a->org != NULL) ||
-        (a->primary && !row->takes_primary) || (a->is_json && !row->takes_json)) {
+        (a->primary && !row->takes_primary) ||
+        (row->run == org_move ? !a->to == !a->is_undo : a->to || a->is_undo) ||
+        (a->is_json && !row->takes_json)) {
         (void)ml_admin_complain(USAGE, TEXT, NULL);
         return NULL;
     }

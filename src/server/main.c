@@ -108,7 +108,7 @@ static const struct command {
      "documents of a running server, or of a store", ml_cmd_doc},
     {"migrate", "[--check] [--role ROLE] [--config FILE | --store URL | --data DIR]",
      "bring the schema of the store up to what this build needs", ml_cmd_migrate},
-    {"org", "add ORG | ls | suspend ORG | resume ORG | rm ORG --yes",
+    {"org", "add ORG | ls | move ORG --to PRIMARY | suspend ORG | resume ORG | rm ORG --yes",
      "orgs as a whole, in the store, while servers run", ml_cmd_org},
     {"plugin", "new|test|lint|check|replay|list|reload|trace|why … (moonloom plugin help)",
      "write, test and check plugins", ml_cmd_plugin},
