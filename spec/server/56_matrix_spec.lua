@@ -164,7 +164,9 @@ describe("who may do what where", function()
     add { name = "nobody", headers = {} }
     add { name = "a query", query = "token=" .. tokens["admin all"], headers = {} }
     add { name = "a key", is_key = true, headers = { Authorization = "Bearer " .. keys.default } }
-    add { name = "a broken token", is_broken = true, headers = { Authorization = "Bearer " .. tokens["admin all"]:sub(1, -3) .. "AA" } }
+    add { name = "a broken token", is_broken = true, headers = { Authorization = "Bearer " .. tokens["admin all"]:gsub("%.(.)([^.]*)$", function(c, rest)
+      return "." .. (c == "A" and "B" or "A") .. rest
+    end) } }
     return list
   end
 

@@ -43,6 +43,9 @@ describe("tokens of a provider", function()
     for name, value in pairs(more or {}) do claims[name] = value end
     return (signed or key):sign(claims)
   end
+  local function broken(text)
+    return (text:gsub("%.(.)([^.]*)$", function(c, rest) return "." .. (c == "A" and "B" or "A") .. rest end))
+  end
   local function ask(method, path, bearer, body)
     local headers = { ["Content-Type"] = "application/json", Authorization = bearer and "Bearer " .. bearer }
     local answer = http.request(world.port, method, path, headers, body and cjson.encode(body))
@@ -92,7 +95,7 @@ describe("tokens of a provider", function()
   it("that do not check are refused in one way; those of others are nobody's", function()
     local good = token()
     local bad = {
-      good:sub(1, -3) .. "AA", token { aud = "other" }, token { exp = os.time() + 90000 }, token { sub = "" }, token { nbf = os.time() + 60 },
+      broken(good), token { aud = "other" }, token { exp = os.time() + 90000 }, token { sub = "" }, token { nbf = os.time() + 60 },
       token({}, signer.key("other", "k1")), -- another key under the same id
       signer.hs256(("s"):rep(32), { iss = iss, aud = "docs", sub = "ana", exp = os.time() + 60 }),
       signer.hs256(key.jwk.x, { iss = iss, aud = "docs", sub = "ana", exp = os.time() + 60 }, { alg = "HS256", kid = "k1" }),
