@@ -97,6 +97,8 @@ bool ml_org_is_valid(struct ml_slice org);
 /** 1–512 bytes of UTF-8 in NFC, no control bytes, not "." or "..". */
 bool ml_document_name_is_valid(struct ml_slice name);
 
+/** 32 bytes. */
+void ml_sha256(struct ml_slice text, uint8_t out[32]);
 /**
  * The first `digits` hex digits (64 at most) of the SHA-256 of these texts, each with its length
  * before it, so that no two lists of texts are the same bytes. `out` has room for one more.

@@ -26,3 +26,9 @@ void ml_digest_hex(const struct ml_slice *parts, size_t count, char *out, size_t
         out[i] = hex[(sum[i / 2] >> (i % 2 ? 0 : 4)) & 15];
     out[digits] = '\0';
 }
+
+void ml_sha256(struct ml_slice text, uint8_t out[32])
+{
+    ML_ASSERT(EVP_Digest(text.len ? (const void *)text.ptr : "", text.len, out, NULL, EVP_sha256(),
+                         NULL) == 1);
+}

@@ -6,6 +6,7 @@
 #include "net/api.h"
 #include "net/api_plugins.h"
 #include "net/auth_login.h"
+#include "net/auth_oidc.h"
 #include "net/plugin_routes.h"
 
 #include <inttypes.h>
@@ -548,6 +549,35 @@ const struct ml_api_route ml_api_routes[] = {
         .answers = {{200, JSON, "{\"type\":\"object\"}", "a JWK set"},
                     {404, JSON, REF("Error"), "the server has no keys"}},
         .run = ml_auth_jwks,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = "/auth/oidc/{id}",
+        .id = "signInElsewhere",
+        .summary = "Sign in at a provider of identities: a browser is sent there",
+        .is_keyed = true,
+        .parameters = {{"return", TEXT, "path of this server to come back to"}},
+        .answers = {{302, NULL, NULL, "to the provider"},
+                    {400, JSON, REF("Error"), "no path of this server"},
+                    {404, JSON, REF("Error"), "no such provider"},
+                    {503, JSON, REF("Error"), "the provider does not answer"}},
+        .run = ml_auth_oidc,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = "/auth/oidc/{id}/callback",
+        .id = "signedInElsewhere",
+        .summary = "Where the provider sends the browser back to",
+        .is_keyed = true,
+        .parameters = {{"code", TEXT, "of the provider"},
+                       {"state", TEXT, "what it was given"},
+                       {"iss", TEXT, "who it is"},
+                       {"error", TEXT, "it says no"}},
+        .answers = {{303, NULL, NULL, "signed in, with cookies"},
+                    {401, JSON, REF("Error"), "it did not work"},
+                    {404, JSON, REF("Error"), "no such provider"},
+                    {503, JSON, REF("Error"), "the provider does not answer"}},
+        .run = ml_auth_oidc_callback,
     },
     {
         .method = ML_METHOD_POST,

@@ -140,8 +140,16 @@ void ml_signing_answer_in(struct ml_signing *s)
                REFRESH_ATTRIBUTES, ML_REFRESH_IDLE_MS / 1000);
     put_cookie(&fields, call->net, csrf_cookie(call->net), ml_slice_str(csrf), CSRF_ATTRIBUTES,
                ML_REFRESH_IDLE_MS / 1000);
-    ml_write_u8(&fields, '\0');
     ml_writer_init(&body, ML_SIGNING_VALUE_MAX);
+    if (s->go_to) {
+        ml_http_print(&fields, "%s" ML_HTTP_NO_STORE "Location: %s\r\n", s->also, s->go_to);
+        ml_write_u8(&fields, '\0');
+        explicit_bzero(refresh, sizeof refresh);
+        ml_call_answer(call, 303, NULL, (const char *)fields.ptr, &body);
+        ml_writer_release(&fields);
+        return;
+    }
+    ml_write_u8(&fields, '\0');
     ml_http_print(&body, "{\"user\":{\"id\":");
     ml_json_write_text(&body, token.user);
     ml_http_print(&body, ",\"name\":");

@@ -26,6 +26,8 @@ struct ml_signing {
     int64_t started_ms;
     uint64_t rev; /* of the family, as read */
     struct ml_slice ip;
+    const char *go_to,
+        *also; /* 303 to this path instead of 200, with these header lines; or NULL */
     /* auth_end.c */
     struct ml_store_item *drops;
     struct ml_slice new_password;

@@ -57,6 +57,8 @@ struct ml_net {
     size_t calls;                      /* API requests that are not answered yet */
     struct ml_tries *tries;            /* of passwords; NULL: nobody has tried yet */
     unsigned password_checks;          /* that run now */
+    struct ml_oidc_facts *oidc_facts;  /* auth_oidc.c */
+    unsigned oidc_fetches;             /* that run now */
     size_t body_bytes;                 /* of their bodies */
     size_t readings;                   /* documents that are being read for them */
     struct ml_list readings_waiting;   /* ml_reading.node */

@@ -12,6 +12,7 @@
  */
 #include "net/api.h"
 #include "net/api_plugins.h"
+#include "net/auth_oidc.h"
 #include "net/live.h"
 #include "net/metrics.h"
 #include "net/publish.h"
@@ -113,6 +114,7 @@ static void net_free(struct ml_net *net)
     ml_purger_close(net->purger);
     ml_revoked_close(net->revoked);
     ml_tries_free(net->tries);
+    ml_oidc_free(net);
     ml_standings_close(net->standings);
     net->tries = NULL;
     ml_publish_forget_all(net);

@@ -84,6 +84,38 @@ struct ml_net_operator {
 
 struct ml_own_keys;
 
+/** One request to somewhere else; server/fetch.c. Slices are borrowed until it is released. */
+struct ml_net_fetch {
+    struct ml_slice url;  /* NUL-terminated */
+    struct ml_slice form; /* sent with POST; empty: GET */
+    uint64_t timeout_ms;
+    size_t max_bytes; /* of the answer */
+    void (*done)(struct ml_net_fetch *fetch);
+    /* result, until it is released */
+    enum ml_err err;
+    unsigned status;
+    struct ml_slice body;
+    void *job; /* of the client */
+};
+
+/** The guarded way out: public addresses, and what the operator listed. On its own loop. */
+struct ml_net_client {
+    /** `done` comes later, unless this fails. */
+    enum ml_err (*begin)(void *arg, struct ml_net_fetch *fetch);
+    void (*release)(void *arg, struct ml_net_fetch *fetch); /* after `done` */
+    void *arg;
+};
+
+/** Somebody whose word is taken for who people are: OpenID Connect. */
+struct ml_oidc_provider {
+    const char *name, *issuer, *client_id;
+    const char *client_secret; /* NULL: none */
+    const char *scopes;        /* "openid profile" */
+    const char *org;           /* of the accounts */
+    const char *role;          /* of new accounts; NULL: only who is there may come in */
+    unsigned algs;             /* ML_ALG_BIT */
+};
+
 struct ml_net_env {
     uv_loop_t *loop;
     struct ml_rooms *rooms;
@@ -104,7 +136,10 @@ struct ml_net_env {
     /* The server's own keys as they are now, good until control is back in the loop; NULL: none. */
     const struct ml_own_keys *(*own_keys)(void *arg);
     void *own_keys_arg;
-    bool has_accounts; /* people sign in with a password; cookies count */
+    bool has_accounts;                        /* people sign in with a password; cookies count */
+    const struct ml_oidc_provider *providers; /* with accounts: where they may sign in, too */
+    size_t provider_count;
+    struct ml_net_client client; /* .begin NULL: no way out */
     struct ml_role_rights role_rights;
 };
 

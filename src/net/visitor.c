@@ -96,6 +96,11 @@ static bool is_listed_origin(const struct ml_net *net, struct ml_slice scheme, s
     return false;
 }
 
+bool ml_visitor_is_loopback_host(struct ml_slice host)
+{
+    return host.len && is_loopback_name(host);
+}
+
 /* Is this Host one of ours? Asked in open mode only, where the address is all that protects. */
 bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host)
 {

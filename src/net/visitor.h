@@ -7,6 +7,8 @@
 #include "net/http.h"
 
 /** Is this Host one of ours? Asked in open mode only, where the address is all that protects. */
+/** localhost, 127.0.0.1 or [::1], with or without a port. */
+bool ml_visitor_is_loopback_host(struct ml_slice host);
 bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
 /** Does it come from this machine, and not through a proxy? */
 bool ml_visitor_is_this_machine(const struct ml_http *http, const struct ml_head *head);

@@ -274,6 +274,119 @@ static void set_jwt(struct loading *l, const char *key, const cJSON *value)
         cJSON_DeleteItemFromObjectCaseSensitive(l->jwt, "mode");
 }
 
+/* ---- Providers of identities ------------------------------------------------------------------
+ */
+
+#define PROVIDERS_MAX 16
+
+/* A text of a provider; without it `otherwise`, and if that is "!" it has to be there. */
+static const char *provider_text(struct loading *l, const cJSON *one, const char *field,
+                                 const char *otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(one, field);
+    size_t len;
+    char *text;
+
+    if (cJSON_IsString(item) && item->valuestring[0] && strlen(item->valuestring) < 1024) {
+        text = copy_text(l->config, item->valuestring);
+        len = text ? strlen(text) : 0;
+        while (len && (text[len - 1] == '\n' || text[len - 1] == '\r')) /* of a file */
+            text[--len] = '\0';
+        return text;
+    }
+    if (item || (otherwise && strcmp(otherwise, "!") == 0))
+        complain(l, "auth", "auth.oidc.%s.%s: not a text", one->string, field);
+    return otherwise;
+}
+
+static unsigned provider_algorithms(struct loading *l, const cJSON *one)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(one, "algorithms"), *item;
+    enum ml_alg alg;
+    unsigned bits = 0;
+
+    if (!list)
+        return ML_ALG_BIT(ML_ALG_EDDSA) | ML_ALG_BIT(ML_ALG_ES256) | ML_ALG_BIT(ML_ALG_RS256);
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item) || !ml_alg_named(ml_slice_str(item->valuestring), &alg) ||
+            alg == ML_ALG_HS256)
+            complain(l, "auth", "auth.oidc.%s.algorithms: EdDSA, ES256, RS256 or PS256",
+                     one->string);
+        else
+            bits |= ML_ALG_BIT(alg);
+    }
+    if (!bits)
+        complain(l, "auth", "auth.oidc.%s.algorithms: not a list of names", one->string);
+    return bits;
+}
+
+static bool is_provider_role(const char *role)
+{
+    enum ml_role named = ml_role_named(ml_slice_str(role));
+
+    return named == ML_ROLE_VIEWER || named == ML_ROLE_EDITOR;
+}
+
+static void set_provider(struct loading *l, const cJSON *one, struct ml_oidc_provider *out)
+{
+    static const char *const known[] = {"issuer", "client_id", "client_secret", "scopes",
+                                        "org",    "role",      "algorithms",    NULL};
+    size_t len = strlen(one->string);
+    const cJSON *item;
+
+    if (!len || len > 32 || strspn(one->string, "abcdefghijklmnopqrstuvwxyz0123456789") != len)
+        complain(l, "auth", "auth.oidc: a name has 1 to 32 of a-z and 0-9, not \"%s\"",
+                 one->string);
+    cJSON_ArrayForEach(item, one)
+    {
+        const char *const *name = known;
+
+        while (*name && strcmp(*name, item->string) != 0)
+            name++;
+        if (!*name)
+            complain(l, "auth", "auth.oidc.%s: unknown key \"%s\"", one->string, item->string);
+    }
+    *out = (struct ml_oidc_provider){
+        .name = copy_text(l->config, one->string),
+        .issuer = provider_text(l, one, "issuer", "!"),
+        .client_id = provider_text(l, one, "client_id", "!"),
+        .client_secret = provider_text(l, one, "client_secret", NULL),
+        .scopes = provider_text(l, one, "scopes", "openid profile"),
+        .org = provider_text(l, one, "org", "default"),
+        .role = provider_text(l, one, "role", NULL),
+        .algs = provider_algorithms(l, one),
+    };
+    if (out->issuer && strncmp(out->issuer, "https://", 8) != 0 &&
+        strncmp(out->issuer, "http://", 7) != 0)
+        complain(l, "auth", "auth.oidc.%s.issuer: not an address", one->string);
+    if (!ml_org_is_valid(ml_slice_str(out->org)))
+        complain(l, "auth", "auth.oidc.%s.org: not the id of an org", one->string);
+    if (out->role && !is_provider_role(out->role))
+        complain(l, "auth", "auth.oidc.%s.role: new accounts are \"viewer\" or \"editor\"",
+                 one->string);
+}
+
+static void set_providers(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *item;
+
+    if (!cJSON_IsObject(value) || cJSON_GetArraySize(value) > PROVIDERS_MAX) {
+        complain(l, key,
+                 "auth.oidc: not { NAME = { issuer = \"https://id.example.com\", client_id = "
+                 "\"docs\", client_secret = env(\"…\") } }, at most %d",
+                 PROVIDERS_MAX);
+        return;
+    }
+    l->config->providers =
+        ml_arena_array(&l->config->arena, PROVIDERS_MAX, sizeof *l->config->providers);
+    cJSON_ArrayForEach(item, value)
+    {
+        if (l->config->providers)
+            set_provider(l, item, &l->config->providers[l->config->provider_count++]);
+    }
+}
+
 /* What stands beside the mode. */
 static void check_auth_keys(struct loading *l, const char *key, const cJSON *value)
 {
@@ -281,7 +394,9 @@ static void check_auth_keys(struct loading *l, const char *key, const cJSON *val
 
     cJSON_ArrayForEach(item, value)
     {
-        if (strcmp(item->string, "mode") != 0)
+        if (strcmp(item->string, "oidc") == 0 && l->config->auth == ML_AUTH_PASSWORD)
+            set_providers(l, key, item);
+        else if (strcmp(item->string, "mode") != 0)
             complain(l, key, "auth: unknown key \"%s\" in this mode", item->string);
     }
 }

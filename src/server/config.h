@@ -35,6 +35,8 @@ struct ml_config {
     const char **outgoing; /* private address ranges that plugins may reach */
     size_t outgoing_count;
     enum ml_auth_mode auth;
+    struct ml_oidc_provider *providers; /* with ML_AUTH_PASSWORD */
+    size_t provider_count;
     bool is_dev;
     bool is_loopback;
     char *plugins_json; /* { plugins, plans, order } of the file; "" if there is none */

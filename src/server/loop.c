@@ -11,6 +11,8 @@
  */
 #include "server/loop.h"
 
+#include "server/fetch.h"
+
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -93,6 +95,8 @@ static void end(struct ml_loop *loop)
 {
     ml_worker_close(loop->worker);
     ml_outside_close(loop->outside);
+    ml_fetcher_close(loop->fetcher);
+    loop->fetcher = NULL;
     ml_rooms_free(loop->rooms);
     loop->rooms = NULL;
     if (loop->bus)
@@ -236,7 +240,8 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
     enum ml_err err;
 
     loop->outside = ml_outside_new(&loop->uv, loop->journal, loop->process->config);
-    if (!loop->outside)
+    loop->fetcher = ml_fetcher_new(&loop->uv, loop->process->config);
+    if (!loop->outside || !loop->fetcher)
         return ML_ELIMIT;
     options.script.port = ml_outside_port(loop->outside);
     if (loop->process->has_seal_key)
@@ -338,6 +343,9 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .is_shared = loop->process->is_shared,
         .has_accounts = config->auth == ML_AUTH_PASSWORD,
         .role_rights = config->role_rights,
+        .providers = config->providers,
+        .provider_count = config->provider_count,
+        .client = ml_fetcher_client(loop->fetcher),
         .operator= ml_plugins_operator(loop->process->plugins),
     };
     enum ml_err err;
@@ -360,6 +368,8 @@ static void abandon(struct ml_loop *loop)
         ml_hub_detach(loop->process->hub, loop->number);
     ml_worker_close(loop->worker);
     ml_outside_close(loop->outside);
+    ml_fetcher_close(loop->fetcher);
+    loop->fetcher = NULL;
     ml_loop_release(loop);
 }
 
