@@ -23,12 +23,14 @@ local NEEDS = {
   login = "itself", refresh = "itself", logout = "itself", setup = "itself",
 }
 
-for id, need in pairs { logoutEverywhere = "itself", changePassword = "itself", publicKeys = "open" } do NEEDS[id] = need end
+for id, need in pairs { logoutEverywhere = "itself", changePassword = "itself", publicKeys = "open",
+  signInElsewhere = "itself", signedInElsewhere = "itself" } do NEEDS[id] = need end
 
 -- What routes answer that take credentials of their own, and are sent none.
 local WITHOUT = { login = 400, refresh = 401, logout = 204, setup = 400 }
 
 WITHOUT.logoutEverywhere, WITHOUT.changePassword = 401, 401
+WITHOUT.signInElsewhere, WITHOUT.signedInElsewhere = 404, 404 -- no such provider
 
 -- What a role has. Not more than that it has it: "none" has nothing at all.
 local HAS = {

@@ -358,7 +358,8 @@ static bool put_cookie(struct oidc *o, struct ml_writer *out)
     ml_http_print(out, "Set-Cookie: %s=", cookie_name(o->call->net));
     start = out->len;
     ml_http_print(out, "%s.%" PRId64 ".%s.%s.%s.%s", o->provider->name,
-                  (int64_t)(ml_clock_wall_ms() + COOKIE_MS), o->state, o->nonce, o->verifier, place);
+                  (int64_t)(ml_clock_wall_ms() + COOKIE_MS), o->state, o->nonce, o->verifier,
+                  place);
     if (out->err || !keys)
         return false;
     text = ml_slice_make(out->ptr + start, out->len - start);
@@ -561,6 +562,33 @@ static const struct part parts[] = {
 
 static void make_part(struct ml_signing *s);
 
+static void go_on(struct ml_signing *s)
+{
+    if (++s->attempts < PARTS)
+        make_part(s);
+    else
+        ml_signing_look(s, CORE, "user", s->user, on_user);
+}
+
+/* There is an account of that name: ours, from a try that was cut off, or somebody took the name.
+ */
+static void on_taken(struct ml_store_read *read)
+{
+    struct oidc *o = of_read(read);
+    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(o->signing);
+    char of[65];
+    bool is_ours = any.ptr && ml_signing_text(any, "oidc", of, sizeof of) && !strcmp(of, o->key);
+    enum ml_err err = read->err;
+
+    ml_store_read_release(read);
+    if (err)
+        fail(o, "store");
+    else if (!is_ours)
+        refuse(o, "somebody else has the name");
+    else
+        go_on(o->signing);
+}
+
 static void on_part(struct ml_store_write *write)
 {
     struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
@@ -568,14 +596,12 @@ static void on_part(struct ml_store_write *write)
 
     ml_store_write_release(write);
     ml_writer_release(&s->value);
-    if (err && err != ML_ECONFLICT) { /* a conflict: it is there */
+    if (err && err != ML_ECONFLICT) /* a conflict: it is there */
         fail(s->call->job, "store");
-        return;
-    }
-    if (++s->attempts < PARTS)
-        make_part(s);
+    else if (err && s->attempts == 0)
+        ml_signing_look(s, CORE, "user", s->user, on_taken);
     else
-        ml_signing_look(s, CORE, "user", s->user, on_user);
+        go_on(s);
 }
 
 static void make_part(struct ml_signing *s)
@@ -590,7 +616,8 @@ static void make_part(struct ml_signing *s)
     case 0:
         ml_http_print(&s->value, "{\"name\":");
         ml_json_write_text(&s->value, ml_slice_str(s->name));
-        ml_http_print(&s->value, ",\"hash\":\"\"}"); /* no password is right */
+        ml_http_print(&s->value, ",\"hash\":\"\",\"oidc\":\"%s\"}",
+                      o->key); /* no password is right */
         break;
     case 1:
         ml_http_print(&s->value, "{\"role\":\"%s\"}", o->provider->role);
