@@ -8,6 +8,8 @@
  *  - Frames leave with LWS_WRITE_HTTP: "raw bytes". They carry their header already, so nothing is
  *    copied or written into a buffer that other sessions share. Not valid over HTTP/2: never
  * offered.
+ *  - What the socket takes at once goes there past it: there is no TLS here, and its own frames
+ *    (pongs, closes) are in the socket already, or lws_partial_buffered says that they are not.
  *  - tx_packet_size is above the largest frame, or the rest of each write would be copied.
  *  - Returning -1 from WRITEABLE closes twice in this build, so nothing returns -1 there. A link is
  *    cut by shutting its socket down; the loop then finds it closed.
@@ -256,11 +258,23 @@ bool ml_link_is_blocked(struct ml_link *link)
 
 bool ml_link_write(struct ml_link *link, struct ml_slice frames)
 {
+    ssize_t sent = lws_partial_buffered(wsi_of(link))
+                       ? 0
+                       : send(lws_get_socket_fd(wsi_of(link)), frames.ptr, frames.len,
+                              MSG_NOSIGNAL | MSG_DONTWAIT);
     union {
         const uint8_t *in;
         uint8_t *out;
-    } bytes = {.in = frames.ptr}; /* the API forgot a const; LWS_WRITE_HTTP only reads */
+    } bytes; /* the API forgot a const; LWS_WRITE_HTTP only reads */
 
+    if (sent == (ssize_t)frames.len)
+        return true;
+    /* The rest, or the error, is its affair: it keeps, polls and closes. */
+    if (sent > 0) {
+        frames.ptr += sent;
+        frames.len -= (size_t)sent;
+    }
+    bytes.in = frames.ptr;
     return lws_write(wsi_of(link), bytes.out, frames.len, LWS_WRITE_HTTP) >= 0;
 }
 
