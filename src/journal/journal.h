@@ -71,6 +71,8 @@ struct ml_append {
     struct ml_record *records; /* borrowed until done; seq and repeated are filled in */
     size_t count;
     uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
+    uint64_t not_before_ms; /* monotonic; until then it may wait for more to come (it may grow),
+                               unless something else than appends is asked, or the journal closes */
     bool creates;           /* ML_ECONFLICT if there is a document, or a tombstone, of that name */
     void (*done)(struct ml_append *append);
     /* result */

@@ -203,11 +203,41 @@ static void batch_init(struct batch *batch)
     batch->alone = NULL;
 }
 
-/* Under the mutex. At least one request, and then whatever fits beside it. */
+/* Under the mutex. Nothing may pass an append that waits for more but other appends. */
+static bool has_hurry(const struct threads *j)
+{
+    if (j->closing)
+        return true;
+    ML_LIST_EACH(link, &j->to_write)
+    if (ml_node_of(link)->kind != ML_REQUEST_APPEND)
+        return true;
+    return false;
+}
+
+/* Under the mutex. When the first of what waits wants to be taken; 0: now, or nothing waits. */
+static uint64_t first_due_ms(const struct threads *j)
+{
+    uint64_t first = 0;
+
+    if (has_hurry(j))
+        return 0;
+    ML_LIST_EACH(link, &j->to_write)
+    {
+        const struct ml_journal_node *node = ml_node_of(link);
+        uint64_t due = node->refused ? 0 : ml_append_of(ml_node_of(link))->not_before_ms;
+
+        if (!due)
+            return 0;
+        first = !first || due < first ? due : first;
+    }
+    return first;
+}
+
+/* Under the mutex. What is due: at least one request, and then whatever fits beside it. */
 static void take_batch(struct threads *j, struct batch *batch)
 {
     size_t records = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, now = has_hurry(j) ? UINT64_MAX : now_ms();
 
     ML_LIST_EACH(link, &j->to_write)
     {
@@ -228,6 +258,8 @@ static void take_batch(struct threads *j, struct batch *batch)
             return;
         }
         append = ml_append_of(node);
+        if (append->not_before_ms > now)
+            continue;
         records += append->count;
         bytes += ml_append_cost(append);
         if (batch->count && (records > ML_COMMIT_MAX_RECORDS || bytes > ML_COMMIT_MAX_BYTES))
@@ -289,6 +321,15 @@ static unsigned tidy_in_ms(struct threads *j)
     return j->backing->ops->tidy_in_ms ? j->backing->ops->tidy_in_ms(j->backing) : 0;
 }
 
+/* Under the mutex; gives it up while it waits. */
+static void wait_until_due(struct threads *j)
+{
+    uint64_t due, now;
+
+    while ((due = first_due_ms(j)) > (now = now_ms()))
+        (void)wait_at_most(j, &j->writer_wakes, due - now);
+}
+
 /* Under the mutex; gives it up while it waits. False: the end. */
 static bool wait_for_writing(struct threads *j)
 {
@@ -306,6 +347,7 @@ static bool wait_for_writing(struct threads *j)
     }
     while (j->failures && !j->closing && now_ms() < j->retry_at_ms)
         (void)wait_at_most(j, &j->writer_wakes, j->retry_at_ms - now_ms() + 1);
+    wait_until_due(j);
     return true;
 }
 

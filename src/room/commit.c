@@ -24,6 +24,11 @@
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS   2000
 #define HELD_AFTER_MS  2000
+/* Between telling everybody and the next commit, for each member: about eight times what it costs.
+ */
+#define TELL_US       60
+#define TELL_LEAST_MS 6  /* less is not worth waiting for */
+#define TELL_MOST_MS  30 /* a key is to reach other people within 50 ms */
 
 static void free_staged(struct ml_staged *entry)
 {
@@ -282,6 +287,7 @@ static void tell_everybody(struct ml_room *room)
             ml_room_trace((const char *)room->records[i].session.ptr, room->records[i].message_no,
                           "committed");
         room->rooms->stats.commits++;
+        room->told_ms = ml_room_now(room);
         fan_out_records(room, first, last);
     }
     ml_room_presence_tell(room);
@@ -404,6 +410,19 @@ static void on_committed(struct ml_append *append)
     }
 }
 
+/*
+ * When the next commit of a room may begin. What it costs is telling everybody, so a room of many
+ * people is told of several edits at once: the loop has others to serve. Five hundred wait 30 ms.
+ */
+static uint64_t next_commit_ms(const struct ml_room *room)
+{
+    uint64_t gap_ms = (uint64_t)room->member_count * TELL_US / 1000;
+
+    if (gap_ms < TELL_LEAST_MS || !room->told_ms)
+        return 0;
+    return room->told_ms + (gap_ms < TELL_MOST_MS ? gap_ms : TELL_MOST_MS);
+}
+
 static void send_again(struct ml_room *room)
 {
     room->is_appending = true;
@@ -413,6 +432,7 @@ static void send_again(struct ml_room *room)
         .name = room->name,
         .records = room->records,
         .count = room->record_count,
+        .not_before_ms = next_commit_ms(room),
         .expected_head = room->desk && ml_room_decides(room) ? room->head : ML_SEQ_ANY,
         .done = on_committed,
     };

@@ -140,6 +140,7 @@ struct ml_room {
     size_t record_count, record_cap, record_bytes;
     bool is_appending;
     uint64_t appended_ms; /* since then, while is_appending */
+    uint64_t told_ms;     /* everybody of a commit; 0: never */
     struct ml_hole *hole; /* others.c: is being read; NULL: none */
     bool is_following, is_filling, wants_look;
     uint64_t own_first, own_last; /* committed behind a hole; 0: none */

@@ -28,7 +28,7 @@
 #include <string.h>
 
 #define ENTRIES_MAX 8192
-#define MUTED_MS    20
+#define MUTED_MS    60
 #define CLOCK_MAX   UINT32_MAX /* nobody renews that often; from there it could never be renewed */
 
 static struct ml_presence *find(struct ml_room *room, uint64_t client)

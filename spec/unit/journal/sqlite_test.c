@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static int begin(void **state)
@@ -563,10 +564,83 @@ static void somebody_elses_lock_is_waited_for_and_then_told(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* ---- Appends that wait for more ---------------------------------------------------------------
+ */
+
+static void ask_to_wait(struct journal_client *client, struct append_case *c, const char *name)
+{
+    append_init(c, name);
+    append_add(c, "one", NULL, 0);
+    append_add(c, "two", NULL, 0);
+    c->append.count = 1;
+    c->append.not_before_ms = ml_clock_mono_ms() + 1000000;
+    append_send(client, c);
+}
+
+static void has_grown(struct append_case *c)
+{
+    assert_int_equal(c->append.err, ML_OK);
+    assert_int_equal(c->append.head, 2);
+    assert_int_equal(c->records[1].seq, 2);
+    append_release(c);
+}
+
+static void on_answered(struct ml_set_deleted *request)
+{
+    assert_int_equal(request->err, ML_ENOTFOUND);
+}
+
+static void an_append_that_may_wait_grows_and_lets_others_pass(void **state)
+{
+    struct journal_client *client = *state;
+    struct ml_set_deleted other = {
+        .org = ML_SLICE("default"), .name = ML_SLICE("none"), .deleted = true, .done = on_answered};
+    struct append_case waits, passes;
+
+    ask_to_wait(client, &waits, "waits");
+    append_init(&passes, "passes");
+    append_add(&passes, "one", NULL, 0);
+    assert_int_equal(append_run(client, &passes), ML_OK);
+    append_release(&passes);
+    assert_false(waits.answered);
+    assert_true(ml_journal_grow(&waits.append, waits.records, 2));
+    /* What is no append may pass nothing. */
+    ml_journal_set_deleted(client->journal, &other);
+    client_wait(client, &waits.answered);
+    has_grown(&waits);
+}
+
+static void closing_ends_the_waiting(void **state)
+{
+    struct append_case waits;
+
+    ask_to_wait(*state, &waits, "waits");
+    assert_true(ml_journal_grow(&waits.append, waits.records, 2));
+    client_close(*state);
+    assert_true(waits.answered);
+    has_grown(&waits);
+}
+
+static void an_append_that_may_wait_goes_when_its_time_has_come(void **state)
+{
+    struct append_case waits;
+    uint64_t due = ml_clock_mono_ms() + 50;
+
+    append_init(&waits, "waits");
+    append_add(&waits, "one", NULL, 0);
+    waits.append.not_before_ms = due;
+    assert_int_equal(append_run(*state, &waits), ML_OK);
+    assert_true(ml_clock_mono_ms() >= due);
+    append_release(&waits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+        TEST(an_append_that_may_wait_grows_and_lets_others_pass),
+        TEST(closing_ends_the_waiting),
+        TEST(an_append_that_may_wait_goes_when_its_time_has_come),
         TEST(every_kind_of_damage_to_a_record_is_found),
         TEST(a_record_of_another_document_or_of_a_rewritten_tail_is_found),
         TEST(a_lost_tail_is_found_even_if_the_head_went_back_with_it),
