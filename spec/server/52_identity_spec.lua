@@ -10,6 +10,10 @@ local DOOR = [[
   function P:authenticate(req)
     if not req.token or req.token == "" then return end
     local user, name = req.token:match "^([^:]*):?(.*)$"
+    if user == "u_pat" then return { user = user, color = "#12AB9f", avatar = "https://img.example/p.png?s=64" } end
+    if user == "u_red" then return { user = user, color = "red" } end
+    if user == "u_js" then return { user = user, avatar = "javascript:alert(1)" } end
+    if user == "u_rel" then return { user = user, avatar = "//evil.example/x" } end
     return { user = user, name = name ~= "" and name or nil }
   end
   function P:authorize(ask)
@@ -84,6 +88,22 @@ describe("whose cursor it is", function()
         assert.is_nil(user.colorLight, color)
       end
       assert.equal(own, seen(anna, ben, '{"user":{"color":7,"colorLight":{}}}').user.color)
+    end)
+
+    it("has the colour and the picture that the identity has, whatever the client says", function()
+      local anna = world:client "anna":joins("p/looks", { query = "token=u_anna" })
+      local pat = world:client "pat":joins("p/looks", { query = "token=u_pat" })
+      for _, claim in ipairs { "{}", '{"user":{"color":"#000000","avatar":"https://evil.example/x.png"}}' } do
+        local user = seen(anna, pat, claim).user
+        assert.equal("#12AB9f", user.color)
+        assert.equal("https://img.example/p.png?s=64", user.avatar)
+      end
+      for _, user in ipairs { "u_red", "u_js", "u_rel" } do -- an answer that is none: a policy that fails
+        local WebSocket = require "websocket"
+        local ws, status = WebSocket.open { port = world.port, path = "/sync/default/p/looks?token=" .. user }
+        assert.is_nil(ws, user)
+        assert.equal(503, status, user)
+      end
     end)
 
     it("leaves all else of the state as it came", function()

@@ -25,6 +25,10 @@ local DOOR = [[
     if ask.identity.user == "root" then return ml.grant { read = true, write = true } end
     if ask.action ~= "doc.open" then return end
     local mode = ml.cache.get(ask.identity.user) or "write"
+    if mode == "slow" then
+      for _ = 1, 5000 do ml.time.now() end
+      mode = "read"
+    end
     if mode == "broken" then error "boom" end
     if mode == "none" then return ml.deny("gone", "Not any more.") end
     return ml.grant { read = true, presence = true, write = mode == "write", ttl = ml.cache.get "ttl" }
@@ -169,6 +173,15 @@ describe("rights", function()
         assert.is_true(list[1].write)
         assert.equal(1, #sessions("list", { session = list[1].session }))
         assert.equal(0, #sessions("list", { user = "nobody" }))
+      end)
+
+      it("of very many seats are asked for in slices, and every one gets its answer", function()
+        set("ttl", "1h")
+        local anna = collab()
+        for i = 1, 60 do anna:joins("many" .. i, "anna") end
+        set("anna", "slow")
+        sessions("recheck", { user = "anna" })
+        for i = 1, 60 do assert.equal("0202" .. Collab.hex(lib0.bytes "readonly"), anna:awaits("many" .. i, "02", 30)) end
       end)
 
       it("are asked for again, and nothing is taken before the answer", function()

@@ -147,6 +147,12 @@ bool ml_ask_may_wait(const struct ml_net *net)
 }
 
 /* What rooms know of who writes. */
+static void keep_text(char *to, size_t size, struct ml_slice text)
+{
+    if (text.len && text.len < size)
+        memcpy(to, text.ptr, text.len); /* the rest is zero */
+}
+
 static void keep_roles(struct ml_asker *asker)
 {
     const struct ml_script_identity *facts = &asker->facts;
@@ -155,8 +161,9 @@ static void keep_roles(struct ml_asker *asker)
         ml_identity_add(asker->identity.roles, facts->roles[i]);
     for (size_t i = 0; i < facts->group_count; i++)
         ml_identity_add(asker->identity.groups, facts->groups[i]);
-    if (facts->kind.len < sizeof asker->identity.kind && facts->kind.len)
-        memcpy(asker->identity.kind, facts->kind.ptr, facts->kind.len);
+    keep_text(asker->identity.kind, sizeof asker->identity.kind, facts->kind);
+    keep_text(asker->identity.color, sizeof asker->identity.color, facts->color);
+    keep_text(asker->identity.avatar, sizeof asker->identity.avatar, facts->avatar);
 }
 
 /* Who it is, as far as plugins know. */

@@ -52,6 +52,7 @@ struct ml_net {
     struct ml_list strangers; /* ml_collab.node: nobody has authenticated there, oldest first */
     struct ml_list asked;     /* ml_ask.node: answered, and nobody has been told yet */
     size_t asks;              /* questions that wait for plugins */
+    uint64_t checks_from_ns;  /* rights are asked for anew since then, this turn; 0: not yet */
     size_t http_count, handshakes, session_count;
     uint64_t published_ms;             /* metrics.c */
     size_t calls;                      /* API requests that are not answered yet */

@@ -5,6 +5,8 @@
  *
  *   is_doubted   nothing that the client sends reaches the room until there is an answer; without
  *                one for auth_ms the seat is lost: access fails closed
+ *                Of many seats at once some are asked about in this turn, the others from the next
+ *                tick on: nobody waits for them but they themselves
  *   recheck_ms   the grant ends: asked before, and once a second until it does
  *
  * The answer: rights to read at least, and the seat stays with them; or none, and it goes. Plugins
@@ -18,6 +20,7 @@
 
 #define RETRY_MS  1000
 #define CHECK_MAX (1u << 20)
+#define TURN_NS   UINT64_C(20000000)
 
 struct ml_seat_check {
     struct ml_ask ask;
@@ -269,13 +272,27 @@ void ml_seat_doubt(struct ml_seat *seat)
     ml_session_mark_dirty(seat->session);
 }
 
+/* A whole org may be asked about at once: not more of it than so much time in one turn. */
+static bool has_time(struct ml_net *net)
+{
+    uint64_t now = uv_hrtime();
+
+    if (!net->checks_from_ns)
+        net->checks_from_ns = now;
+    return now - net->checks_from_ns < TURN_NS;
+}
+
 void ml_seat_settle(struct ml_seat *seat)
 {
     uint64_t now = ml_net_now(seat->session->net);
 
     if (seat->is_doubted && !seat->check && !seat->session->is_closing && seat->member &&
-        seat->state == ML_SEAT_OPEN && now >= seat->recheck_ms)
-        ask_again(seat);
+        seat->state == ML_SEAT_OPEN && now >= seat->recheck_ms) {
+        if (has_time(seat->session->net))
+            ask_again(seat);
+        else
+            ml_session_mark_timed(seat->session);
+    }
 }
 
 void ml_seat_visit(struct ml_seat *seat, uint64_t now)

@@ -374,6 +374,7 @@ void ml_session_flush_all(struct ml_net *net)
     /* What becomes dirty meanwhile belongs to this turn too, as long as it is finite: a session
      * that was flushed goes to the end. */
     ml_list_init(&now);
+    net->checks_from_ns = 0;
     for (int rounds = 0; rounds < 4 && !ml_list_is_empty(&net->dirty); rounds++) {
         struct ml_list *node;
 
@@ -431,6 +432,8 @@ static void visit_timed(struct ml_session *session, uint64_t now)
     {
         if (!ml_seat_take_late(seat_at(node), now))
             ml_session_mark_timed(session);
+        if (seat_at(node)->is_doubted)
+            ml_session_mark_dirty(session);
     }
     if (session->slow_until_ms > now)
         ml_session_mark_timed(session);

@@ -230,11 +230,51 @@ static bool is_one_of(struct ml_slice word, const char *const *list)
     return false;
 }
 
+static bool is_color(struct ml_slice text)
+{
+    bool is = text.len == 7 && text.ptr[0] == '#';
+
+    for (size_t i = 1; i < 7 && is; i++) {
+        uint8_t c = text.ptr[i], low = c | 0x20;
+
+        is = (c >= '0' && c <= '9') || (low >= 'a' && low <= 'f');
+    }
+    return is;
+}
+
+static bool starts_with(struct ml_slice text, const char *with)
+{
+    size_t len = strlen(with);
+
+    return text.len >= len && memcmp(text.ptr, with, len) == 0;
+}
+
+/* An address that a page may show as an image. */
+static bool is_address(struct ml_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || memchr("\"'<>\\^`{|}\x7f", text.ptr[i], 12))
+            return false;
+    return starts_with(text, "https://") || starts_with(text, "http://") ||
+           (starts_with(text, "/") && !starts_with(text, "//"));
+}
+
+/* How others see it. */
+static void take_looks(lua_State *L, struct ml_arena *scratch, struct ml_script_identity *out)
+{
+    out->color = text_field(L, scratch, "color", 7);
+    if (out->color.ptr && !is_color(out->color))
+        luaL_error(L, "identity.color must be #rrggbb");
+    out->avatar = text_field(L, scratch, "avatar", 255);
+    if (out->avatar.ptr && !is_address(out->avatar))
+        luaL_error(L, "identity.avatar must begin with https://, http:// or /");
+}
+
 static void decode_identity(lua_State *L, struct ml_round *round)
 {
     static const char *const kinds[] = {"user", "guest", "service", NULL};
-    static const char *const keys[] = {"user",    "name",       "roles", "groups", "claims",
-                                       "session", "expires_at", "kind",  NULL};
+    static const char *const keys[] = {"user",       "name", "roles", "groups", "claims", "session",
+                                       "expires_at", "kind", "color", "avatar", NULL};
     struct ml_access *access = access_of(round);
     struct ml_script_identity *out = &access->answer.identity;
     struct ml_arena *scratch = access->scratch;
@@ -265,6 +305,7 @@ static void decode_identity(lua_State *L, struct ml_round *round)
         out->kind = ML_SLICE("user");
     if (!is_one_of(out->kind, kinds))
         luaL_error(L, "identity.kind must be \"user\", \"guest\" or \"service\"");
+    take_looks(L, scratch, out);
     out->role_count = take_names(L, scratch, "roles", &out->roles);
     out->group_count = take_names(L, scratch, "groups", &out->groups);
     lua_getfield(L, 1, "expires_at");

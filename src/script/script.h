@@ -171,8 +171,9 @@ struct ml_script_identity {
     size_t role_count;
     const struct ml_slice *groups;
     size_t group_count;
-    struct ml_slice kind;  /* "user", "guest", "service" */
-    int64_t expires_at_ms; /* 0: never */
+    struct ml_slice kind;          /* "user", "guest", "service" */
+    int64_t expires_at_ms;         /* 0: never */
+    struct ml_slice color, avatar; /* "#rrggbb", an address; .ptr NULL: none */
 };
 
 /** authorize(ask): what is asked. */

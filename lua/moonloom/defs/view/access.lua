@@ -19,6 +19,8 @@ return {
       { "session", "string?", since = S, doc = "Id of the session." }, { "roles", "string[]", since = S, doc = "Roles." },
       { "kind", '"user"|"guest"|"service"', since = S, doc = "What it is." }, { "expires_at", "number?", since = S, doc = "Seconds since 1970." },
       { "groups", "string[]", since = S, doc = "Groups." }, { "claims", "table?", doc = "Of the token." },
+      { "color", "string?", doc = "`#rrggbb` of its cursor; only in the answer of `authenticate`." },
+      { "avatar", "string?", doc = "Address of its picture; only in the answer of `authenticate`." },
     },
     methods = { { "has_role", "(name: string): boolean", since = S, pure = true, doc = "Has it this role?" } } },
   { class = "moonloom.Author", c = "author", doc = "Who wrote something.",
