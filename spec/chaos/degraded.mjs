@@ -2,8 +2,8 @@
 import { client } from "../interop/clients.mjs";
 import { collab, collabSocket } from "../interop/collab.mjs";
 import { collabProviders } from "../interop/packages.mjs";
-import { busIsThere, metric, ready, redisPid, startNodes, startPostgres, stopPostgres } from "../support/node/cluster.mjs";
-import { finish, test, until } from "../support/node/tap.mjs";
+import { busIsThere, metric, ready, redisPid, sleep, startNodes, startPostgres, stopPostgres, Wire } from "../support/node/cluster.mjs";
+import { finish, note, test, until } from "../support/node/tap.mjs";
 
 const nodes = await startNodes(2);
 await busIsThere(nodes);
@@ -57,6 +57,28 @@ await test("PostgreSQL is gone: edits are held and not acknowledged, presence go
   await until(() => all(({ status }) => status === 200), "in service again", 15_000, 50);
   ana.close();
   ben.close();
+}, { deadline_ms: 120_000 });
+
+await test("one loop of a node cannot speak any more, the other one can: its words are on another node within 5 s all the same", async () => {
+  const wire = await new Wire().start();
+  const two = await startNodes(2, { database: "muted", bus: [wire.bus, wire.bus], config: "loops = 2" });
+  await busIsThere(two);
+  const pairs = Array.from({ length: 8 }, (_, i) => two.map((node) => client(node, `muted-${i}`))); // on both loops
+  await until(() => pairs.flat().every((it) => it.provider.synced), "all are there", 20_000);
+  wire.muteOne();
+  await sleep(3000);
+  const took = [];
+  for (let round = 1; round <= 3; round++) {
+    const began = Date.now();
+    for (const [i, pair] of pairs.entries()) pair[(i + round) % 2].text.insert(0, "x");
+    await until(() => pairs.flat().every((it) => it.text.length === round), "all have it", 30_000, 10);
+    took.push(Date.now() - began);
+  }
+  note(`${took.join(", ")} ms`);
+  if (Math.max(...took) > 5000) throw new Error("it was waited for the look that comes every 10 s");
+  for (const it of pairs.flat()) it.close();
+  for (const node of two) await node.stop();
+  wire.stop();
 }, { deadline_ms: 120_000 });
 
 for (const node of nodes) await node.stop();

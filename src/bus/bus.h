@@ -48,7 +48,7 @@ struct ml_news {
 struct ml_bus_options {
     const char *url;
     uv_loop_t *loop;
-    uint64_t node;         /* random, of this process */
+    uint64_t node;         /* random, of this loop of this process */
     const uint8_t *secret; /* ML_BUS_SECRET_BYTES: frames that others made are dropped */
     void (*heard)(void *arg, const struct ml_news *news);
     /** Healthy: what is published arrives, as far as anybody can tell. False also means that

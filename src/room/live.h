@@ -175,14 +175,14 @@ struct ml_hole {
     struct ml_room *room;
 };
 
-/* Another node, as far as it was heard; nodes.c. */
+/* Another node, or another loop of this one, as far as it was heard; nodes.c. */
 struct ml_other_node {
     uint64_t id, seen_ms; /* 0: free */
     bool is_leaving, is_gone;
 };
 
 /* What is known of other nodes; others.c. */
-#define ML_NODES_MAX 64
+#define ML_NODES_MAX 512
 struct ml_others {
     struct ml_heads look;
     struct ml_arena names; /* of `look` */

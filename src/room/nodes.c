@@ -7,6 +7,9 @@
  *     ^------- a pulse ------------- | ---------------- |
  *                                                       +--(DOUBT_MS)--> forgotten
  *
+ * Each loop of a node speaks for itself: what is a node here is a loop of one. Loops of this
+ * process are among them, and matter little: none has a document of another's.
+ *
  * A node that is silent may be dead, or on the other side of a broken network and writing to the
  * same journal: nobody can tell, so its words are looked for as if there were no bus. One that said
  * that it leaves is forgotten without that.

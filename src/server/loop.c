@@ -280,7 +280,8 @@ static enum ml_err open_bus(const struct ml_config *config, struct ml_loop *loop
     const struct ml_bus_options options = {
         .url = strcmp(config->bus, "postgres") == 0 ? config->store : config->bus,
         .loop = &loop->uv,
-        .node = loop->process->node,
+        /* Loops speak on lines of their own: that one is heard says nothing of another. */
+        .node = loop->process->node + loop->number,
         .secret = loop->process->bus_secret,
         .heard = on_heard,
         .changed = on_bus_changed,

@@ -110,7 +110,10 @@ export class Wire {
       const behind = connect(redisPort, "127.0.0.1");
       this.sockets.add(socket);
       for (const [from, to] of [[socket, behind], [behind, socket]]) {
-        from.on("data", (bytes) => this.isHole || to.write(bytes));
+        from.on("data", (bytes) => {
+          if (from === socket && bytes.includes("PUBLISH")) socket.speaks = true;
+          if (!this.isHole && !socket.isMute) to.write(bytes);
+        });
         from.on("error", () => to.destroy());
         from.on("close", () => {
           this.sockets.delete(socket);
@@ -124,6 +127,13 @@ export class Wire {
 
   get bus() {
     return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Of the connections on which something is published one loses all that it is given. */
+  muteOne() {
+    const socket = [...this.sockets].find((it) => it.speaks);
+    if (!socket) throw new Error("nobody speaks here");
+    socket.isMute = true;
   }
 
   cut() {
