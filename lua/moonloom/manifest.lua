@@ -292,15 +292,7 @@ local options = {}
 
 function options.kinds(value, report, field, out, def)
   if def.kinds then
-    local known = {}
-    for _, kind in ipairs(def.kinds) do known[#known + 1] = kind end
-    for _, kind in ipairs(def.later_kinds) do
-      known[#known + 1] = kind
-      if type(value) == "table" and contains(value, kind) then
-        report:add(field, ("'%s' is known, but not available in this version"):format(kind))
-      end
-    end
-    out.kinds = words(report, field, value, known, "kind")
+    out.kinds = words(report, field, value, def.kinds, "kind")
     return
   end
   local known = {}

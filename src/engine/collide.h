@@ -27,7 +27,7 @@ struct ml_collision_side {
     struct ml_slice any;           /* one encoded Any; .ptr NULL: nothing is there */
     const struct ml_value *shared; /* a shared type: its copy, `any` shows how it reads; or NULL */
     struct ml_id id;               /* the unit that holds it; of a deletion: that was deleted */
-    uint64_t tag;                  /* of a deletion: the transaction that did it, 0: long ago */
+    uint64_t tag; /* the transaction that did it; 0: who wrote the unit, or nobody */
 };
 
 /* What keys held that were overwritten or deleted, and by which transaction. Bounded; oldest go. */
@@ -39,12 +39,23 @@ void ml_past_free(struct ml_past *past);
 void ml_past_note(struct ml_past *past, const struct ml_collision_side *side, uint64_t tag,
                   bool was_overwritten);
 
+/** The node (by the unit that holds it) was put back: who still writes in what is gone has lost. */
+void ml_past_unbury(struct ml_past *past, const struct ml_id *node);
+/** Forget the nodes that transactions up to `tag` have deleted. */
+void ml_past_forget_nodes(struct ml_past *past, uint64_t tag);
+
 /** One question about one update. Everything is borrowed for the call. */
 struct ml_collide {
-    unsigned kinds;         /* bits 1 << enum ml_collision_kind */
+    unsigned kinds;         /* bits 1 << enum ml_collision_kind: what is asked for */
+    unsigned minds;         /* and what is only noted, for later questions */
     struct ml_past *past;   /* not NULL: read, and added to */
+    struct ml_past *texts;  /* for ML_COLLISION_BLOCK: deleted text; NULL: it is not noted */
+    uint64_t keep_as;       /* for ML_COLLISION_DELETE: what deletes a node is a transaction of this
+                               origin, whose history keeps it; 0: nobody keeps anything */
     uint64_t tag;           /* of this transaction, not 0: sides that were deleted name it */
     struct ml_slice seen;   /* state vector: all that the writer had seen; .ptr NULL: unknown */
+    bool was_told;          /* of more than `seen`, before it answered: then keys are judged as if
+                               that were unknown */
     bool has_whole_deletes; /* the delete set is all that the writer knows deleted: an answer to a
                                Step1 */
 };
@@ -52,13 +63,18 @@ struct ml_collide {
 /** Lives in the scratch arena of the call. */
 struct ml_collision {
     enum ml_collision_kind kind;
-    struct ml_slice path;  /* of the container: "tasks/7"; '/' in a name is ~1, '~' is ~0 */
-    struct ml_slice key;   /* MAP, ATTR */
-    struct ml_place place; /* the container */
+    struct ml_slice path;  /* of the container: "tasks/7"; '/' in a name is ~1, '~' is ~0;
+                              DELETE: of what was deleted */
+    struct ml_slice key;   /* MAP, ATTR; DELETE: of an entry of a map */
+    struct ml_place place; /* the container; BLOCK: the text */
+    struct ml_slice block; /* BLOCK, DELETE: a name that stays while positions move */
+    struct ml_id node;     /* DELETE: the unit that held it */
+    uint32_t index_utf16;  /* BLOCK: where it begins in the text */
+    struct ml_slice now;   /* BLOCK: how it reads with both changes in */
     bool is_base_known;
     struct ml_slice base; /* an Any; .ptr NULL: there was nothing */
     struct ml_collision_side current, incoming;
-    bool incoming_stands; /* what the CRDT has picked */
+    bool incoming_stands; /* what the CRDT has picked; BLOCK: both are in */
     bool is_exact;
 };
 
@@ -79,5 +95,12 @@ enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *upda
 /** Set the key of a place, or with NULL delete it; between ml_doc_begin and its end. */
 enum ml_err ml_place_set(struct ml_doc *doc, const struct ml_place *place, struct ml_slice key,
                          const struct ml_value *value) ML_MUST_CHECK;
+/** Put a node back where it was, as a copy. ML_ENOTFOUND: its place is gone. In a transaction. */
+enum ml_err ml_place_put_back(struct ml_doc *doc, const struct ml_collision *collision,
+                              const struct ml_value *value) ML_MUST_CHECK;
+/** Make a block read like this by the smallest edit. In a transaction, from the last to the first.
+ */
+enum ml_err ml_block_set(struct ml_doc *doc, const struct ml_collision *collision,
+                         struct ml_slice wanted) ML_MUST_CHECK;
 
 #endif

@@ -28,6 +28,13 @@ struct ml_writing {
     uint32_t root_count, root_cap;
 };
 
+/* ---- write_set.c ------------------------------------------------------------------------------
+ */
+
+/** The part of a text that begins at `index` and reads `is` becomes `wanted`, where they differ. */
+enum ml_err ml_text_set_part(struct ml_doc *doc, struct ml_type text, uint32_t index,
+                             struct ml_slice is, struct ml_slice wanted) ML_MUST_CHECK;
+
 /* ---- write_txn.c ------------------------------------------------------------------------------
  */
 

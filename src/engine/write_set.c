@@ -116,8 +116,8 @@ static size_t equal_end(struct ml_slice a, struct ml_slice b, size_t start)
     return n;
 }
 
-static enum ml_err set_from(struct ml_doc *doc, struct ml_type text, struct ml_slice is,
-                            struct ml_slice wanted)
+enum ml_err ml_text_set_part(struct ml_doc *doc, struct ml_type text, uint32_t index,
+                             struct ml_slice is, struct ml_slice wanted)
 {
     size_t start = equal_start(is, wanted), end = equal_end(is, wanted, start);
     struct ml_slice gone = ml_slice_make(is.ptr + start, is.len - start - end);
@@ -125,8 +125,8 @@ static enum ml_err set_from(struct ml_doc *doc, struct ml_type text, struct ml_s
 
     if (!gone.len && !comes.len)
         return ML_OK;
-    return ml_text_replace(doc, text, units_of(ml_slice_make(is.ptr, start)), units_of(gone),
-                           comes);
+    return ml_text_replace(doc, text, index + units_of(ml_slice_make(is.ptr, start)),
+                           units_of(gone), comes);
 }
 
 enum ml_err ml_text_set(struct ml_doc *doc, struct ml_type text, struct ml_slice wanted)
@@ -147,8 +147,8 @@ enum ml_err ml_text_set(struct ml_doc *doc, struct ml_type text, struct ml_slice
     if (err)
         err = ml_write_fail(doc, ML_ELIMIT, "out of memory");
     else
-        err = set_from(doc, text, ml_slice_make(is.ptr + 1, is.len - 1),
-                       wanted.len ? wanted : ml_slice_make("", 0));
+        err = ml_text_set_part(doc, text, 0, ml_slice_make(is.ptr + 1, is.len - 1),
+                               wanted.len ? wanted : ml_slice_make("", 0));
     ml_writer_release(&is);
     return err;
 }

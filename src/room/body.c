@@ -283,6 +283,7 @@ void ml_room_rest(struct ml_room *room)
         room->is_read_only || room->is_abandoned || ml_doc_is_broken(room->doc) ||
         ml_doc_park(room->doc, &room->parked)) /* what waits for others has an age: not now */
         return;
+    ml_desk_keep_no_more(room->desk);
     ml_doc_free(room->doc);
     room->doc = NULL;
     free(room->records); /* nothing is staged [Y2] */

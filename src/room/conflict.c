@@ -40,10 +40,12 @@ static void begin_decided(struct ml_room *room, struct ml_member *from, bool is_
     ml_decided_release(d);
     (void)ml_member_author(from);
     d->who = ml_who_ref(from->who);
-    if (from->seen && (!is_reply || from->is_asked_first))
+    if (from->seen && !(is_reply && from->has_answered))
         d->seen = ml_blob_ref(from->seen);
+    d->was_told = is_reply && !from->is_asked_first;
     d->is_reply = is_reply;
     from->is_asked_first &= !is_reply;
+    from->has_answered |= is_reply;
     d->at_us = ml_room_clock(room);
     d->based_on_us = is_reply || from->seen_us > from->synced_us ? from->seen_us : from->synced_us;
 }
@@ -61,19 +63,20 @@ static enum ml_err apply_decided(struct ml_room *room, const struct ml_update *u
         .is_offline = d->is_reply,
         .origin = d->is_reply ? "sync" : "client",
     };
-    struct ml_collide question = {
-        .kinds = kinds,
-        .past = ml_notes_past(room->desk->notes),
-        .tag = ml_notes_begin(room->desk->notes, &as)->tag,
-        .seen = d->seen ? ml_blob_slice(d->seen) : ml_slice_make(NULL, 0),
-        .has_whole_deletes = d->is_reply,
-    };
+    struct ml_collide question =
+        ml_desk_question(room, room->doc, ml_notes_begin(room->desk->notes, &as)->tag);
     const struct ml_collision *found;
     const struct ml_change *applied;
     struct ml_slice natural;
     size_t count;
-    enum ml_err err = ml_doc_apply_asking(room->doc, update, verdict, &question, scratch, &applied,
-                                          &found, &count);
+    enum ml_err err;
+
+    question.kinds = kinds;
+    question.seen = d->seen ? ml_blob_slice(d->seen) : ml_slice_make(NULL, 0);
+    question.was_told = d->was_told;
+    question.has_whole_deletes = d->is_reply;
+    err = ml_doc_apply_asking(room->doc, update, verdict, &question, scratch, &applied, &found,
+                              &count);
 
     if (err)
         return err;
@@ -198,7 +201,7 @@ enum ml_err ml_room_take_record(struct ml_room *room, struct ml_doc *doc,
     struct ml_slice bytes = ml_blob_slice(record->bytes);
     struct ml_identity identity = {0};
     struct ml_write as = {.seq = record->seq, .origin = "client"};
-    struct ml_collide question = {0};
+    struct ml_collide question;
     const struct ml_update *update;
     const struct ml_change *change;
     const struct ml_collision *found;
@@ -216,8 +219,7 @@ enum ml_err ml_room_take_record(struct ml_room *room, struct ml_doc *doc,
         memcpy(identity.user, record->author->bytes, record->author->len);
         as.who = ml_who_new(&identity);
     }
-    question.past = ml_notes_past(room->desk->notes);
-    question.tag = ml_notes_begin(room->desk->notes, &as)->tag;
+    question = ml_desk_question(room, doc, ml_notes_begin(room->desk->notes, &as)->tag);
     ml_who_unref(as.who);
     err = ml_doc_apply_asking(doc, update, NULL, &question, scratch, &change, &found, &count);
     if (!err)

@@ -22,8 +22,8 @@ struct ml_decided {
     bool undo_all;            /* a policy has refused it */
     bool is_ruled;            /* a policy has refused or rewritten single edits of it */
     struct ml_who *who;
-    struct ml_blob *seen; /* state vector of the writer; NULL: unknown */
-    bool is_reply;
+    struct ml_blob *seen;             /* state vector of the writer; NULL: unknown */
+    bool is_reply, was_told;          /* of more than `seen` before it answered */
     uint64_t tag, at_us, based_on_us; /* 0: nobody asked */
 };
 
@@ -31,6 +31,7 @@ struct ml_decided {
 struct ml_desk {
     struct ml_room *room;
     struct ml_notes *notes;
+    struct ml_keeping *keeping; /* keeping.c; NULL: nothing that is deleted is kept */
     struct ml_decided deciding; /* of the update that was integrated last, not staged yet */
     bool must_move;             /* moved.c: what others have committed could not be read yet */
     struct ml_load catch_up;
@@ -60,6 +61,21 @@ void ml_desk_note_units(struct ml_room *room, uint64_t tag, struct ml_slice reco
 struct ml_write *ml_notes_find_tag(struct ml_notes *notes, uint64_t tag);
 struct ml_write *ml_notes_find_unit(struct ml_notes *notes, const struct ml_id *id);
 struct ml_past *ml_notes_past(struct ml_notes *notes);
+/** Text that was deleted; made when first needed. NULL: out of memory. */
+struct ml_past *ml_notes_texts(struct ml_notes *notes);
+
+/* keeping.c */
+
+/** Does it keep something of this document? */
+bool ml_desk_keeps(const struct ml_desk *desk, const struct ml_doc *doc);
+/** Before the document goes. NULL is fine. */
+void ml_desk_keep_no_more(struct ml_desk *desk);
+/**
+ * How to apply a record to `doc` so that the desk learns from it; nothing is asked yet. Where
+ * deletions are decided, what deletes a node of `doc` leaves its content for a while; whatever was
+ * kept of another document goes.
+ */
+struct ml_collide ml_desk_question(struct ml_room *room, struct ml_doc *doc, uint64_t tag);
 
 /* resolve.c */
 

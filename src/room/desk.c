@@ -23,7 +23,7 @@ struct range {
 };
 
 struct ml_notes {
-    struct ml_past *past;
+    struct ml_past *past, *texts;   /* `texts` NULL: nobody has asked for it */
     struct ml_write writes[WRITES]; /* by tag % WRITES */
     struct range ranges[RANGES];    /* a ring */
     size_t first, count;
@@ -37,6 +37,7 @@ static void notes_free(struct ml_notes *notes)
     for (size_t i = 0; i < WRITES; i++)
         ml_who_unref(notes->writes[i].who);
     ml_past_free(notes->past);
+    ml_past_free(notes->texts);
     free(notes);
 }
 
@@ -66,6 +67,7 @@ void ml_desk_free(struct ml_desk *desk)
     if (!desk)
         return;
     ml_decided_release(&desk->deciding);
+    ml_desk_keep_no_more(desk);
     notes_free(desk->notes);
     free(desk);
 }
@@ -73,6 +75,13 @@ void ml_desk_free(struct ml_desk *desk)
 struct ml_past *ml_notes_past(struct ml_notes *notes)
 {
     return notes->past;
+}
+
+struct ml_past *ml_notes_texts(struct ml_notes *notes)
+{
+    if (!notes->texts)
+        notes->texts = ml_past_new(PAST_BYTES);
+    return notes->texts;
 }
 
 struct ml_write *ml_notes_find_tag(struct ml_notes *notes, uint64_t tag)
@@ -178,6 +187,7 @@ void ml_room_note_sync(struct ml_member *member)
         return;
     ml_blob_unref(member->seen);
     member->seen = ml_blob_ref(member->sync_vector);
+    member->has_answered = false;
     member->seen_us = 0;
     member->synced_us = ml_room_clock(room);
     if (!room->desk || vector.len > VECTOR_BYTES_MAX)

@@ -65,6 +65,7 @@ struct ml_member {
     struct ml_who *who;    /* author.c */
     struct ml_blob *seen;  /* state vector of its last Step1; kept if conflicts are decided */
     bool was_told;         /* something of the document was sent to it */
+    bool has_answered;     /* our Step1, since its own: `seen` is old by now */
     bool is_asked_first;   /* our Step1 went out before that: its answer holds what was in `seen` */
     uint64_t seen_us, synced_us; /* the newest it had seen by then; when it was answered */
     struct ml_blob *sync_vector;

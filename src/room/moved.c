@@ -40,11 +40,13 @@ static enum ml_err build(struct ml_room *room, const struct ml_load *load, struc
             err = ml_room_take_record(room, doc, &load->records[i], &room->rooms->scratch);
         ml_arena_reset(&room->rooms->scratch);
     }
-    if (err)
+    if (err) {
+        ml_desk_keep_no_more(room->desk);
         ml_doc_free(doc);
-    else
-        *doc_out = doc;
-    return err;
+        return err;
+    }
+    *doc_out = doc;
+    return ML_OK;
 }
 
 /* [M2] */
@@ -89,6 +91,8 @@ static void take(struct ml_room *room, const struct ml_load *load)
         ml_room_abandon(room);
         return;
     }
+    if (!ml_desk_keeps(room->desk, doc))
+        ml_desk_keep_no_more(room->desk);
     ml_doc_free(room->doc);
     room->doc = doc;
     ml_room_forget_answers(room);

@@ -14,8 +14,9 @@ static const struct ml_scope nobody = {.user = {NULL, 0}};
 static struct ml_script_side side_of(struct ml_room *room, const struct ml_collision_side *side,
                                      bool is_incoming, uint64_t tag)
 {
-    struct ml_write *write = side->any.ptr ? ml_notes_find_unit(room->desk->notes, &side->id)
-                                           : ml_notes_find_tag(room->desk->notes, side->tag);
+    struct ml_write *write = side->tag || !side->any.ptr
+                                 ? ml_notes_find_tag(room->desk->notes, side->tag)
+                                 : ml_notes_find_unit(room->desk->notes, &side->id);
     struct ml_script_side out = {.any = side->any, .is_shared = side->shared, .who = &nobody};
 
     if (!write && is_incoming)
@@ -64,7 +65,8 @@ static void ask(const struct resolving *r, struct ml_script *script, const struc
         .doc = room->doc,
         .kind = c->kind,
         .path = c->path,
-        .key = c->key,
+        .key = c->kind == ML_COLLISION_DELETE ? (struct ml_slice){0} : c->key,
+        .block = c->block,
         .is_base_known = c->is_base_known,
         .base = c->base,
         .current = side_of(room, &c->current, false, r->tag),
@@ -106,12 +108,43 @@ static void write_value(struct resolving *r, const struct ml_collision *c,
                  c->incoming_stands ? &c->incoming : &c->current, r->tag, value != NULL);
 }
 
+/* The text of a block; what is no text is no answer. */
+static void write_block(struct resolving *r, const struct ml_collision *c, struct ml_slice any)
+{
+    struct ml_reader in = ml_reader_make(any);
+    struct ml_slice text = {0};
+    uint8_t tag = 0;
+
+    if (ml_read_u8(&in, &tag) || tag != 0x77 || ml_read_varbytes(&in, &text) ||
+        ml_slice_equal(text, c->now) || !open_transaction(r))
+        return;
+    note(r, ml_block_set(r->room->doc, c, text));
+}
+
+/* Who had written in it has it back, and whoever else still writes in what is gone has lost. */
+static void put_back(struct resolving *r, const struct ml_collision *c,
+                     const struct ml_collision_side *side)
+{
+    if (!side->shared || !open_transaction(r))
+        return;
+    note(r, ml_place_put_back(r->room->doc, c, side->shared));
+    ml_past_unbury(ml_notes_past(r->room->desk->notes), &c->node);
+}
+
 /* Put up this side. */
 static void let_stand(struct resolving *r, const struct ml_collision *c, bool incoming)
 {
     const struct ml_collision_side *side = incoming ? &c->incoming : &c->current;
     struct ml_value plain = {.kind = ML_VALUE_ANY, .any = side->any};
 
+    if (c->kind == ML_COLLISION_BLOCK) {
+        write_block(r, c, side->any);
+        return;
+    }
+    if (c->kind == ML_COLLISION_DELETE) {
+        put_back(r, c, side);
+        return;
+    }
     if (incoming == c->incoming_stands)
         return;
     write_value(r, c, side->shared ? side->shared : side->any.ptr ? &plain : NULL);
@@ -122,7 +155,9 @@ static void merge(struct resolving *r, const struct ml_collision *c, struct ml_s
     const struct ml_collision_side *stands = c->incoming_stands ? &c->incoming : &c->current;
     struct ml_value plain = {.kind = ML_VALUE_ANY, .any = any};
 
-    if (stands->shared || !stands->any.ptr || !ml_slice_equal(stands->any, any))
+    if (c->kind == ML_COLLISION_BLOCK)
+        write_block(r, c, any);
+    else if (stands->shared || !stands->any.ptr || !ml_slice_equal(stands->any, any))
         write_value(r, c, &plain);
 }
 
@@ -137,8 +172,9 @@ static void put_text(struct ml_writer *w, const char *name, struct ml_slice text
 /* The loser as an entry of the list: {id, key, value, author, at}. */
 static struct ml_slice entry_of(const struct resolving *r, const struct ml_collision *c)
 {
-    const struct ml_collision_side *loser = c->incoming_stands ? &c->current : &c->incoming;
-    struct ml_script_side told = side_of(r->room, loser, !c->incoming_stands, r->tag);
+    bool is_current = c->incoming_stands && c->kind != ML_COLLISION_BLOCK;
+    const struct ml_collision_side *loser = is_current ? &c->current : &c->incoming;
+    struct ml_script_side told = side_of(r->room, loser, !is_current, r->tag);
     double at = (double)told.at_us / 1e6;
     struct ml_slice out = {0};
     struct ml_writer w;
@@ -170,8 +206,8 @@ static struct ml_slice entry_of(const struct resolving *r, const struct ml_colli
     return out;
 }
 
-/* Next to a key of a map: in the map. Next to an attribute: a list of its own, as attributes hold
- * text. */
+/* Next to a key of a map: in the map. Otherwise a list of its own, as attributes and paragraphs
+ * hold text. */
 static void keep_both(struct resolving *r, const struct ml_collision *c, struct ml_slice name)
 {
     struct ml_doc *doc = r->room->doc;
@@ -182,7 +218,7 @@ static void keep_both(struct resolving *r, const struct ml_collision *c, struct 
 
     if (!entry.any.ptr || !open_transaction(r))
         return;
-    if (c->kind == ML_COLLISION_ATTR) {
+    if (c->kind != ML_COLLISION_MAP) {
         err = ml_type_root(doc, name, &beside);
         note(r, err ? err : ml_list_push(doc, beside, &entry, 1));
         return;

@@ -5,6 +5,8 @@
 
 #define ANSWER_BYTES_MAX (4u << 20)
 #define NAME_BYTES_MAX   200
+/* Of a manifest without `kinds`. */
+#define KINDS_UNSAID (1u << ML_COLLISION_MAP | 1u << ML_COLLISION_ATTR)
 
 static const char *const kind_words[ML_COLLISION_KINDS] = {
     [ML_COLLISION_MAP] = "map",
@@ -37,7 +39,7 @@ unsigned ml_script_conflict_kinds(const struct ml_script *script)
         uint32_t kinds = chain->handlers[i].filter.kinds;
 
         if (ml_plan_has(script->plan, chain->handlers[i].plugin))
-            all |= kinds ? kinds : (1u << ML_COLLISION_KINDS) - 1;
+            all |= kinds ? kinds : KINDS_UNSAID;
     }
     return all;
 }
@@ -53,7 +55,7 @@ static bool matches_one(char **patterns, size_t count, struct ml_slice text)
 static bool wants(const struct ml_edit_filter *f, enum ml_collision_kind kind, struct ml_slice path,
                   struct ml_slice key)
 {
-    if (f->kinds && !(f->kinds & 1u << kind))
+    if (!((f->kinds ? f->kinds : KINDS_UNSAID) & 1u << kind))
         return false;
     if (f->key_count && (!key.ptr || !matches_one(f->keys, f->key_count, key)))
         return false;
@@ -75,6 +77,7 @@ bool ml_script_wants_conflict(const struct ml_script *script, enum ml_collision_
 /* ---- The answer ------------------------------------------------------------------------------ */
 
 struct answer {
+    enum ml_collision_kind kind;
     struct ml_arena *scratch;
     struct ml_writer any;
     struct ml_conflict_answer *out;
@@ -83,6 +86,8 @@ struct answer {
 static void take_merge(lua_State *L, struct answer *to)
 {
     lua_getfield(L, 1, "value");
+    if (to->kind == ML_COLLISION_BLOCK && lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "ml.merge: a block becomes a text, not a %s", luaL_typename(L, -1));
     if (lua_isnil(L, -1))
         luaL_error(L, "ml.merge: a value is missing");
     ml_any_write(L, lua_gettop(L), &to->any);
@@ -106,6 +111,8 @@ static void decode(lua_State *L, void *arg)
     struct answer *to = arg;
     const char *word = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "";
 
+    if (to->kind == ML_COLLISION_DELETE && lua_type(L, 1) != LUA_TSTRING)
+        luaL_error(L, "of a deletion the answer is \"current\", \"incoming\" or nil");
     switch (ml_api_answer_kind(L, 1)) {
     case ML_ANSWER_MERGE:
         take_merge(L, to);
@@ -162,7 +169,7 @@ void ml_script_conflict(struct ml_script *script, const struct ml_script_conflic
                         struct ml_arena *scratch, struct ml_conflict_answer *answer_out)
 {
     const struct ml_chain *chain = &script->chains[HOOK_CONFLICT];
-    struct answer answer = {.scratch = scratch, .out = answer_out};
+    struct answer answer = {.kind = conflict->kind, .scratch = scratch, .out = answer_out};
 
     ml_writer_init(&answer.any, ANSWER_BYTES_MAX);
     *answer_out = (struct ml_conflict_answer){.word = ML_CONFLICT_NATURAL};

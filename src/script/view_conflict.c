@@ -185,7 +185,9 @@ static void get_conflict(lua_State *L, const struct ml_lent *view, int id)
         ml_view_push(L, views->sides[1], &c->incoming, c);
         break;
     case CONFLICT_NATURAL:
-        lua_pushstring(L, c->incoming_stands ? "incoming" : "current");
+        lua_pushstring(L, c->kind == ML_COLLISION_BLOCK ? "both"
+                          : c->incoming_stands          ? "incoming"
+                                                        : "current");
         break;
     case CONFLICT_DOC:
         ml_view_push_doc(L, c->org, c->document, c->doc);

@@ -12,7 +12,7 @@
 --   since     version that calls it; nil: in the contract, not built yet
 --   durable   true: told through the queue of jobs until it has heard (src/script/work.c); no chain in C
 --   family    true: a table of named functions instead of one method
---   kinds     what `kinds` may say, if it is not kinds of edits; later_kinds: and in a later version
+--   kinds     what `kinds` may say, if it is not kinds of edits
 --   options   what the manifest may say about it, beside phase and on_error
 --   later     options of the contract that this version does not have
 return {
@@ -37,7 +37,7 @@ return {
   { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
     options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
   { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default", since = "0.1.0",
-    options = { "kinds", "paths", "keys" }, kinds = { "map", "attr" }, later_kinds = { "block", "delete" } },
+    options = { "kinds", "paths", "keys" }, kinds = { "map", "attr", "block", "delete" } },
   { name = "after_update",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.1.0",
     options = { "every", "max", "paths", "kinds", "origins", "durable" } },
   { name = "awareness",          kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.2.0" },

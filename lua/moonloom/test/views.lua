@@ -272,7 +272,7 @@ function views.conflict(given)
   local doc = document(given.doc, given.doc_id, given.org)
   return view("moonloom.Conflict", {
     kind = given.kind or "map", path = given.path or "", key = given.key, block = given.block, base = base,
-    current = side_of(given.current, "ana"), incoming = side_of(given.incoming, "ben"), natural = given.natural or "incoming",
+    current = side_of(given.current, "ana"), incoming = side_of(given.incoming, "ben"), natural = given.natural or (given.kind == "block" and "both" or "incoming"),
     exact = given.exact ~= false, now = given.now or 0, doc = doc, org = doc.org,
   })
 end

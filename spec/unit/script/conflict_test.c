@@ -73,6 +73,14 @@ static int teardown(void **state)
     return 0;
 }
 
+static uint64_t errors_of(const struct world *w)
+{
+    struct ml_script_stats stats;
+
+    ml_script_stats(w->script, &stats);
+    return stats.errors;
+}
+
 static void with(struct world *w, const char *hook, const char *body)
 {
     char code[4096], hooks[512];
@@ -173,15 +181,51 @@ static void a_kind_of_edit_is_no_kind_of_conflict(void **state)
     EXPECT(w, strstr(w->diag.text, "map.set"));
 }
 
-static void kinds_of_a_later_version_are_refused(void **state)
+static void who_names_no_kinds_hears_of_keys(void **state)
 {
     struct world *w = *state;
+    struct ml_script_conflict c;
 
-    world_plugin(w, "policy", "hooks = { conflict = { kinds = { 'map', 'block' } } }",
-                 "return { conflict = function() end }");
-    world_start(w);
-    assert_int_equal(w->err, ML_ESCRIPT);
-    EXPECT(w, strstr(w->diag.text, "'block' is known, but not available in this version"));
+    with(w, "{}", "return 'current'");
+    assert_int_equal(ml_script_conflict_kinds(w->script),
+                     1u << ML_COLLISION_MAP | 1u << ML_COLLISION_ATTR);
+    c = clash(w, "k", "1", "2");
+    c.kind = ML_COLLISION_DELETE;
+    assert_int_equal(ask(w, &c).word, ML_CONFLICT_NATURAL);
+}
+
+static void of_a_block_both_stand_and_it_becomes_text(void **state)
+{
+    struct world *w = *state;
+    struct ml_script_conflict c;
+
+    with(w, "{ kinds = { 'block' }, paths = { 'tasks/**' } }",
+         "assert(c.natural == 'both' and c.key == nil and c.block == '7:1')\n"
+         "if c.current.value == 1 then return ml.merge({}) end\n"
+         "return ml.merge(c.base.value .. '!')");
+    c = clash(w, "k", "\"a\"", "\"b\"");
+    c.kind = ML_COLLISION_BLOCK;
+    c.key = (struct ml_slice){0};
+    c.block = ML_SLICE("7:1");
+    assert_true(ml_slice_equal(ask(w, &c).any, any_of(w, "\"base!\"")));
+    c.current.any = any_of(w, "1");
+    assert_int_equal(ask(w, &c).word, ML_CONFLICT_NATURAL);
+    assert_int_equal(errors_of(w), 1);
+}
+
+static void of_a_deletion_the_answer_is_a_side(void **state)
+{
+    struct world *w = *state;
+    struct ml_script_conflict c;
+
+    with(w, "{ kinds = { 'delete' } }",
+         "if c.incoming.value == nil then return 'current' end\nreturn ml.keep_both('x')");
+    c = clash(w, "k", "1", "2");
+    c.kind = ML_COLLISION_DELETE;
+    assert_int_equal(ask(w, &c).word, ML_CONFLICT_NATURAL);
+    assert_int_equal(errors_of(w), 1);
+    c.incoming.any = (struct ml_slice){0};
+    assert_int_equal(ask(w, &c).word, ML_CONFLICT_CURRENT);
 }
 
 static void the_first_opinion_counts(void **state)
@@ -295,7 +339,9 @@ int main(void)
         TEST(keep_both_names_a_list),
         TEST(filters_keep_lua_out),
         TEST(a_kind_of_edit_is_no_kind_of_conflict),
-        TEST(kinds_of_a_later_version_are_refused),
+        TEST(who_names_no_kinds_hears_of_keys),
+        TEST(of_a_block_both_stand_and_it_becomes_text),
+        TEST(of_a_deletion_the_answer_is_a_side),
         TEST(the_first_opinion_counts),
         TEST(who_fails_has_no_opinion),
         TEST(what_is_not_pure_raises),

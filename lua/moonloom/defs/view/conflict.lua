@@ -4,10 +4,10 @@ local S = "0.1.0"
 return {
   { class = "moonloom.Conflict", arg = "c", c = "conflict", fake = "conflict", doc = "Two writers, neither had seen the other's change (`conflict`).",
     fields = {
-      { "kind", '"map"|"attr"|"block"|"delete"', since = S, doc = "What collided." }, { "path", "string", since = S, doc = "Of the container." },
+      { "kind", '"map"|"attr"|"block"|"delete"', since = S, doc = "What collided." }, { "path", "string", since = S, doc = "Of the container; of a deletion: of what was deleted; of a block: of its text." },
       { "key", "string?", since = S, doc = "The map key or attribute." }, { "block", "string?", since = S, doc = "Stays while positions move." },
       { "base", "moonloom.Base", since = S, doc = "What both had seen." }, { "current", "moonloom.Side", since = S, doc = "What stands." },
-      { "incoming", "moonloom.Side", since = S, doc = "What has come." }, { "natural", '"current"|"incoming"', since = S, doc = "What the CRDT would pick." },
+      { "incoming", "moonloom.Side", since = S, doc = "What has come." }, { "natural", '"current"|"incoming"|"both"', since = S, doc = "What the CRDT would pick; of a block both are in." },
       { "doc", "moonloom.Doc", since = S, doc = "Read only." }, { "org", "string", since = S, doc = "Id of the org." },
       { "now", "number", since = S, doc = "Clock of this decision." }, { "exact", "boolean", since = S, doc = "False: what the writer had seen is an estimate." },
     } },
