@@ -18,7 +18,7 @@ end
 
 local tie = {}
 
-function tie.natural(c) return c.natural end
+function tie.natural(c) if c.natural ~= "both" then return c.natural end end
 function tie.next() return nil end
 
 function tie.server_clock(c)

@@ -370,6 +370,30 @@ enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *upda
     return err;
 }
 
+static bool look_at_text(struct ml_watch *watch, struct ml_doc *doc)
+{
+    struct ml_look *l = (struct ml_look *)(void *)watch;
+
+    l->doc = doc;
+    if (ml_look_copy_deleted(l))
+        for (uint32_t i = 0; i < l->deleted.count; i++)
+            ml_look_each_item(l, &l->deleted.at[i], ml_look_remember_text);
+    return true;
+}
+
+enum ml_err ml_doc_commit_noting(struct ml_doc *doc, const struct ml_collide *ask,
+                                 struct ml_arena *scratch, const struct ml_change **change_out)
+{
+    struct ml_look l = {.watch = {.look = look_at_text}, .ask = ask, .arena = scratch};
+    enum ml_err err;
+
+    ml_doc_watch(doc, &l.watch);
+    err = ml_doc_commit(doc, scratch, change_out);
+    ml_doc_unwatch(doc, &l.watch);
+    free(l.deleted.at);
+    return err;
+}
+
 enum ml_err ml_place_set(struct ml_doc *doc, const struct ml_place *place, struct ml_slice key,
                          const struct ml_value *value)
 {

@@ -92,6 +92,11 @@ enum ml_err ml_doc_apply_asking(struct ml_doc *doc, const struct ml_update *upda
                                 const struct ml_collision **collisions_out,
                                 size_t *count_out) ML_MUST_CHECK;
 
+/** ml_doc_commit that notes the text which the transaction deletes, in ask->texts by ask->tag. */
+enum ml_err ml_doc_commit_noting(struct ml_doc *doc, const struct ml_collide *ask,
+                                 struct ml_arena *scratch,
+                                 const struct ml_change **change_out) ML_MUST_CHECK;
+
 /** Set the key of a place, or with NULL delete it; between ml_doc_begin and its end. */
 enum ml_err ml_place_set(struct ml_doc *doc, const struct ml_place *place, struct ml_slice key,
                          const struct ml_value *value) ML_MUST_CHECK;

@@ -280,10 +280,11 @@ enum ml_err ml_room_wake(struct ml_room *room)
 void ml_room_rest(struct ml_room *room)
 {
     if (!room->doc || room->state != ML_ROOM_LIVE || ml_room_is_staging(room) ||
-        room->is_read_only || room->is_abandoned || ml_doc_is_broken(room->doc) ||
-        ml_doc_park(room->doc, &room->parked)) /* what waits for others has an age: not now */
+        room->is_read_only || room->is_abandoned || ml_doc_is_broken(room->doc))
         return;
     ml_desk_keep_no_more(room->desk);
+    if (ml_doc_park(room->doc, &room->parked)) /* what waits for others has an age: not now */
+        return;
     ml_doc_free(room->doc);
     room->doc = NULL;
     free(room->records); /* nothing is staged [Y2] */

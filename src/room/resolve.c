@@ -289,6 +289,7 @@ enum ml_err ml_room_resolve(struct ml_room *room, uint64_t tag, const struct ml_
     bool waits = change->was_pending || change->pending_dropped;
     const struct ml_change *resolution;
     struct ml_write as = {.origin = "resolution", .at_us = room->clock_us};
+    struct ml_collide noting = {0};
     enum ml_err err;
 
     for (size_t i = 0; i < count && !r.err; i++) {
@@ -297,11 +298,12 @@ enum ml_err ml_room_resolve(struct ml_room *room, uint64_t tag, const struct ml_
     }
     if (!r.is_open)
         return r.err == ML_EDENIED ? ML_OK : r.err;
-    err = ml_doc_commit(room->doc, scratch, &resolution);
+    noting.tag = ml_notes_begin(room->desk->notes, &as)->tag;
+    noting.texts = ml_notes_texts(room->desk->notes);
+    err = ml_doc_commit_noting(room->doc, &noting, scratch, &resolution);
     if (err || !resolution->bytes.len)
         return err;
-    ml_desk_note_units(room, ml_notes_begin(room->desk->notes, &as)->tag, resolution->bytes,
-                       scratch);
+    ml_desk_note_units(room, noting.tag, resolution->bytes, scratch);
     change->inserted_units += resolution->inserted_units;
     change->deleted_units += resolution->deleted_units;
     change->is_received = false;

@@ -240,6 +240,7 @@ static void take_snapshot(struct ml_room *room, const char *trigger)
         return;
     }
     err = ml_room_wake(room);
+    ml_desk_keep_no_more(room->desk); /* what was deleted is in no snapshot */
     if (!err)
         err = encode(room, &putting->put);
     if (err) {

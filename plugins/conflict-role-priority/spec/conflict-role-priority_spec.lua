@@ -33,6 +33,14 @@ describe("conflict-role-priority", function()
     assert.equal("current", plugin():conflict(clash({ "owner" }, {}, { kind = "attr" })))
   end)
 
+  it("decides about paragraphs and deletions, if it is told to", function()
+    assert.is_nil(plugin():conflict(clash({ "owner" }, {}, { kind = "block" })))
+    local all = plugin { kinds = { "block", "delete" }, tie = "natural" }
+    assert.equal("incoming", all:conflict(clash({}, { "owner" }, { kind = "block" })))
+    assert.equal("current", all:conflict(clash({ "owner" }, {}, { kind = "delete" })))
+    assert.is_nil(all:conflict(clash({}, {}, { kind = "block" })))
+  end)
+
   it("has to be told the order", function()
     assert.has_error(function() t.config("conflict-role-priority") end)
   end)
