@@ -299,7 +299,8 @@ enum ml_err ml_room_resolve(struct ml_room *room, uint64_t tag, const struct ml_
     if (!r.is_open)
         return r.err == ML_EDENIED ? ML_OK : r.err;
     noting.tag = ml_notes_begin(room->desk->notes, &as)->tag;
-    noting.texts = ml_notes_texts(room->desk->notes);
+    if (ml_room_decides(room) & 1u << ML_COLLISION_BLOCK)
+        noting.texts = ml_notes_texts(room->desk->notes);
     err = ml_doc_commit_noting(room->doc, &noting, scratch, &resolution);
     if (err || !resolution->bytes.len)
         return err;
