@@ -76,6 +76,31 @@ describe("tokens", function()
     assert.equal(404, ask("GET", "/api/v1/orgs/default/docs", token).status)
   end)
 
+  it("for a pattern open nothing else, also where plugins give everything", function()
+    local folder = process.folder()
+    World.plugin(folder, "giver", {
+      ["plugin.lua"] = "return { name = 'giver', version = '1.0.0', api = 1, phase = 'auth', hooks = { authorize = {} } }",
+      ["init.lua"] = [[local ml = require "moonloom"
+        local P = {}
+        function P:authorize(ask)
+          -- Nobody is somebody, too: without a name.
+          if ask.identity.user == "" then return nil end
+          return ml.grant { read = true, write = true }
+        end
+        return P]],
+    })
+    local outer = world
+    world = World.new { args = { "--plugins", folder }, config = CLOSED .. "plugins = { giver = {} }\n" }
+    local plans = line("token", "--org", "default", "--user", "ana", "--doc", "plans/*")
+    assert.equal(200, ask("POST", document "plans%2Fq3/ops", plans, OPS).status)
+    assert.equal(404, ask("POST", document "other/ops", plans, OPS).status)
+    assert.equal(404, ask("GET", "/api/v1/orgs/default/docs", plans).status)
+    assert.equal(200, ask("POST", document "other/ops", line("token", "--org", "default", "--user", "ana"), OPS).status)
+    assert.equal(404, ask("GET", document "other").status)
+    world:close()
+    world = outer
+  end)
+
   it("changed or cut are refused, and in no log", function()
     local token = line("token", "--org", "default", "--user", "ana")
     local dot = token:find(".", 1, true)

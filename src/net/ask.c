@@ -235,6 +235,9 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
     struct ml_asker *asker = ask->asker;
 
     asker->grant = (struct ml_grant){0};
+    /* A token is for its documents, whatever plugins give to whom it names. */
+    if (asker->is_own && !ml_own_covers(&asker->own, ask->source.org, ask->document))
+        return ML_ENOTFOUND;
     if (given->given) {
         asker->from = ML_FROM_POLICY;
         asker->grant.may = bits_of(given);

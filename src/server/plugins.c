@@ -112,7 +112,8 @@ static void explain(struct ml_plugins *p, struct ml_writer *out)
     struct ml_script_identity identity = {.user = ml_slice_str(ask->user),
                                           .name = ml_slice_str(ask->user),
                                           .roles = roles,
-                                          .kind = ML_SLICE("user")};
+                                          .kind =
+                                              *ask->user ? ML_SLICE("user") : ML_SLICE("guest")};
 
     while (rest.len && identity.role_count < ROLES_MAX) {
         const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
@@ -128,7 +129,7 @@ static void explain(struct ml_plugins *p, struct ml_writer *out)
                                                                 : ML_SLICE("doc.open"),
                                          .org = ml_slice_str(ask->org),
                                          .document = ml_slice_str(ask->document),
-                                         .identity = *ask->user ? &identity : NULL},
+                                         .identity = &identity},
                  out);
 }
 

@@ -115,11 +115,11 @@ function views.request(given)
   return view("moonloom.Request", values)
 end
 
---- What `authorize` is given; `identity = false`: nobody.
+--- What `authorize` is given; `identity = false`: nobody, which is a guest without a name.
 function views.ask(given)
   local ask = shaped("moonloom.Ask", "t.ask", given, { action = "doc.open", org = "acme", doc_id = "notes/1" })
   if ask.identity == nil then ask.identity = views.identity() end
-  ask.identity = ask.identity or nil
+  ask.identity = ask.identity or views.identity { user = "", name = "", kind = "guest" }
   return view("moonloom.Ask", ask)
 end
 

@@ -34,7 +34,7 @@ return {
   { class = "moonloom.Ask", arg = "ask", c = "ask", fake = "ask", doc = "What `authorize` is asked.",
     fields = {
       { "action", "string", since = S, doc = '"doc.open", "rpc.NAME" …' }, { "org", "string", since = S, doc = "Id of the org." },
-      { "doc_id", "string?", since = S, doc = "The document." }, { "identity", "moonloom.Identity?", since = S, doc = "nil: nobody." },
+      { "doc_id", "string?", since = S, doc = "The document." }, { "identity", "moonloom.Identity", since = S, doc = "Of nobody, `user` is empty and `kind` \"guest\"." },
       { "session", "moonloom.Session|string|nil", since = S, doc = "The connection." },
     } },
   { class = "moonloom.Member", arg = "member", c = "member", doc = "A seat in a room (`joined`, `left`, `u.member`).",
