@@ -26,11 +26,16 @@ local NEEDS = {
 for id, need in pairs { logoutEverywhere = "itself", changePassword = "itself", publicKeys = "open",
   signInElsewhere = "itself", signedInElsewhere = "itself" } do NEEDS[id] = need end
 
+for id, need in pairs { listShares = "admin", putShare = "admin", deleteShare = "admin", why = "read", listInvites = "admin",
+  invite = "admin", deleteInvite = "admin", acceptInvite = "itself", guest = "itself", ticket = "itself" } do NEEDS[id] = need end
+
 -- What routes answer that take credentials of their own, and are sent none.
 local WITHOUT = { login = 400, refresh = 401, logout = 204, setup = 400 }
 
 WITHOUT.logoutEverywhere, WITHOUT.changePassword = 401, 401
 WITHOUT.signInElsewhere, WITHOUT.signedInElsewhere = 404, 404 -- no such provider
+
+WITHOUT.acceptInvite, WITHOUT.guest, WITHOUT.ticket = 400, 400, 400
 
 -- What a role has. Not more than that it has it: "none" has nothing at all.
 local HAS = {

@@ -322,6 +322,10 @@ static void put_claims(struct ml_writer *out, const struct ml_own_token *token)
     put_member(out, "name", token->name);
     put_member(out, "doc", token->doc);
     put_member(out, "sid", token->session);
+    if (token->until_s) {
+        (void)snprintf(times, sizeof times, ",\"until\":%lld", (long long)token->until_s);
+        put(out, times);
+    }
     put(out, ",\"roles\":[");
     while (ml_identity_next(token->roles, &cursor, &role)) {
         if (!first)
@@ -386,6 +390,14 @@ static bool read_roles(const struct ml_strict_node *root, char out[512])
     return true;
 }
 
+static int64_t read_until(const struct ml_strict_node *root)
+{
+    const struct ml_strict_node *until = ml_strict_get(root, "until");
+    int64_t until_s = 0;
+
+    return until && ml_strict_integer(until, &until_s) && until_s > 0 ? until_s : 0;
+}
+
 enum ml_err ml_own_verify(const struct ml_own_keys *keys, enum ml_own_kind kind,
                           struct ml_slice text, int64_t now_s, struct ml_arena *scratch,
                           struct ml_own_token *token_out)
@@ -418,6 +430,7 @@ enum ml_err ml_own_verify(const struct ml_own_keys *keys, enum ml_own_kind kind,
     token_out->name = ml_strict_text(root, "name");
     token_out->doc = ml_strict_text(root, "doc");
     token_out->session = ml_strict_text(root, "sid");
+    token_out->until_s = read_until(root);
     /* A pattern that is there and no text must not become "all". */
     if (ml_strict_get(root, "doc") && !token_out->doc.len)
         return ML_EFORMAT;
@@ -428,7 +441,11 @@ bool ml_own_covers(const struct ml_own_token *token, struct ml_slice org, struct
 {
     if (!ml_slice_equal(token->org, org))
         return false;
-    return !token->doc.len || (document.len && ml_glob_match(token->doc, document));
+    if (!token->doc.len)
+        return true;
+    /* Only an access token says a pattern. */
+    return document.len && (token->kind == ML_OWN_ACCESS ? ml_glob_match(token->doc, document)
+                                                         : ml_slice_equal(token->doc, document));
 }
 
 /* ---- Keys of programs ------------------------------------------------------------------------ */

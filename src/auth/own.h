@@ -53,11 +53,12 @@ enum ml_own_kind { ML_OWN_ACCESS, ML_OWN_TICKET, ML_OWN_INVITE, ML_OWN_GUEST, ML
 struct ml_own_token {
     enum ml_own_kind kind;
     struct ml_slice org, user, name;
-    struct ml_slice doc;     /* pattern of names; empty: all */
+    struct ml_slice doc;     /* access: a pattern of names; others: one name; empty: all */
     char roles[512];         /* as in ml_identity */
-    struct ml_slice session; /* of a login: the handle of its family; or empty */
+    struct ml_slice session; /* of a login: the handle of its family; of a link; or empty */
     struct ml_slice id;      /* random; set by mint */
     int64_t issued_s, expires_s;
+    int64_t until_s; /* of a ticket: when the access ends that it stands for; 0: not said */
 };
 
 /**

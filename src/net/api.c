@@ -84,8 +84,10 @@ static void add_method(char *allow, const char *method)
 /* The row, or NULL: then `allow` lists what may be done at this path, empty if nothing is there. */
 static const struct ml_api_route *find(const struct ml_head *head, struct parts *parts, char *allow)
 {
-    static const char *const names[] = {
-        [ML_METHOD_GET] = "GET, HEAD", [ML_METHOD_POST] = "POST", [ML_METHOD_DELETE] = "DELETE"};
+    static const char *const names[] = {[ML_METHOD_GET] = "GET, HEAD",
+                                        [ML_METHOD_POST] = "POST",
+                                        [ML_METHOD_PUT] = "PUT",
+                                        [ML_METHOD_DELETE] = "DELETE"};
     bool is_there = false;
 
     (void)snprintf(allow, ALLOW_MAX, "Allow: ");

@@ -168,6 +168,13 @@ void ml_api_purge(struct ml_call *call);
 void ml_api_audit(struct ml_call *call);
 void ml_api_audit_verify(struct ml_call *call);
 void ml_api_mint(struct ml_call *call);
+void ml_api_shares(struct ml_call *call);
+void ml_api_put_share(struct ml_call *call);
+void ml_api_delete_share(struct ml_call *call);
+void ml_api_why(struct ml_call *call);
+void ml_api_invite(struct ml_call *call);
+void ml_api_invites(struct ml_call *call);
+void ml_api_delete_invite(struct ml_call *call);
 
 /* ---- api_read.c ------------------------------------------------------------------------------ */
 

@@ -469,6 +469,163 @@ const struct ml_api_route ml_api_routes[] = {
         .run = ml_api_mint,
     },
     {
+        .method = ML_METHOD_GET,
+        .path = DOC "/shares",
+        .id = "listShares",
+        .summary = "Who the document is shared with; for its owners",
+        .action = "doc.share",
+        .may = READ,
+        .answers = {{200, JSON,
+                     "{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\","
+                     "\"items\":" REF("Share") "}}}",
+                     "all of them"},
+                    {403, JSON, REF("Error"), "not an owner"}},
+        .run = ml_api_shares,
+    },
+    {
+        .method = ML_METHOD_PUT,
+        .path = DOC "/shares/{id}",
+        .id = "putShare",
+        .summary = "Share the document with a user, or make a link; or change that",
+        .action = "doc.share",
+        .may = READ,
+        .body_max = 8192,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"kind\",\"role\"],"
+                       "\"additionalProperties\":false,\"properties\":{\"kind\":{\"enum\":["
+                       "\"user\",\"link\"]},\"user\":" TEXT ",\"role\":" TEXT
+                       ",\"expires\":{\"type\":\"integer\"}}}",
+        .answers = {{200, JSON, REF("Share"), "the share; of a new link also its token, this once"},
+                    {403, JSON, REF("Error"), "not an owner, or more than one has"},
+                    {409, JSON, REF("Error"), "the last owner stays; or two at once"},
+                    {422, JSON, REF("Error"), "the body does not fit, or there is no such user"}},
+        .run = ml_api_put_share,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = DOC "/shares/{id}",
+        .id = "deleteShare",
+        .summary = "Take a share back; who has the document open by it loses it",
+        .action = "doc.share",
+        .may = READ,
+        .answers = {{204, NULL, NULL, "taken back"},
+                    {403, JSON, REF("Error"), "not an owner"},
+                    {404, JSON, REF("Error"), "no such share"},
+                    {409, JSON, REF("Error"), "the last owner stays"}},
+        .run = ml_api_delete_share,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = DOC "/why",
+        .id = "why",
+        .summary = "Why somebody may do what they may with this document",
+        .action = "doc.open",
+        .may = READ,
+        .parameters = {{"user", TEXT, "about this user, for owners; oneself if it is missing"}},
+        .answers = {{200, JSON,
+                     "{\"type\":\"object\",\"properties\":{\"role\":" TEXT
+                     ",\"from\":{\"enum\":[\"org\",\"share\",\"link\",\"policy\","
+                     "\"open\",\"none\"]},\"detail\":" TEXT "}}",
+                     "the reason"},
+                    {403, JSON, REF("Error"), "not an owner"}},
+        .run = ml_api_why,
+    },
+    {
+        .method = ML_METHOD_GET,
+        .path = "/api/v1/orgs/{org}/invites",
+        .id = "listInvites",
+        .summary = "Invitations that nobody has accepted yet; for owners of the org",
+        .action = "org.invite",
+        .may = READ,
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "items: id, role, by, at, expires"},
+                    {403, JSON, REF("Error"), "not an owner"}},
+        .run = ml_api_invites,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/api/v1/orgs/{org}/invites",
+        .id = "invite",
+        .summary = "Make an invitation into the org, good once",
+        .action = "org.invite",
+        .may = READ,
+        .body_max = 4096,
+        .body_type = JSON,
+        .body_schema = "{\"type\":\"object\",\"required\":[\"role\"],\"additionalProperties\":"
+                       "false,\"properties\":{\"role\":" TEXT ",\"expires\":{\"type\":"
+                       "\"integer\"}}}",
+        .answers = {{201, JSON,
+                     "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"token\":" TEXT
+                     ",\"expires\":{\"type\":\"integer\"}}}",
+                     "its token, this once"},
+                    {403, JSON, REF("Error"), "not an owner, or more than one has"},
+                    {422, JSON, REF("Error"), "the body does not fit"}},
+        .run = ml_api_invite,
+    },
+    {
+        .method = ML_METHOD_DELETE,
+        .path = "/api/v1/orgs/{org}/invites/{id}",
+        .id = "deleteInvite",
+        .summary = "Take an invitation back",
+        .action = "org.invite",
+        .may = READ,
+        .answers = {{204, NULL, NULL, "taken back"},
+                    {403, JSON, REF("Error"), "not an owner"},
+                    {404, JSON, REF("Error"), "no such invitation, or it was accepted"}},
+        .run = ml_api_delete_invite,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/invite",
+        .id = "acceptInvite",
+        .summary = "Join an org: with a new account, or with the session that one has",
+        .is_keyed = true,
+        .body_max = 16384,
+        .body_type = JSON,
+        .body_schema =
+            "{\"type\":\"object\",\"required\":[\"token\"],\"properties\":{\"token\":" TEXT
+            ",\"user\":" TEXT ",\"name\":" TEXT ",\"password\":" TEXT "}}",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, and until when"},
+                    {401, JSON, REF("Error"), "over, used, taken back; or nobody is signed in"},
+                    {409, JSON, REF("Error"), "there is an account of this name"},
+                    {422, JSON, REF("Error"), "the name or the password will not do"}},
+        .run = ml_auth_invite,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/ticket",
+        .id = "ticket",
+        .summary = "A token for one socket of one document, used once, within 60 s",
+        .is_keyed = true,
+        .body_max = 8192,
+        .body_type = JSON,
+        .body_schema =
+            "{\"type\":\"object\",\"required\":[\"org\",\"doc\"],\"properties\":{\"org\":" TEXT
+            ",\"doc\":" TEXT "}}",
+        .answers = {{200, JSON,
+                     "{\"type\":\"object\",\"properties\":{\"ticket\":" TEXT
+                     ",\"expires\":{\"type\":\"integer\"}}}",
+                     "?token= of /sync/ORG/NAME"},
+                    {401, JSON, REF("Error"), "the session is over"},
+                    {404, JSON, REF("Error"), "no such document for whoever asks"}},
+        .run = ml_auth_ticket,
+    },
+    {
+        .method = ML_METHOD_POST,
+        .path = "/auth/guest",
+        .id = "guest",
+        .summary = "Come in by the link of a document",
+        .is_keyed = true,
+        .body_max = 16384,
+        .body_type = JSON,
+        .body_schema =
+            "{\"type\":\"object\",\"required\":[\"token\"],\"properties\":{\"token\":" TEXT
+            ",\"name\":" TEXT "}}",
+        .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, until when, and org and doc"},
+                    {401, JSON, REF("Error"), "over, or taken back"},
+                    {409, JSON, REF("Error"), "somebody is signed in, and stays"}},
+        .run = ml_auth_guest,
+    },
+    {
         .method = ML_METHOD_POST,
         .path = "/auth/login",
         .id = "login",
@@ -712,6 +869,10 @@ static const char components[] =
     "\"type\":\"string\",\"minLength\":1,\"maxLength\":200},\"seq\":" INTEGER
     ",\"labels\":{\"type\":\"object\",\"additionalProperties\":" TEXT
     "},\"pinned\":{\"type\":\"boolean\"}}},"
+    "\"Share\":{\"type\":\"object\",\"required\":[\"id\",\"kind\",\"role\",\"by\",\"at\"],"
+    "\"properties\":{\"id\":" TEXT ",\"kind\":{\"enum\":[\"user\",\"link\"]},\"user\":" TEXT
+    ",\"name\":" TEXT ",\"role\":" TEXT ",\"expires\":" INTEGER ",\"by\":" TEXT ",\"at\":" INTEGER
+    ",\"token\":" TEXT "}},"
     "\"Session\":{\"type\":\"object\",\"required\":[\"id\",\"user\",\"name\",\"write\"],"
     "\"properties\":{\"id\":" TEXT ",\"user\":" TEXT ",\"name\":" TEXT
     ",\"write\":{\"type\":\"boolean\"}}},"
@@ -726,7 +887,7 @@ static const struct {
     {"{org}", "org", "{\"type\":\"string\",\"pattern\":\"^[a-z0-9][a-z0-9-]{0,62}$\"}", "the org"},
     {"{doc}", "doc", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}",
      "name of the document; a slash in it is %2F"},
-    {"{id}", "id", TEXT, "id of the session"},
+    {"{id}", "id", TEXT, "id of the session, share or invitation"},
     {"{version}", "version", TEXT, "name or number of the version"},
 };
 
@@ -812,8 +973,10 @@ static void write_answers(struct ml_writer *out, const struct ml_api_route *rout
 
 static void write_operation(struct ml_writer *out, const struct ml_api_route *route)
 {
-    static const char *const names[] = {
-        [ML_METHOD_GET] = "get", [ML_METHOD_POST] = "post", [ML_METHOD_DELETE] = "delete"};
+    static const char *const names[] = {[ML_METHOD_GET] = "get",
+                                        [ML_METHOD_POST] = "post",
+                                        [ML_METHOD_PUT] = "put",
+                                        [ML_METHOD_DELETE] = "delete"};
 
     write_string(out, names[route->method]);
     write_text(out, ":{\"operationId\":");

@@ -27,8 +27,9 @@ struct ml_asker {
     struct ml_identity identity;
     struct ml_script_identity facts;
     struct ml_grant grant;
-    bool is_known; /* somebody knows the credential; false: a guest, or nobody */
-    bool is_own;   /* it is a token of ours: then what it says */
+    bool is_known;    /* somebody knows the credential; false: a guest, or nobody */
+    bool is_own;      /* it is a token of ours: then what it says */
+    bool is_imagined; /* is_own, but there is no token: what may this user? */
     struct ml_own_token own;
     /* standing.c, with is_own: */
     enum ml_role role; /* the higher of org and share, for the document that was asked about */

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ACCESS_S   600
 #define FIELDS_MAX 4096
 
 /* ---- Cookies --------------------------------------------------------------------------------- */
@@ -121,7 +120,7 @@ void ml_signing_answer_in(struct ml_signing *s)
                                  .user = ml_slice_str(s->user),
                                  .name = ml_slice_str(s->name),
                                  .session = ml_slice_str(s->handle),
-                                 .expires_s = now_s + ACCESS_S};
+                                 .expires_s = now_s + ML_ACCESS_S};
     char refresh[ML_REFRESH_LEN + 1], csrf[65];
     struct ml_writer fields, body;
     struct ml_slice text;
@@ -135,7 +134,7 @@ void ml_signing_answer_in(struct ml_signing *s)
     ml_auth_csrf(keys, ml_slice_str(s->handle), csrf);
     ml_writer_init(&fields, FIELDS_MAX);
     put_cookie(&fields, call->net, ml_auth_access_cookie(call->net), text, ACCESS_ATTRIBUTES,
-               ACCESS_S);
+               ML_ACCESS_S);
     put_cookie(&fields, call->net, ml_auth_refresh_cookie(call->net), ml_slice_str(refresh),
                REFRESH_ATTRIBUTES, ML_REFRESH_IDLE_MS / 1000);
     put_cookie(&fields, call->net, csrf_cookie(call->net), ml_slice_str(csrf), CSRF_ATTRIBUTES,
@@ -161,5 +160,39 @@ void ml_signing_answer_in(struct ml_signing *s)
     ml_http_print(&body, "]},\"expires\":%" PRId64 "}", token.expires_s * 1000);
     ml_call_json(call, 200, (const char *)fields.ptr, &body);
     explicit_bzero(refresh, sizeof refresh);
+    ml_writer_release(&fields);
+}
+
+void ml_signing_answer_guest(struct ml_call *call, struct ml_own_token *token, const char *role)
+{
+    const struct ml_own_keys *keys = ml_signing_keys(call);
+    int64_t now_s = ml_clock_wall_ms() / 1000, life_s = token->expires_s - now_s;
+    struct ml_writer fields, body;
+    struct ml_slice text;
+    char csrf[65];
+
+    if (!keys || ml_own_mint(keys, token, now_s, &call->arena, &text)) {
+        ml_call_error(call, 500, "internal", "The session could not be made.");
+        return;
+    }
+    ml_auth_csrf(keys, token->session, csrf);
+    ml_writer_init(&fields, FIELDS_MAX);
+    put_cookie(&fields, call->net, ml_auth_access_cookie(call->net), text, ACCESS_ATTRIBUTES,
+               life_s);
+    put_cookie(&fields, call->net, csrf_cookie(call->net), ml_slice_str(csrf), CSRF_ATTRIBUTES,
+               life_s);
+    ml_write_u8(&fields, '\0');
+    ml_writer_init(&body, 2 * ML_SIGNING_VALUE_MAX);
+    ml_http_print(&body, "{\"user\":{\"id\":");
+    ml_json_write_text(&body, token->user);
+    ml_http_print(&body, ",\"name\":");
+    ml_json_write_text(&body, token->name);
+    ml_http_print(&body,
+                  ",\"org\":\"%.*s\",\"roles\":[\"%s\"]},\"expires\":%" PRId64
+                  ",\"org\":\"%.*s\",\"doc\":",
+                  ML_PRINT(token->org), role, token->expires_s * 1000, ML_PRINT(token->org));
+    ml_json_write_text(&body, token->doc);
+    ml_http_print(&body, "}");
+    ml_call_json(call, 200, (const char *)fields.ptr, &body);
     ml_writer_release(&fields);
 }

@@ -170,8 +170,7 @@ static void refuse_nobody(struct ml_call *call)
     ml_signing_answer_out(call, 401, "login_required", "Nobody is signed in; sign in again.");
 }
 
-/* The family was read and what was shown is good; false: answered. */
-static bool is_signed_in(struct ml_signing *s)
+bool ml_signing_is_in(struct ml_signing *s)
 {
     enum ml_refresh verdict = ML_REFRESH_OVER;
     enum ml_err err = ml_signing_read_family(s, &verdict);
@@ -247,7 +246,7 @@ static void on_everywhere_family(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
 
-    if (is_signed_in(s))
+    if (ml_signing_is_in(s))
         ml_signing_end_all(s, "", on_all_out);
 }
 
@@ -368,7 +367,7 @@ static void on_password_family(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
 
-    if (is_signed_in(s))
+    if (ml_signing_is_in(s))
         ml_signing_look(s, CORE, "user", s->user, on_password_user);
 }
 

@@ -13,6 +13,9 @@ void ml_auth_setup(struct ml_call *call);
 void ml_auth_logout_everywhere(struct ml_call *call);
 void ml_auth_password(struct ml_call *call);
 void ml_auth_jwks(struct ml_call *call);
+void ml_auth_ticket(struct ml_call *call);
+void ml_auth_invite(struct ml_call *call);
+void ml_auth_guest(struct ml_call *call);
 
 /** The value of a cookie; empty: it is not there. */
 struct ml_slice ml_auth_cookie(struct ml_slice cookies, const char *name);

@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "net/auth_login.h"
+#include "net/shares.h"
 #include "net/url.h"
 #include "net/visitor.h"
 
@@ -125,7 +126,8 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
     const struct ml_own_keys *keys =
         net->env.own_keys ? net->env.own_keys(net->env.own_keys_arg) : NULL;
     struct ml_slice text = keys ? credential(source, arena) : ml_slice_make(NULL, 0);
-    bool is_cookie = false;
+    bool is_cookie = false, is_guest;
+    struct ml_slice nonce;
     enum ml_err err;
 
     if (!keys)
@@ -138,6 +140,10 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
     if (!text.len || !names_our_key(keys, text))
         return ML_ENOTFOUND;
     err = ml_own_verify(keys, ML_OWN_ACCESS, text, ml_clock_wall_ms() / 1000, arena, &asker->own);
+    /* A ticket opens sockets, and nothing else. */
+    if (err && source->is_websocket && !is_cookie &&
+        !ml_own_verify(keys, ML_OWN_TICKET, text, ml_clock_wall_ms() / 1000, arena, &asker->own))
+        err = ML_OK;
     if (err) {
         *refusal_out = (struct ml_refusal){
             .is_spoken = true,
@@ -152,10 +158,12 @@ enum ml_err ml_own_identify(struct ml_net *net, const struct ml_request_source *
         return ML_EDENIED;
     }
     asker->is_known = asker->is_own = true;
-    asker->facts = (struct ml_script_identity){.user = asker->own.user,
-                                               .name = asker->own.name,
-                                               .kind = ML_SLICE("user"),
-                                               .expires_at_ms = asker->own.expires_s * 1000};
+    is_guest = ml_share_link_of(asker->own.session, &nonce).len > 0;
+    asker->facts = (struct ml_script_identity){
+        .user = asker->own.user,
+        .name = asker->own.name,
+        .kind = is_guest ? ML_SLICE("guest") : ML_SLICE("user"),
+        .expires_at_ms = 1000 * (asker->own.until_s ? asker->own.until_s : asker->own.expires_s)};
     take_roles(arena, asker);
     return ML_OK;
 }

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #define ML_SIGNING_VALUE_MAX 2048u
+#define ML_ACCESS_S          600 /* life of an access cookie */
 
 struct ml_signing {
     struct ml_call *call;
@@ -73,6 +74,8 @@ enum ml_err ml_signing_read_family(struct ml_signing *s, enum ml_refresh *verdic
 
 /* ---- auth_end.c ------------------------------------------------------------------------------ */
 
+/** The family s->handle was read and what was shown is good; s->user is in. False: answered. */
+bool ml_signing_is_in(struct ml_signing *s);
 /** Rights of s->user have changed, in `org` (empty: everywhere): what is open is asked about. */
 void ml_signing_tell(struct ml_signing *s, const char *org);
 void ml_signing_audit(struct ml_signing *s, const char *kind, const char *result);
@@ -85,6 +88,8 @@ void ml_signing_end_all(struct ml_signing *s, const char *but,
 
 /** 200, and the three cookies: s->user of s->org has the session s->handle, s->secret. */
 void ml_signing_answer_in(struct ml_signing *s);
+/** 200, and access and X-ML-CSRF: the guest of a link, with this role in its one document. */
+void ml_signing_answer_guest(struct ml_call *call, struct ml_own_token *token, const char *role);
 /** 204 or an error, and no cookies any more. */
 void ml_signing_answer_out(struct ml_call *call, unsigned status, const char *code,
                            const char *message);

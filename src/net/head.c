@@ -80,8 +80,8 @@ static bool take_line(struct ml_slice bytes, size_t *pos, struct ml_slice *line_
 static enum ml_method method_of(struct ml_slice text)
 {
     static const char *const names[] = {
-        [ML_METHOD_GET] = "GET",       [ML_METHOD_HEAD] = "HEAD",       [ML_METHOD_POST] = "POST",
-        [ML_METHOD_DELETE] = "DELETE", [ML_METHOD_OPTIONS] = "OPTIONS",
+        [ML_METHOD_GET] = "GET", [ML_METHOD_HEAD] = "HEAD",     [ML_METHOD_POST] = "POST",
+        [ML_METHOD_PUT] = "PUT", [ML_METHOD_DELETE] = "DELETE", [ML_METHOD_OPTIONS] = "OPTIONS",
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

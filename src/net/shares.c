@@ -2,8 +2,9 @@
 #include "net/shares.h"
 
 #include <stdio.h>
+#include <sys/random.h>
 
-#define RANDOM_DIGITS 16u
+#define WORD "link."
 
 static const char kinds[] = {[ML_SHARE_USER] = 'u', [ML_SHARE_LINK] = 'l'};
 
@@ -36,13 +37,32 @@ bool ml_share_read_key(struct ml_slice key, enum ml_share_kind *kind_out, struct
     return true;
 }
 
-struct ml_slice ml_share_link_of(struct ml_slice session)
+bool ml_share_draw_nonce(char out[ML_SHARE_NONCE + 1])
 {
-    static const char word[] = "link.";
-    const size_t before = sizeof word - 1 + RANDOM_DIGITS + 1;
+    uint8_t bytes[ML_SHARE_NONCE / 2];
 
-    if (session.len <= before || memcmp(session.ptr, word, sizeof word - 1) != 0)
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return true;
+}
+
+void ml_share_session(struct ml_slice nonce, const char *random, struct ml_slice id,
+                      char out[ML_SHARE_SESSION + 1])
+{
+    (void)snprintf(out, ML_SHARE_SESSION + 1, WORD "%.*s.%s.%.*s", ML_PRINT(nonce), random,
+                   ML_PRINT(id));
+}
+
+struct ml_slice ml_share_link_of(struct ml_slice session, struct ml_slice *nonce_out)
+{
+    const size_t word = sizeof WORD - 1, before = word + 2 * (ML_SHARE_NONCE + 1);
+
+    *nonce_out = ml_slice_make(NULL, 0);
+    if (session.len <= before || memcmp(session.ptr, WORD, word) != 0)
         return ml_slice_make(NULL, 0);
+    *nonce_out = ml_slice_make(session.ptr + word, ML_SHARE_NONCE);
     return ml_slice_make(session.ptr + before, session.len - before);
 }
 

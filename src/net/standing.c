@@ -34,7 +34,8 @@
 
 struct fact {
     bool is_there, is_suspended;
-    uint8_t role; /* ml_role */
+    uint8_t role;               /* ml_role */
+    char nonce[ML_SHARE_NONCE]; /* of a link */
     int64_t at_ms, expires_ms;
 };
 
@@ -149,6 +150,9 @@ static struct fact read_fact(struct ml_slice any)
 
     if (ml_fields_get(any, "role", &value) && ml_fields_text(value, &text))
         fact.role = ml_role_named(text);
+    if (ml_fields_get(any, "nonce", &value) && ml_fields_text(value, &text) &&
+        text.len == sizeof fact.nonce)
+        memcpy(fact.nonce, text.ptr, text.len);
     if (ml_fields_get(any, "expires", &value) && ml_fields_number(value, &number))
         fact.expires_ms = (int64_t)number;
     if (ml_fields_get(any, "at", &value) && ml_fields_number(value, &number))
@@ -240,16 +244,15 @@ static void want_all(struct standing *s)
 {
     const struct ml_ask *ask = s->ask;
     const struct ml_own_token *own = &ask->asker->own;
-    struct ml_slice link = ml_share_link_of(own->session);
+    struct ml_slice nonce, link = ml_share_link_of(own->session, &nonce);
     char key[ML_SHARE_KEY_MAX + 1];
 
-    if (!link.len && own->session.len) {
+    if (!link.len && own->session.len)
         want(s, SESSION, CORE, "family", own->session);
+    if (!link.len && (own->session.len || ask->asker->is_imagined))
         want(s, MEMBER, own->org, "member", own->user);
-    }
-    if (!link.len) {
+    if (!link.len)
         want(s, ENDED, CORE, "ended", own->user);
-    }
     if (!ask->document.len || !ml_own_covers(own, ask->source.org, ask->document))
         return;
     if (ml_share_key(ask->document, link.len ? ML_SHARE_LINK : ML_SHARE_USER,
@@ -294,14 +297,17 @@ static bool is_over(const struct standing *s, const struct ml_own_token *own)
         return true;
     if (wants(s, SESSION))
         return !fact_of(s, SESSION)->is_there;
-    return ended->is_there && own->issued_s <= ended->at_ms / 1000;
+    return ended->is_there && own->issued_s && own->issued_s <= ended->at_ms / 1000;
 }
 
-static enum ml_role shared_role(const struct standing *s)
+static enum ml_role shared_role(const struct standing *s, struct ml_slice nonce)
 {
     const struct fact *share = fact_of(s, SHARE);
 
     if (!share->is_there || (share->expires_ms && share->expires_ms <= ml_clock_wall_ms()))
+        return ML_ROLE_NONE;
+    /* A link that was taken back and made anew is another one. */
+    if (nonce.len && memcmp(share->nonce, nonce.ptr, sizeof share->nonce) != 0)
         return ML_ROLE_NONE;
     return (enum ml_role)share->role;
 }
@@ -312,8 +318,9 @@ static void judge(struct standing *s)
     struct ml_ask *ask = s->ask;
     struct ml_asker *asker = ask->asker;
     struct ml_own_token *own = &asker->own;
-    bool is_link = ml_share_link_of(own->session).len > 0;
-    enum ml_role in_org, shared = shared_role(s);
+    struct ml_slice nonce;
+    bool is_link = ml_share_link_of(own->session, &nonce).len > 0;
+    enum ml_role in_org, shared = shared_role(s, nonce);
 
     if (s->is_silent) {
         ask->err = ML_ESCRIPT;
