@@ -61,7 +61,7 @@ describe("HTTP", function()
     end)
 
     it("is the same for the address of any document that can exist", function()
-      for _, path in ipairs { "/sign-in", "/setup", "/edit/default/notes", "/edit/default/a/b%20c", "/edit/default/%C3%BC" } do
+      for _, path in ipairs { "/sign-in", "/setup", "/invite", "/edit/default/notes", "/edit/default/a/b%20c", "/edit/default/%C3%BC" } do
         local answer = get(path)
         assert.equal(200, answer.status, path)
         assert.truthy(answer.fields["content-security-policy"]:find "nonce", path)
@@ -69,7 +69,7 @@ describe("HTTP", function()
     end)
 
     it("is not there for addresses that cannot be a document", function()
-      for _, path in ipairs { "/sign-in/", "/setup/x", "/edit/", "/edit/default", "/edit/default/", "/edit/Default/x", "/edit/-a/x", "/edit/default/%00", "/edit/default/a%0Ab", "/edit/default/%ff" } do
+      for _, path in ipairs { "/sign-in/", "/setup/x", "/invite/x", "/edit/", "/edit/default", "/edit/default/", "/edit/Default/x", "/edit/-a/x", "/edit/default/%00", "/edit/default/a%0Ab", "/edit/default/%ff" } do
         assert.equal(404, get(path).status, path)
       end
     end)

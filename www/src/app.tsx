@@ -1,5 +1,6 @@
 import type { ComponentType } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { Invite } from "./account/invite.tsx";
 import { SetUp } from "./account/set-up.tsx";
 import { SignIn } from "./account/sign-in.tsx";
 import { Home } from "./pages/home.tsx";
@@ -29,6 +30,8 @@ export function App() {
       return <SignIn onDone={enter} />;
     case "setup":
       return <SetUp onDone={enter} />;
+    case "invite":
+      return <Invite onDone={enter} />;
     case "missing":
       return <Missing />;
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { accountId } from "../../src/account/set-up.tsx";
+import { accountId } from "../../src/account/account-form.tsx";
 import { problem, setupProblem } from "../../src/account/problems.ts";
 import { ServerError } from "../../src/account/server.ts";
 import { returnPath } from "../../src/account/sign-in.tsx";

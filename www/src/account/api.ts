@@ -15,6 +15,24 @@ export interface Session {
   expires: number | null;
 }
 
+export const ROLES = ["owner", "editor", "suggester", "commenter", "viewer"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface Share {
+  id: string;
+  kind: "user" | "link";
+  user: string;
+  name: string;
+  role: Role;
+  expires: number | null;
+}
+
+export interface Why {
+  role: string;
+  from: string;
+  detail: string;
+}
+
 type Fields = Record<string, unknown>;
 
 export async function whoAmI(): Promise<Session> {
@@ -28,6 +46,7 @@ export async function whoAmI(): Promise<Session> {
 
 export const logIn = (user: string, password: string) => ask("POST", "/auth/login", { body: { user, password }, renew: false });
 export const logOut = () => ask("POST", "/auth/logout", { renew: false });
+export const logOutEverywhere = () => ask("POST", "/auth/logout-everywhere");
 
 export interface NewAccount {
   token: string;
@@ -37,6 +56,16 @@ export interface NewAccount {
 }
 
 export const setUp = (account: NewAccount) => ask("POST", "/auth/setup", { body: account, renew: false });
+/** Only the token: the person who is signed in joins. */
+export const acceptInvite = (invite: NewAccount | { token: string }) => ask("POST", "/auth/invite", { body: invite, renew: !("user" in invite) });
+export const enterAsGuest = (token: string, name: string) => ask("POST", "/auth/guest", { body: { token, name }, renew: false });
+
+/** Answers the token of the invitation, which nobody can ask for again. */
+export async function invite(org: string, role: string, expires: number): Promise<string> {
+  const token = text(fields(await ask("POST", `/api/v1/orgs/${org}/invites`, { body: { role, expires } }))["token"]);
+  if (token === null) throw new ServerError(0, "", "The server made no invitation.");
+  return token;
+}
 
 /** Why a document does not open, as far as the server says; null: nothing speaks against another try. */
 export async function whyClosed(org: string, doc: string): Promise<{ reason: string; signedOut: boolean } | null> {
@@ -59,6 +88,31 @@ export async function whyClosed(org: string, doc: string): Promise<{ reason: str
 
 const docPath = (org: string, doc: string) => `/api/v1/orgs/${org}/docs/${encodeURIComponent(doc)}`;
 
+export async function shares(org: string, doc: string): Promise<Share[]> {
+  const items = fields(await ask("GET", `${docPath(org, doc)}/shares`))["items"];
+  return Array.isArray(items) ? items.flatMap(toShare) : [];
+}
+
+export interface Wish {
+  id: string;
+  kind: Share["kind"];
+  role: Role;
+  expires?: number;
+}
+
+/** Answers the token of a new link, which nobody can ask for again. */
+export async function putShare(org: string, doc: string, { id, ...share }: Wish): Promise<string | null> {
+  return text(fields(await ask("PUT", `${docPath(org, doc)}/shares/${encodeURIComponent(id)}`, { body: share }))["token"]);
+}
+
+export const dropShare = (org: string, doc: string, id: string) => ask("DELETE", `${docPath(org, doc)}/shares/${encodeURIComponent(id)}`);
+
+export async function why(org: string, doc: string, user?: string): Promise<Why> {
+  const query = user === undefined ? "" : `?${new URLSearchParams({ user })}`;
+  const body = fields(await ask("GET", `${docPath(org, doc)}/why${query}`));
+  return { role: text(body["role"]) ?? "", from: text(body["from"]) ?? "", detail: text(body["detail"]) ?? "" };
+}
+
 function fields(value: unknown): Fields {
   return typeof value === "object" && value !== null ? (value as Fields) : {};
 }
@@ -77,4 +131,14 @@ function toUser(value: unknown): User | null {
   if (id === null) return null;
   const roles = Array.isArray(user["roles"]) ? user["roles"].filter((role): role is string => typeof role === "string") : [];
   return { id, name: text(user["name"]) ?? id, roles };
+}
+
+function toShare(value: unknown): Share[] {
+  const share = fields(value);
+  const id = text(share["id"]);
+  const kind = share["kind"];
+  const role = ROLES.find((known) => known === share["role"]);
+  if (id === null || role === undefined || (kind !== "user" && kind !== "link")) return [];
+  const user = text(share["user"]) ?? id;
+  return [{ id, kind, user, name: text(share["name"]) ?? user, role, expires: time(share["expires"]) }];
 }

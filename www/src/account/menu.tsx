@@ -1,7 +1,7 @@
 import { Icon } from "../shell/icon.tsx";
 import { Popover } from "../shell/popover.tsx";
 import { signInPath } from "../shell/router.ts";
-import { logOut, type Session } from "./api.ts";
+import { logOut, logOutEverywhere, type Session } from "./api.ts";
 import { forgetSession } from "./session.ts";
 
 /** Who is signed in here, and the way out. Nothing where nobody signs in. */
@@ -15,15 +15,18 @@ export function AccountMenu({ session }: { session: Session | null }) {
       </a>
     );
   }
-  const leave = async () => {
-    await logOut().catch(() => undefined);
+  const leave = async (everywhere: boolean) => {
+    await (everywhere ? logOutEverywhere() : logOut()).catch(() => undefined);
     forgetSession();
     location.assign("/sign-in");
   };
   return (
     <Popover kind="menu" label={`Account of ${user.name}`} title={user.name} align="end" buttonClass="btn" button={<span class="account-name">{user.name}</span>}>
-      <button type="button" role="menuitem" class="menu-item" tabIndex={-1} onClick={() => void leave()}>
+      <button type="button" role="menuitem" class="menu-item" tabIndex={-1} onClick={() => void leave(false)}>
         <Icon name="log-out" /> Sign out
+      </button>
+      <button type="button" role="menuitem" class="menu-item" tabIndex={-1} onClick={() => void leave(true)}>
+        <Icon name="shield" /> Sign out everywhere
       </button>
     </Popover>
   );

@@ -4,6 +4,9 @@ import { ServerError } from "./server.ts";
 const WORDS: Record<string, string> = {
   login: "Name and password do not match.",
   setup: "This link was used already, or it is not the one that the server printed.",
+  invite: "This invitation is over, or it was used already. Ask for a new one.",
+  link: "This link is over, or it was taken back. Ask for a new one.",
+  exists: "Somebody has this name already. Choose another one.",
   bad_user: "This name has no letters from a to z to sign in with. Add some.",
   weak: "This password is too easy to guess. Take a longer one.",
 };

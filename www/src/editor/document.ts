@@ -29,7 +29,8 @@ export interface OpenDocument {
   close: () => void;
 }
 
-export function openDocument(org: string, name: string, person: Person): OpenDocument {
+/** @param admitted settles when this page may knock: a link was shown, or there was none to show */
+export function openDocument(org: string, name: string, person: Person, admitted: Promise<unknown>): OpenDocument {
   const doc = new Y.Doc();
   const content = doc.getXmlFragment("content");
   const meta = doc.getMap<unknown>("meta");
@@ -49,7 +50,7 @@ export function openDocument(org: string, name: string, person: Person): OpenDoc
 
   let closed = false;
   const ready = (async () => {
-    const carried = await store.load();
+    const [carried] = await Promise.all([store.load(), admitted]);
     if (closed) return;
     provider.carry(carried);
     provider.connect();

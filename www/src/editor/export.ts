@@ -54,25 +54,6 @@ export function changedText(now: Node, confirmed: Node | null): string {
   return now.textBetween(first, last, "\n\n", "\n").trim();
 }
 
-/** Works on plain http too, where the clipboard interface does not exist. */
-export async function copyText(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement("textarea");
-    area.value = text;
-    area.className = "sr-only";
-    const before = document.activeElement;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    if (before instanceof HTMLElement) before.focus();
-    return done;
-  }
-}
-
 export function countWords(text: string, language: string): number {
   let words = 0;
   for (const part of segmenter(language).segment(text)) if (part.isWordLike === true) words += 1;

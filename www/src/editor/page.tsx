@@ -2,7 +2,9 @@ import type { Editor } from "@tiptap/core";
 import type { Node } from "@tiptap/pm/model";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Skeleton } from "../pages/skeleton.tsx";
+import { enterByLink } from "../account/link.ts";
 import { useSession } from "../account/session.ts";
+import { copyText } from "../shell/copy-row.tsx";
 import { Icon, Logo } from "../shell/icon.tsx";
 import { newDocumentName } from "../shell/names.ts";
 import { OpenModeBanner } from "../shell/open-mode.tsx";
@@ -13,7 +15,7 @@ import { ThemeItems } from "../shell/theme-menu.tsx";
 import "../styles/editor.css";
 import { type OpenDocument, openDocument } from "./document.ts";
 import { createEditor } from "./editor.ts";
-import { changedText, copyText, download, type Format } from "./export.ts";
+import { changedText, download, type Format } from "./export.ts";
 import { KeyboardHelp } from "./keyboard-help.tsx";
 import { OutlinePanel } from "./outline.tsx";
 import { me, type Person } from "./person.ts";
@@ -35,7 +37,7 @@ export function EditorPage({ org, name }: Props) {
   const [ready, setReady] = useState(false);
   const [self] = useState(me);
   // At once, not after the first paint: the store and the server can answer meanwhile.
-  const [open] = useState(() => openDocument(org, name, self));
+  const [open] = useState(() => openDocument(org, name, self, enterByLink(location, self.name)));
   useLayoutEffect(() => {
     let live = true;
     void open.ready.then(() => live && setReady(true));

@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
+import { InvitePeople } from "../account/invite-people.tsx";
 import { AccountMenu } from "../account/menu.tsx";
 import { useSession } from "../account/session.ts";
 import { type DocItem, listDocs } from "../shell/api.ts";
@@ -80,6 +81,8 @@ export function Home() {
       <main class="home-main">
         <div class="home-head">
           <h1>Documents</h1>
+          <span class="spring" />
+          <InvitePeople org={ORG} session={session} />
           <button type="button" class="btn btn-primary" onClick={create}>
             <Icon name="plus" /> New document
           </button>
