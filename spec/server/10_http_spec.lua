@@ -61,7 +61,7 @@ describe("HTTP", function()
     end)
 
     it("is the same for the address of any document that can exist", function()
-      for _, path in ipairs { "/sign-in", "/setup", "/invite", "/edit/default/notes", "/edit/default/a/b%20c", "/edit/default/%C3%BC" } do
+      for _, path in ipairs { "/sign-in", "/setup", "/invite", "/password", "/edit/default/notes", "/edit/default/a/b%20c", "/edit/default/%C3%BC" } do
         local answer = get(path)
         assert.equal(200, answer.status, path)
         assert.truthy(answer.fields["content-security-policy"]:find "nonce", path)

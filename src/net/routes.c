@@ -10,7 +10,7 @@
  *   GET /healthz /readyz /metrics
  *   /x/INSTANCE/…         what plugins answer (plugin_routes.c)
  *   GET /d/ORG/DOC…       what is published (publish.c)
- *   GET / /edit/ORG/NAME /sign-in /setup /invite
+ *   GET / /edit/ORG/NAME /sign-in /setup /invite /password
  *                         the page, with a fresh nonce
  *   GET anything else     the table of assets, or 404
  *
@@ -441,18 +441,13 @@ static const struct route {
     }
     {PATH("/sync/"), route_sync, false},     /* has its own rule */
     {PATH("/collab/"), route_collab, false}, /* likewise */
-    {PATH("/api/"), route_api, true},
-    {PATH("/auth/session"), route_session, true},
-    {PATH("/auth/"), route_api, true},
-    {PATH("/x/"), route_plugin, true},     /* of plugins */
+    {PATH("/api/"), route_api, true},        {PATH("/auth/session"), route_session, true},
+    {PATH("/auth/"), route_api, true},       {PATH("/x/"), route_plugin, true}, /* of plugins */
     {PATH("/d/"), route_published, false}, /* public, or not there */
-    {PATH("/healthz"), route_health, false},
-    {PATH("/readyz"), route_ready, false},
-    {PATH("/metrics"), route_metrics, true},
-    {PATH("/edit/"), route_editor, false},
-    {PATH("/sign-in"), route_page, false},
-    {PATH("/setup"), route_page, false},
-    {PATH("/invite"), route_page, false},
+    {PATH("/healthz"), route_health, false}, {PATH("/readyz"), route_ready, false},
+    {PATH("/metrics"), route_metrics, true}, {PATH("/edit/"), route_editor, false},
+    {PATH("/sign-in"), route_page, false},   {PATH("/setup"), route_page, false},
+    {PATH("/invite"), route_page, false},    {PATH("/password"), route_page, false},
     {PATH("/"), route_page, false}, /* only itself, see fits */
 #undef PATH
 };

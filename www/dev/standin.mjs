@@ -155,7 +155,7 @@ function documents() {
 const server = createServer((request, response) => {
   const { pathname } = new URL(request.url, "http://localhost");
   const file = table.get(pathname);
-  if (["/", "/sign-in", "/setup", "/invite"].includes(pathname) || pathname.startsWith("/edit/")) return page(response);
+  if (["/", "/sign-in", "/setup", "/invite", "/password"].includes(pathname) || pathname.startsWith("/edit/")) return page(response);
   if (pathname === "/auth/session") return json(response, 200, { mode: "open", user: { id: "guest", name: "Guest" } });
   if (pathname === "/api/v1/orgs/default/docs") return json(response, 200, { items: documents(), next: null });
   if (file === undefined || pathname === "/index.html") return json(response, 404, { error: { code: "not_found", message: "no such page" } });

@@ -1,6 +1,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Invite } from "./account/invite.tsx";
+import { Password } from "./account/password.tsx";
 import { SetUp } from "./account/set-up.tsx";
 import { SignIn } from "./account/sign-in.tsx";
 import { Home } from "./pages/home.tsx";
@@ -32,6 +33,8 @@ export function App() {
       return <SetUp onDone={enter} />;
     case "invite":
       return <Invite onDone={enter} />;
+    case "password":
+      return <Password onDone={enter} />;
     case "missing":
       return <Missing />;
   }

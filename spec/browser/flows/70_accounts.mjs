@@ -55,7 +55,7 @@ export default [
 
         await page.goto(`${server.url}/`);
         await page.getByRole("button", { name: "Account of ana" }).click();
-        await page.getByRole("menuitem", { name: "Sign out" }).click();
+        await page.getByRole("menuitem", { name: "Sign out", exact: true }).click();
         await page.waitForURL("**/sign-in");
 
         const stranger = await browser.visitor();
@@ -72,6 +72,42 @@ export default [
         await sees(stranger, "kept");
         await writes(stranger, " and more");
         await reaches(stranger, "saved");
+      });
+    },
+  ],
+  [
+    "another password: asked for the one before, and other windows have to sign in again",
+    async ({ browser }) => {
+      await withAccounts(async (server, link) => {
+        const page = await browser.visitor();
+        await page.goto(link);
+        await makesAccount(page, "ana");
+        const other = await browser.visitor();
+        await other.goto(`${server.url}/sign-in`);
+        await signsIn(other, "ana", PASSWORD);
+        await other.getByRole("button", { name: "Account of ana" }).waitFor();
+        const name = newName("elsewhere");
+        await openDocument(other, server, name);
+        await reaches(other, "saved");
+
+        await page.getByRole("button", { name: "Account of ana" }).click();
+        await page.getByRole("menuitem", { name: "Change your password" }).click();
+        await page.waitForURL("**/password");
+        await accessible(page, "changing the password");
+        await page.getByLabel("The one you have").fill("something else");
+        await page.getByLabel("The new one").fill("threads of silver light");
+        await page.getByRole("button", { name: "Change it" }).click();
+        await page.getByText("This is not the password you have.").waitFor();
+        await shot(page, "password");
+        await page.getByLabel("The one you have").fill(PASSWORD);
+        await page.getByRole("button", { name: "Change it" }).click();
+        await page.waitForURL(`${server.url}/`);
+        await page.getByRole("button", { name: "Account of ana" }).waitFor();
+
+        await reaches(other, "refused", 8_000);
+        await other.goto(`${server.url}/sign-in`);
+        await signsIn(other, "ana", "threads of silver light");
+        await other.getByRole("button", { name: "Account of ana" }).waitFor();
       });
     },
   ],

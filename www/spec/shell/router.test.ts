@@ -15,6 +15,9 @@ describe("addresses", () => {
     ["/edit/default/%zz", { page: "missing" }],
     ["/edit/default/", { page: "missing" }],
     [`/edit/default/${"a".repeat(513)}`, { page: "missing" }],
+    ["/invite", { page: "invite" }],
+    ["/password", { page: "password" }],
+    ["/password/x", { page: "missing" }],
     ["/elsewhere", { page: "missing" }],
   ])("%s", (path, route) => expect(parseRoute(path)).toEqual(route));
 

@@ -5,7 +5,7 @@ import type { NewAccount } from "./api.ts";
 import { SessionForm } from "./form.tsx";
 import { AccountPage, Field } from "./page.tsx";
 
-const LEAST_PASSWORD = 8;
+export const LEAST_PASSWORD = 8;
 
 /** What stands behind the `#`. Taken out of the address at once: nobody reads it over a shoulder, no bookmark keeps it. */
 export function useToken(): string {

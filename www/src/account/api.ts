@@ -46,6 +46,7 @@ export async function whoAmI(): Promise<Session> {
 
 export const logIn = (user: string, password: string) => ask("POST", "/auth/login", { body: { user, password }, renew: false });
 export const logOut = () => ask("POST", "/auth/logout", { renew: false });
+export const changePassword = (old: string, fresh: string) => ask("POST", "/auth/password", { body: { old, new: fresh } });
 export const logOutEverywhere = () => ask("POST", "/auth/logout-everywhere");
 
 export interface NewAccount {

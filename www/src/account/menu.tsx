@@ -22,6 +22,11 @@ export function AccountMenu({ session }: { session: Session | null }) {
   };
   return (
     <Popover kind="menu" label={`Account of ${user.name}`} title={user.name} align="end" buttonClass="btn" button={<span class="account-name">{user.name}</span>}>
+      {session.mode === "password" && (
+        <a role="menuitem" class="menu-item" tabIndex={-1} href="/password" data-nav>
+          <Icon name="lock" /> Change your password
+        </a>
+      )}
       <button type="button" role="menuitem" class="menu-item" tabIndex={-1} onClick={() => void leave(false)}>
         <Icon name="log-out" /> Sign out
       </button>

@@ -22,6 +22,11 @@ export function setupProblem(error: unknown): string {
   return problem(error);
 }
 
+export function passwordProblem(error: unknown): string {
+  if (error instanceof ServerError && error.code === "login") return "This is not the password you have.";
+  return problem(error);
+}
+
 function again(seconds: number): string {
   if (seconds <= 0) return "Try again later.";
   const [count, unit] = seconds < 90 ? [seconds, "second"] : [seconds / 60, "minute"];

@@ -1,15 +1,17 @@
 /* The addresses: `/`, `/edit/ORG/NAME`, those of the account, and everything else. */
 
 export type Route = { page: "home" } | { page: "edit"; org: string; name: string } | { page: AccountPageName } | { page: "missing" };
-/** `/sign-in`, `/setup#TOKEN`, `/invite#TOKEN`: what follows the `#` stays in the browser. */
-export type AccountPageName = "sign-in" | "setup" | "invite";
+/** `/sign-in`, `/password`, `/setup#TOKEN`, `/invite#TOKEN`: what follows the `#` stays in the browser. */
+const ACCOUNT_PAGES = ["sign-in", "password", "setup", "invite"] as const;
+export type AccountPageName = (typeof ACCOUNT_PAGES)[number];
 
 const ORG = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const NAME_BYTES = 512;
 
 export function parseRoute(pathname: string): Route {
   if (pathname === "/") return { page: "home" };
-  if (pathname === "/sign-in" || pathname === "/setup" || pathname === "/invite") return { page: pathname.slice(1) as AccountPageName };
+  const account = ACCOUNT_PAGES.find((page) => pathname === `/${page}`);
+  if (account !== undefined) return { page: account };
   const match = /^\/edit\/([^/]+)\/(.+)$/.exec(pathname);
   if (match === null) return { page: "missing" };
   const org = match[1]!;
