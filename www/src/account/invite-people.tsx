@@ -10,7 +10,7 @@ import { problem } from "./problems.ts";
 const ROLES: [string, string][] = [
   ["viewer", "Viewer"],
   ["editor", "Editor"],
-  ["admin", "Admin"],
+  ["owner", "Owner"],
 ];
 const LIFE_DAYS = 7;
 const DAY_MS = 86_400_000;
