@@ -25,6 +25,7 @@ import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
 import { documentUrl, Share } from "./share.tsx";
 import { LANGUAGES, StatusBar } from "./status-bar.tsx";
 import { Toolbar } from "./toolbar.tsx";
+import { type PartialRole, usePartialRole } from "./use-role.ts";
 import { type SaveView, useAnnouncement, useSaveState } from "./use-save-state.ts";
 
 interface Props {
@@ -63,7 +64,8 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const save = useSaveState(open);
   const confirmed = useRef<Node | null>(null);
   const { readOnly } = save.snapshot;
-  const editable = save.kind !== "refused" && !readOnly;
+  const partial = usePartialRole(open, session, save.snapshot);
+  const editable = save.kind !== "refused" && !readOnly && partial === null;
 
   useLayoutEffect(() => {
     const created = createEditor(open, paper.current!);
@@ -151,7 +153,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <OpenModeBanner mode={mode} />
         <SaveBanner save={save} actions={actions} />
         <NoticeBanner provider={open.provider} />
-        {readOnly && save.kind !== "refused" && <ReadOnlyBanner />}
+        {!editable && save.kind !== "refused" && <ReadOnlyBanner role={partial} />}
       </div>
       {editor !== null && editable && <Toolbar editor={editor} />}
       <div class="workspace">
@@ -182,11 +184,16 @@ function LiveRegion({ save }: { save: SaveView }) {
   return <div ref={region} class="sr-only" role="status" aria-live="polite" data-live />;
 }
 
-function ReadOnlyBanner() {
+const READ_ONLY_WORDS: Record<PartialRole, string> = {
+  commenter: "You can comment on this document, not change it. Comments are not shown in this editor yet.",
+  suggester: "You can propose changes to this document, not make them. Proposals are not shown in this editor yet.",
+};
+
+function ReadOnlyBanner({ role }: { role: PartialRole | null }) {
   return (
     <div class="banner banner-note" role="status">
       <Icon name="eye" />
-      <p>You can read this document, not change it.</p>
+      <p>{role === null ? "You can read this document, not change it." : READ_ONLY_WORDS[role]}</p>
     </div>
   );
 }
