@@ -116,8 +116,8 @@ export default [
         await openDocument(ana, server, name);
         await writes(ana, "for you");
         await reaches(ana, "saved");
-        await openDocument(cleo, server, name);
-        await sees(cleo, "for you");
+        await cleo.goto(`${server.url}/edit/default/${name}`);
+        await sees(cleo, "for you", 10_000);
         await readOnly(cleo).waitFor();
 
         await opensShare(ana);
@@ -162,6 +162,7 @@ export default [
         await shot(guest, "guest");
 
         await dialog(ana).getByLabel("Role of the link").selectOption("remove");
+        await dialog(ana).getByRole("button", { name: "Make a link" }).waitFor();
         await reaches(guest, "refused", 8_000);
       });
     },

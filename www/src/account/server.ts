@@ -63,7 +63,7 @@ async function send(method: Method, path: string, { body, signal }: Ask): Promis
       headers,
       credentials: "same-origin",
       signal: AbortSignal.any(limits),
-      ...(method === "GET" ? {} : { body: JSON.stringify(body ?? {}) }),
+      ...(method === "POST" || method === "PUT" ? { body: JSON.stringify(body ?? {}) } : {}),
     });
   } catch (error) {
     if (signal?.aborted === true) throw error;

@@ -160,7 +160,7 @@ const SOURCES: Record<string, string> = {
   open: "because everybody may",
 };
 
-/** "Ana is Editor because the document is shared with them: by Chen." @param person null: the reader */
+/** "Ana is Editor because the document is shared with them." @param person null: the reader */
 export function whyWords({ role, from, detail }: Why, person: string | null): string {
   const known = ROLES.find((r) => r === role);
   const word = known === undefined ? role : ROLE_WORDS[known];
@@ -168,8 +168,9 @@ export function whyWords({ role, from, detail }: Why, person: string | null): st
   const are = person === null ? "are" : "is";
   if (word === "") return person === null ? "You have no role here." : `${person} has no role here.`;
   let source = SOURCES[from] ?? "";
+  const more = from === "policy" && detail !== "" ? ` (${detail.replace(/\.$/, "")})` : "";
   if (person === null) source = source.replace("their", "your").replace("them", "you");
-  return `${[`${who} ${are} ${word}`, source].filter(Boolean).join(" ")}${detail === "" ? "" : ` (${detail})`}.`;
+  return `${[`${who} ${are} ${word}`, source].filter(Boolean).join(" ")}${more}.`;
 }
 
 export function shareProblem(error: unknown): string {
