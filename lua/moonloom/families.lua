@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What plugin.lua may say about rpc, routes, jobs and cron: tables of named functions (plugin-api 6.7).
+-- What plugin.lua may say about rpc, routes, jobs, cron and tasks: tables of named functions (plugin-api 6.7).
 local cron = require "moonloom.cron"
 local nearest = require "moonloom.nearest"
 local schema = require "moonloom.schema"
@@ -101,6 +101,7 @@ local OPTIONS = {
            timeout = milliseconds(0.01, 300), concurrency = number(64), per_key = number(1) },
   cron = { every = milliseconds_or_field(1, 366 * 86400), at = expression, tz = zone, jitter = milliseconds(0, 86400),
            missed = word("once", "skip"), singleton = flag },
+  tasks = {},
 }
 
 local check_name = {}
@@ -120,7 +121,7 @@ end
 
 local function plain_name(name) if not name:find("^[a-z][a-z0-9_]*$") or #name > 60 then return "must be a-z, 0-9 and '_'" end end
 
-check_name.jobs, check_name.cron = plain_name, plain_name
+check_name.jobs, check_name.cron, check_name.tasks = plain_name, plain_name, plain_name
 
 --- Is this family one that this version runs?
 function families.is_here(name) return OPTIONS[name] ~= nil end

@@ -3,6 +3,7 @@
 -- member of the contract that this version does not have.
 local absent = require "moonloom.defs.library"
 local nearest = require "moonloom.nearest"
+local new_docs = require "moonloom.docs"
 local new_sessions = require "moonloom.sessions"
 local new_http = require "moonloom.http"
 local add_jwks = require "moonloom.jwks"
@@ -14,7 +15,7 @@ local new_wait = require "moonloom.wait"
 local units = require "moonloom.units"
 
 local FAMILIES = { "time", "text", "glob", "path", "json", "log", "enc", "crypto", "re", "words", "jwt" }
-local WAITING = { "timer", "kv", "jobs", "http", "cache", "limiter", "cluster", "sessions" } -- those of them that are there
+local WAITING = { "timer", "kv", "jobs", "http", "cache", "limiter", "cluster", "sessions", "docs" } -- those of them that are there
 
 local function has_need(manifest, need)
   return manifest.needs ~= nil and manifest.needs[need] ~= nil
@@ -116,6 +117,11 @@ local function add_waiting(plugin, ml, manifest, native)
   if has_need(manifest, "limiter") then ml.limiter = shared.limiter(native) end
   if has_need(manifest, "cluster") then ml.cluster = shared.cluster(W, native, ml) end
   if has_need(manifest, "sessions") then ml.sessions = new_sessions(W, ml.json, native.org) end
+  if has_need(manifest, "doc.read") or has_need(manifest, "doc.write") then
+    local needs = {}
+    for _, need in ipairs { "doc.read", "doc.write" } do needs[need] = has_need(manifest, need) end
+    ml.docs = new_docs(W, ml.json, ml.null, native, needs)
+  end
   if has_need(manifest, "http") then ml.http = new_http(W, ml, plugin, manifest, native) end
   add_jwks(W, ml, plugin, manifest, native)
 end

@@ -150,7 +150,10 @@ static void put_items(struct ml_app *app, const struct ml_script_op *op)
 static void tell(struct ml_app *app, uint64_t ticket, const struct ml_script_op *op)
 {
     ml_app_event(app, "op");
-    ml_app_put(app, "op", ml_slice_str(op->kind == ML_OP_HTTP ? "http" : "sessions"));
+    ml_app_put(app, "op",
+               ml_slice_str(op->kind == ML_OP_HTTP   ? "http"
+                            : op->kind == ML_OP_DOCS ? "docs"
+                                                     : "sessions"));
     ml_app_put_number(app, "ticket", (double)ticket);
     ml_app_put(app, "org", op->org);
     ml_app_put(app, "instance", op->instance);

@@ -203,6 +203,7 @@ void ml_hub_publish(struct ml_hub *hub, unsigned loop, const struct ml_rooms_sta
 /** The sums of all loops, as they were published last. From any thread. */
 void ml_hub_sum(struct ml_hub *hub, struct ml_rooms_stats *rooms_out, struct ml_net_stats *net_out);
 
+#include "net/plugin_docs.h"
 #include "net/revoke.h"
 
 #endif

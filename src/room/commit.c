@@ -96,6 +96,7 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     (void)snprintf(entry->session, sizeof entry->session, "%s", from->identity.session);
     ml_room_take_decided(room, entry);
     ml_list_append(&room->staged, &entry->node);
+    room->staged_no++;
     from->staged_count++;
     room->staged_bytes += bytes ? bytes->len : 0;
     ml_room_trace(entry->session, message_no, bytes ? "stage" : "stage: nothing new");
@@ -122,6 +123,7 @@ enum ml_err ml_room_stage_own(struct ml_room *room, struct ml_slice author, stru
     (void)snprintf(entry->user, sizeof entry->user, "%.*s", ML_PRINT(author));
     (void)snprintf(entry->session, sizeof entry->session, "~%016llx", (unsigned long long)id);
     ml_list_append(&room->staged, &entry->node);
+    room->staged_no++;
     room->staged_bytes += bytes->len;
     ml_room_commit(room);
     return ML_OK;
@@ -299,9 +301,11 @@ static void tell_everybody(struct ml_room *room)
         struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
 
         room->staged_bytes -= entry->bytes ? entry->bytes->len : 0;
+        room->settled_no++;
         free_staged(entry);
     }
     room->record_count = 0;
+    ml_room_serve_errands(room);
 }
 
 /* Who waited for a moment without staged work gets its turn; who was paused may go on. */

@@ -133,6 +133,10 @@ struct ml_room {
     struct ml_load read_back; /* for joiners while held */
     bool is_reading;
 
+    struct ml_list errands; /* errand.c */
+    uint32_t errand_count;
+    uint64_t staged_no, settled_no; /* entries that were ever staged; of them, done with */
+
     struct ml_list staged; /* waits for the next append */
     struct ml_list sent;   /* in the append that is under way */
     size_t staged_bytes;   /* of both */
@@ -228,7 +232,9 @@ struct ml_rooms {
     struct ml_arena letters;      /* scratch for what came in letters */
     uint64_t next_remote;
     struct ml_rooms_stats stats;
-    uint32_t keeping_count;     /* retain.c: under way */
+    uint32_t keeping_count; /* retain.c: under way */
+    struct ml_list mine;  /* ml_parcel.node: from this loop to itself, until the end of the turn */
+    uint32_t errands_out; /* errand.c: asked here, not answered yet */
     struct ml_auditor *auditor; /* NULL: nothing was written down yet */
 };
 
@@ -267,6 +273,16 @@ static inline void ml_room_hurry(struct ml_room *room)
 }
 
 /* Each is documented where it is defined. */
+
+/* rooms.c */
+struct ml_room *ml_rooms_find_or_load(struct ml_rooms *rooms, struct ml_slice org,
+                                      struct ml_slice name);
+void ml_rooms_post(struct ml_rooms *rooms, unsigned loop, struct ml_parcel *parcel);
+
+/* errand.c */
+void ml_room_start_errands(struct ml_room *room, bool exists);
+void ml_room_serve_errands(struct ml_room *room);
+void ml_room_end_errands(struct ml_room *room, enum ml_err err);
 
 /* body.c */
 enum ml_err ml_room_take_bytes(struct ml_room *room, const struct ml_load *load,
@@ -441,8 +457,13 @@ struct ml_scope ml_member_scope(struct ml_member *from, bool is_reply);
 struct ml_script_moment ml_room_moment(struct ml_room *room, const struct ml_member *member);
 uint64_t ml_room_grace(struct ml_room *room);
 
+bool ml_room_begin_telling(struct ml_room *room);
+void ml_room_end_telling(struct ml_room *room);
+
 /* own.c */
 void ml_room_port_init(struct ml_room *room);
+enum ml_err ml_room_run_ops(struct ml_room *room, struct ml_slice author, struct ml_slice ops,
+                            struct ml_diag *diag) ML_MUST_CHECK;
 void ml_room_presence_heard(struct ml_room *room, uint64_t node, struct ml_slice update);
 void ml_room_presence_tell_own(struct ml_room *room);
 void ml_room_presence_of_node_gone(struct ml_room *room, uint64_t node);

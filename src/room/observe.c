@@ -697,6 +697,23 @@ bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out)
     return true;
 }
 
+/** From here to the end hooks may write into it. False: out of memory. */
+bool ml_room_begin_telling(struct ml_room *room)
+{
+    struct ml_observation *o = observation_of(room);
+
+    if (!o)
+        return false;
+    o->is_telling = true;
+    o->depth = 0;
+    return true;
+}
+
+void ml_room_end_telling(struct ml_room *room)
+{
+    room->observation->is_telling = false;
+}
+
 /** Key of the next record that the server itself writes: number and (random) half before it. */
 uint64_t ml_room_next_own(struct ml_room *room, uint64_t *id_out)
 {

@@ -47,6 +47,23 @@ static void sessions(struct ml_doc_port *port,
     }
 }
 
+/* On ML_OK the document is built, and there is room in it. */
+static enum ml_err may_write(struct ml_room *room, struct ml_diag *diag)
+{
+    enum ml_err err;
+
+    if (room->is_read_only || room->is_abandoned)
+        return ml_diag_set(diag, ML_EDENIED, 0, "the document cannot be written now");
+    if (room->staged_bytes > room->rooms->env.limits.staged_bytes)
+        return ml_diag_set(diag, ML_EBUSY, 0, "too much waits to be committed");
+    err = ml_room_wake(room);
+    if (err)
+        return ml_diag_set(diag, err, 0, "the document cannot be built");
+    if (ml_room_is_full(room, 0))
+        return ml_diag_set(diag, ML_ELIMIT, 0, "the document is too large");
+    return ML_OK;
+}
+
 static enum ml_err begin(struct ml_doc_port *port, struct ml_diag *diag, struct ml_doc **doc_out)
 {
     struct ml_room *room = room_of(port);
@@ -58,15 +75,9 @@ static enum ml_err begin(struct ml_doc_port *port, struct ml_diag *diag, struct 
     if (depth > CHAIN_MAX)
         return ml_diag_set(diag, ML_ELIMIT, 0, "plugins react to each other: cut after %d in a row",
                            CHAIN_MAX);
-    if (room->is_read_only || room->is_abandoned)
-        return ml_diag_set(diag, ML_EDENIED, 0, "the document cannot be written now");
-    if (room->staged_bytes > room->rooms->env.limits.staged_bytes)
-        return ml_diag_set(diag, ML_EBUSY, 0, "too much waits to be committed");
-    err = ml_room_wake(room);
+    err = may_write(room, diag);
     if (err)
-        return ml_diag_set(diag, err, 0, "the document cannot be built");
-    if (ml_room_is_full(room, 0))
-        return ml_diag_set(diag, ML_ELIMIT, 0, "the document is too large");
+        return err;
     err = ml_doc_begin(room->doc, diag);
     if (err)
         return err;
@@ -123,6 +134,35 @@ static enum ml_err commit(struct ml_doc_port *port, const struct ml_doc_note *no
         err = stage(room, note, change);
     ml_arena_release(&scratch);
     return err ? ml_diag_set(diag, err, 0, "out of memory") : ML_OK;
+}
+
+/**
+ * Operations as one record, from outside of every hook.
+ * @retval ML_EFORMAT  diag tells which one is wrong: nothing has changed
+ */
+enum ml_err ml_room_run_ops(struct ml_room *room, struct ml_slice author, struct ml_slice ops,
+                            struct ml_diag *diag)
+{
+    const struct ml_doc_note note = {.author = author};
+    const struct ml_change *change;
+    struct ml_arena scratch;
+    enum ml_err err = may_write(room, diag);
+
+    if (err)
+        return err;
+    if (!ml_room_begin_telling(room))
+        return ML_EBUSY;
+    ml_arena_init(&scratch, SCRATCH_BYTES);
+    ml_room_watch(room);
+    err = ml_doc_run_ops(room->doc, ops, &scratch, diag, &change);
+    ml_room_watched(room, author, "plugin");
+    if (err && ml_doc_is_broken(room->doc))
+        ml_room_abandon(room);
+    else if (!err && change->bytes.len)
+        err = stage(room, &note, change);
+    ml_arena_release(&scratch);
+    ml_room_end_telling(room);
+    return err;
 }
 
 void ml_room_port_init(struct ml_room *room)

@@ -999,8 +999,11 @@ void ml_remote_release(struct ml_rooms *rooms, bool by_force)
     while (cursor = 0, ml_hashmap_next(&rooms->remotes, &cursor, &value))
         forget_remote(value);
     for (unsigned i = 0; rooms->outgoing && i < rooms->env.loops; i++)
-        while ((node = ml_list_take_first(&rooms->outgoing[i].letters)) != NULL)
-            letter_free((struct letter *)(void *)ML_CONTAINER(node, struct ml_parcel, node));
+        while ((node = ml_list_take_first(&rooms->outgoing[i].letters)) != NULL) {
+            struct ml_parcel *parcel = ML_CONTAINER(node, struct ml_parcel, node);
+
+            parcel->open(parcel, NULL);
+        }
     free(rooms->outgoing);
     ml_hashmap_release(&rooms->remotes);
     ml_hashmap_release(&rooms->agents);

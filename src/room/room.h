@@ -267,6 +267,7 @@ struct ml_later {
 bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what);
 
 #include "room/birth.h"
+#include "room/errand.h"
 
 /* Times by powers of two: place i counts what took less than 2^i ms, the last one the rest. */
 #define ML_TIME_PLACES 16

@@ -22,6 +22,8 @@
 #define DRAIN_ACK_MS 3000
 /* Documents that become bytes in one piece of work: each costs an encode. */
 #define RESTS_AT_A_TIME 16
+/* A question to a document of the same loop and its answer leave in one turn. */
+#define MINE_TURNS 4
 
 static void set_default_size(size_t *field, size_t value)
 {
@@ -67,6 +69,7 @@ struct ml_rooms *ml_rooms_new(const struct ml_room_env *env)
     ml_list_init(&rooms->recent);
     ml_list_init(&rooms->muted);
     ml_list_init(&rooms->observed);
+    ml_list_init(&rooms->mine);
     ml_arena_init(&rooms->scratch, SCRATCH_BYTES);
     ml_arena_init(&rooms->presence_scratch, 1u << 20);
     if (!rooms->env.loops)
@@ -90,11 +93,19 @@ void ml_rooms_set_limits(struct ml_rooms *rooms, const struct ml_room_limits *li
 bool ml_rooms_is_empty(const struct ml_rooms *rooms)
 {
     return rooms->count == 0 && !rooms->keeping_count && ml_remote_is_quiet(rooms) &&
-           !ml_rooms_is_looking(rooms) && ml_auditor_is_idle(rooms->auditor);
+           ml_list_is_empty(&rooms->mine) && !ml_rooms_is_looking(rooms) &&
+           ml_auditor_is_idle(rooms->auditor);
 }
 
 static void free_all(struct ml_rooms *rooms, bool by_force)
 {
+    struct ml_list *node;
+
+    while ((node = ml_list_take_first(&rooms->mine)) != NULL) {
+        struct ml_parcel *parcel = ML_CONTAINER(node, struct ml_parcel, node);
+
+        parcel->open(parcel, NULL);
+    }
     ml_auditor_free(rooms->auditor, by_force);
     ml_remote_release(rooms, by_force);
     ml_rooms_others_release(rooms);
@@ -130,6 +141,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
     room->state = ML_ROOM_LOADING;
     ml_room_port_init(room);
     ml_list_init(&room->members);
+    ml_list_init(&room->errands);
     ml_list_init(&room->staged);
     ml_list_init(&room->sent);
     if (!ml_hashmap_put(&rooms->by_key, room->key, room)) {
@@ -148,6 +160,7 @@ void ml_room_free(struct ml_room *room)
 {
     ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting &&
               !room->is_reading && !room->is_moving);
+    ml_room_end_errands(room, ML_ECLOSED);
     ml_room_unfollow(room);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
     ml_list_remove(&room->node);
@@ -178,7 +191,7 @@ static bool may_close(const struct ml_room *room)
     if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
         return false;
     if (room->member_count || room->is_appending || room->is_putting || room->is_reading ||
-        room->is_moving)
+        room->is_moving || (room->errand_count && !room->is_abandoned))
         return false;
     return room->is_abandoned || !ml_room_is_staging(room);
 }
@@ -270,6 +283,7 @@ static void refuse_seats(struct ml_room *room, enum ml_close why)
         member_free(member);
         port->joined(port, NULL, why);
     }
+    ml_room_end_errands(room, why == ML_CLOSE_DELETED ? ML_ENOTFOUND : ML_EBUSY);
     room->state = ML_ROOM_CLOSING;
     ml_room_free(room);
 }
@@ -511,6 +525,7 @@ static void on_loaded(struct ml_load *load)
     enum ml_close refuse = ML_CLOSE_INTERNAL;
     struct ml_diag diag = {0};
     enum ml_err err = load->err;
+    bool exists;
 
     if (!err && !load->exists && !room->is_abandoned && is_about_to_be_asked(room)) {
         ml_load_release(load);
@@ -542,8 +557,10 @@ static void on_loaded(struct ml_load *load)
                 ml_log(ML_LOG_ERROR, "journal.corrupt", "org=%.*s doc=%s why=%s",
                        ML_PRINT(room->org), ML_LOG_TEXT(room->name),
                        ML_LOG_TEXT(ml_slice_str(load->diag.text)));
+            exists = load->exists;
             open_room(room, load);
             ml_load_release(load);
+            ml_room_start_errands(room, exists || room->member_count);
             seat_all(room);
             return;
         }
@@ -610,8 +627,9 @@ unsigned ml_document_loop(struct ml_slice org, struct ml_slice name, unsigned lo
     return (unsigned)((hash >> 32) % loops);
 }
 
-static struct ml_room *find_or_load(struct ml_rooms *rooms, struct ml_slice org,
-                                    struct ml_slice name)
+/** NULL: too many. The names are valid. */
+struct ml_room *ml_rooms_find_or_load(struct ml_rooms *rooms, struct ml_slice org,
+                                      struct ml_slice name)
 {
     uint8_t bytes[64 + 1 + 512];
     struct ml_slice key = {bytes, org.len + 1 + name.len};
@@ -645,7 +663,7 @@ enum ml_err ml_rooms_join(struct ml_rooms *rooms, struct ml_slice org, struct ml
 
     if (home != rooms->env.loop && !rooms->is_draining)
         return ml_remote_join(rooms, home, org, name, identity, grant, port, member_out);
-    room = rooms->is_draining ? NULL : find_or_load(rooms, org, name);
+    room = rooms->is_draining ? NULL : ml_rooms_find_or_load(rooms, org, name);
     /* An abandoned room is gone in a moment: the client comes again. */
     if (!room || room->is_abandoned || room->member_count >= rooms->env.limits.members) {
         rooms->stats.joins_refused++;
@@ -839,9 +857,39 @@ void ml_rooms_tick(struct ml_rooms *rooms)
     (void)ml_rooms_flush(rooms);
 }
 
+/** A parcel on its way; it is opened there. */
+void ml_rooms_post(struct ml_rooms *rooms, unsigned loop, struct ml_parcel *parcel)
+{
+    if (loop == rooms->env.loop || !rooms->outgoing) {
+        ml_list_append(&rooms->mine, &parcel->node);
+        return;
+    }
+    ml_list_append(&rooms->outgoing[loop].letters, &parcel->node);
+    rooms->outgoing[loop].last_frame = NULL;
+}
+
+/* What they bring about may be more; that waits for the next turn. */
+static void open_mine(struct ml_rooms *rooms)
+{
+    struct ml_list *node, now;
+
+    ml_list_init(&now);
+    while ((node = ml_list_take_first(&rooms->mine)) != NULL)
+        ml_list_append(&now, node);
+    while ((node = ml_list_take_first(&now)) != NULL) {
+        struct ml_parcel *parcel = ML_CONTAINER(node, struct ml_parcel, node);
+
+        parcel->open(parcel, rooms);
+    }
+}
+
 bool ml_rooms_flush(struct ml_rooms *rooms)
 {
-    bool is_any = !ml_list_is_empty(&rooms->noisy) || !ml_list_is_empty(&rooms->stirred);
+    bool is_any = !ml_list_is_empty(&rooms->noisy) || !ml_list_is_empty(&rooms->stirred) ||
+                  !ml_list_is_empty(&rooms->mine);
+
+    for (int turn = 0; turn < MINE_TURNS && !ml_list_is_empty(&rooms->mine); turn++)
+        open_mine(rooms);
 
     ml_remote_stir(rooms);
     ML_LIST_EACH(node, &rooms->noisy)

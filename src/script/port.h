@@ -22,6 +22,7 @@ enum ml_script_op_kind {
     ML_OP_STORE_COMMIT, /* items: checks, writes, jobs; all or nothing */
     ML_OP_HTTP,         /* key: URL, name: method, items: headers, value: body */
     ML_OP_SESSIONS,     /* name: list, revoke, recheck, notify; items: fields */
+    ML_OP_DOCS,         /* net/plugin_docs.h */
     ML_OP_COUNT
 };
 

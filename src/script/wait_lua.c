@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "script/values.h"
 
 #define GROUP_MAX    64
 #define TIMER_MIN_MS 10
@@ -341,11 +342,43 @@ static int config(lua_State *L)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
+/* to_any(value) -> bytes of the value as documents hold it   [may raise] */
+static int to_any(lua_State *L)
+{
+    struct ml_writer *out = &ml_script_of(L)->text;
+
+    ml_writer_reset(out);
+    ml_any_write(L, 1, out);
+    if (out->err)
+        luaL_error(L, "the value is too large");
+    lua_pushlstring(L, (const char *)out->ptr, out->len);
+    return 1;
+}
+
+/* from_any(bytes) -> value   [may raise] */
+static int from_any(lua_State *L)
+{
+    size_t len;
+    const char *bytes = luaL_checklstring(L, 1, &len);
+    struct ml_reader in = ml_reader_make(ml_slice_make(bytes, len));
+
+    ml_any_push(L, &in);
+    return 1;
+}
+
 void ml_wait_natives(lua_State *L, struct ml_plugin *plugin)
 {
     static const luaL_Reg functions[] = {
-        {"park", park},   {"sleep", sleep_ms}, {"group", group},           {"shield", shield},
-        {"spawn", spawn}, {"timer", timer},    {"timer_stop", timer_stop}, {"config", config},
+        {"park", park},
+        {"sleep", sleep_ms},
+        {"group", group},
+        {"shield", shield},
+        {"spawn", spawn},
+        {"timer", timer},
+        {"timer_stop", timer_stop},
+        {"config", config},
+        {"to_any", to_any},
+        {"from_any", from_any},
         {NULL, NULL},
     };
 

@@ -10,7 +10,7 @@
 
 #define ITEMS_MAX 4096
 
-const char *const ml_op_names[] = {"store.read", "store.commit", "http", "sessions", NULL};
+const char *const ml_op_names[] = {"store.read", "store.commit", "http", "sessions", "docs", NULL};
 static const char *const item_names[] = {"check", "range", "set",   "delete",
                                          "incr",  "job",   "field", NULL};
 

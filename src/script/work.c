@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "script/view.h"
 
 #define JOB_RETRIES      8
 #define JOB_TIMEOUT_MS   60000
@@ -26,10 +27,10 @@
 #define HEADERS_MAX      64
 #define DONE_ARENA       (20u << 20)
 
-static const char *const families[] = {"rpc", "routes", "jobs", "cron"};
+static const char *const families[] = {"rpc", "routes", "jobs", "cron", "tasks"};
 static const struct {
     uint32_t soft_ms, hard_ms;
-} deadlines[] = {{1000, 10000}, {0, 30000}, {0, JOB_TIMEOUT_MS}, {0, 300000}};
+} deadlines[] = {{1000, 10000}, {0, 30000}, {0, JOB_TIMEOUT_MS}, {0, 300000}, {1000, 10000}};
 
 struct entry {
     struct ml_work work; /* first: it is what others hold */
@@ -479,6 +480,28 @@ static void push_run(lua_State *L, const struct doing *doing)
     lua_setfield(L, -2, "at");
 }
 
+/* fn, self, doc, args */
+static void push_task(lua_State *L, const struct doing *doing)
+{
+    const struct ml_work_input *input = doing->input;
+    const struct ml_plugin *plugin = doing->entry->plugin;
+    const struct ml_script_ref ref = {input->at->org, input->at->document};
+    const struct doc_subject subject = {ref, input->at->doc, input->at->port,
+                                        plugin->is_shadow ? NULL : plugin->name};
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, doing->entry->function_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->self_ref);
+    /* Views are alive from here on. */
+    ml_views_push(ml_script_of(L), VIEW_REF, &ref, NULL);
+    lua_pop(L, 1);
+    ml_view_push_doc_at(L, &subject);
+    ml_json_push(L, input->args_json);
+    if (ml_lua_is_json_null(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+}
+
 static void push_glue(lua_State *L, const char *name, const struct doing *doing)
 {
     ml_shipped_require(L, "moonloom.work");
@@ -544,6 +567,9 @@ static void push(lua_State *L, void *arg)
         return;
     case ML_WORK_JOB:
         push_job(L, doing);
+        return;
+    case ML_WORK_TASK:
+        push_task(L, doing);
         return;
     case ML_WORK_CRON:
     case ML_WORK_KINDS:
@@ -620,6 +646,7 @@ static void decode(lua_State *L, void *arg)
 
     switch (doing->entry->work.kind) {
     case ML_WORK_RPC:
+    case ML_WORK_TASK:
         decode_rpc(L, doing);
         return;
     case ML_WORK_ROUTE:
@@ -647,12 +674,17 @@ static void fail(struct doing *doing)
     doing->output.text = ml_arena_copy(&doing->arena, ml_slice_str(doing->script->fault.text));
 }
 
+static bool is_asked(const struct doing *doing)
+{
+    return doing->entry->work.kind == ML_WORK_RPC || doing->entry->work.kind == ML_WORK_TASK;
+}
+
 static void on_over(struct ml_script *script, void *arg, enum ml_outcome outcome)
 {
     struct doing *doing = arg;
 
     doing->output.end = ML_WORK_DONE;
-    if (doing->entry->work.kind == ML_WORK_RPC && outcome == OUTCOME_NIL)
+    if (is_asked(doing) && outcome == OUTCOME_NIL)
         doing->output.value = ML_SLICE("null");
     if (outcome == OUTCOME_ANSWER &&
         ml_script_protect(script, 3, decode, doing, ML_CPU_BETWEEN_WAITS))

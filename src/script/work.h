@@ -6,7 +6,14 @@
 #ifndef ML_SCRIPT_WORK_H
 #define ML_SCRIPT_WORK_H
 
-enum ml_work_kind { ML_WORK_RPC, ML_WORK_ROUTE, ML_WORK_JOB, ML_WORK_CRON, ML_WORK_KINDS };
+enum ml_work_kind {
+    ML_WORK_RPC,
+    ML_WORK_ROUTE,
+    ML_WORK_JOB,
+    ML_WORK_CRON,
+    ML_WORK_TASK,
+    ML_WORK_KINDS
+};
 
 #define ML_WORK_PARAMS_MAX 8u
 
@@ -62,7 +69,8 @@ struct ml_work_input {
     const struct ml_script_request *request;   /* routes */
     const struct ml_script_pair *params;       /* routes */
     size_t param_count;
-    struct ml_slice body; /* routes */
+    struct ml_slice body;              /* routes */
+    const struct ml_script_moment *at; /* tasks: the document */
 };
 
 enum ml_work_end {

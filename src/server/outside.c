@@ -174,6 +174,19 @@ static enum ml_err begin_sessions(struct asking *a, const struct ml_script_op *o
                              on_sessions, a);
 }
 
+static void on_docs(void *arg, const struct ml_script_answer *with)
+{
+    struct asking *a = arg;
+
+    if (!a->outside) {
+        ml_arena_release(&a->arena);
+        free(a);
+        return;
+    }
+    answer(a, with);
+    free_asking(a);
+}
+
 /* False: no room. */
 static bool copy(struct ml_arena *arena, struct ml_slice *text)
 {
@@ -343,6 +356,9 @@ static enum ml_err begin(void *arg, struct ml_script *script, uint64_t ticket,
     case ML_OP_SESSIONS:
         err = begin_sessions(a, op);
         break;
+    case ML_OP_DOCS:
+        err = outside->net ? ml_docs_order(outside->net, op, on_docs, a) : ML_ENOTFOUND;
+        break;
     case ML_OP_COUNT:
         break;
     }
@@ -358,7 +374,7 @@ static void let_go(struct asking *a)
         ml_web_stop(&a->web);
         ml_web_release(&a->web);
         free_asking(a);
-    } else if (a->kind == ML_OP_SESSIONS) {
+    } else if (a->kind == ML_OP_SESSIONS || a->kind == ML_OP_DOCS) {
         /* The loops may not answer any more. */
         ml_list_remove(&a->node);
         a->outside->count--;
