@@ -172,7 +172,8 @@ static unsigned judge_fields(struct ml_head *out)
     struct ml_slice coding = ml_head_field(out, "transfer-encoding");
     bool is_1_1 = out->keeps_alive;
 
-    if (count_fields(out, "host") > 1 || count_fields(out, "content-length") > 1)
+    if (count_fields(out, "host") > 1 || count_fields(out, "content-length") > 1 ||
+        count_fields(out, "origin") > 1)
         return 400;
     out->host = ml_head_field(out, "host");
     if (is_1_1 && !out->host.len)

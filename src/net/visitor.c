@@ -51,8 +51,16 @@ static bool is_loopback_name(struct ml_slice host)
     return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
 }
 
-/* Scheme and the rest of an origin; false: it is not one. */
-static bool split_origin(struct ml_slice origin, struct ml_slice *scheme_out,
+/* Of a name, an address or a port; what a browser would write otherwise is no origin of one. */
+static bool is_host_byte(uint8_t c)
+{
+    const uint8_t low = c | 0x20;
+
+    return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || (c && strchr(".-_:[]", c));
+}
+
+/* Scheme and the rest of an origin, that may begin with `*` in a list; false: it is not one. */
+static bool split_origin(struct ml_slice origin, bool is_pattern, struct ml_slice *scheme_out,
                          struct ml_slice *host_out)
 {
     const uint8_t *at = origin.len ? memmem(origin.ptr, origin.len, "://", 3) : NULL;
@@ -61,8 +69,10 @@ static bool split_origin(struct ml_slice origin, struct ml_slice *scheme_out,
         return false;
     *scheme_out = ml_slice_make(origin.ptr, (size_t)(at - origin.ptr));
     *host_out = ml_slice_make(at + 3, origin.len - scheme_out->len - 3);
-    return host_out->len > 0 && !memchr(host_out->ptr, '/', host_out->len) &&
-           !memchr(host_out->ptr, '@', host_out->len) && !memchr(host_out->ptr, '#', host_out->len);
+    for (size_t i = 0; i < host_out->len; i++)
+        if (!is_host_byte(host_out->ptr[i]) && !(is_pattern && i == 0 && host_out->ptr[i] == '*'))
+            return false;
+    return host_out->len > 0;
 }
 
 static bool same_text(struct ml_slice a, struct ml_slice b)
@@ -89,7 +99,7 @@ static bool is_listed_origin(const struct ml_net *net, struct ml_slice scheme, s
     for (size_t i = 0; i < net->env.origin_count; i++) {
         struct ml_slice listed_scheme, listed_host;
 
-        if (split_origin(ml_slice_str(net->env.origins[i]), &listed_scheme, &listed_host) &&
+        if (split_origin(ml_slice_str(net->env.origins[i]), true, &listed_scheme, &listed_host) &&
             same_text(scheme, listed_scheme) && host_matches(host, listed_host))
             return true;
     }
@@ -110,6 +120,35 @@ bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host)
            is_listed_origin(net, ML_SLICE("https"), host);
 }
 
+/*
+ * A page of this server: what `public_url` names, or what Host does. We cannot see whether a proxy
+ * ended TLS: `public_url` tells, and where passwords are without one there is none (config.c).
+ * Beside `public_url` a loopback name may be asked in plain HTTP: by who sits at the machine.
+ */
+static bool is_own_origin(const struct ml_net *net, const struct ml_head *head,
+                          struct ml_slice scheme, struct ml_slice host)
+{
+    const char *url = net->env.public_url;
+    struct ml_slice own, own_scheme, own_host;
+
+    if (!ml_head_equal(scheme, "http") && !ml_head_equal(scheme, "https"))
+        return false;
+    if (url) {
+        const char *rest = strstr(url, "://");
+
+        own = ml_slice_make(url, rest ? (size_t)(rest - url) + 3 + strcspn(rest + 3, "/") : 0);
+        if (split_origin(own, false, &own_scheme, &own_host)) {
+            if (same_text(scheme, own_scheme) && same_text(host, own_host))
+                return true;
+            if (!same_text(scheme, own_scheme) && !is_loopback_name(head->host))
+                return false;
+        }
+    } else if (net->env.has_accounts && !ml_head_equal(scheme, "http")) {
+        return false;
+    }
+    return same_text(host, head->host) && ml_visitor_is_own_host(net, host);
+}
+
 /* SEC-WS-01. No Origin: not a browser. */
 bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head *head)
 {
@@ -118,13 +157,9 @@ bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head
 
     if (!origin.ptr)
         return true;
-    if (!split_origin(origin, &scheme, &host))
+    if (!split_origin(origin, false, &scheme, &host))
         return false;
-    if (is_listed_origin(net, scheme, host))
-        return true;
-    if (!ml_head_equal(scheme, "http") && !ml_head_equal(scheme, "https"))
-        return false;
-    return same_text(host, head->host) && ml_visitor_is_own_host(net, host);
+    return is_listed_origin(net, scheme, host) || is_own_origin(net, head, scheme, host);
 }
 
 /* A "no" of a plugin, in its words where it has some. */
