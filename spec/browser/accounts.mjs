@@ -1,15 +1,29 @@
 /* A server that stands alone, with its first account, for the flows about people who sign in. */
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Server, until } from "./support.mjs";
 
 export const PASSWORD = "a loom in the moonlight";
 
-/** `work(server, link)`: the link is the one that the server printed. */
-export async function withAccounts(work) {
+/** `work(address)`: the provider of identities of the server specs, who says that everybody is Ana. */
+export async function withProvider(work) {
+  const lua = fileURLToPath(new URL("../support/lua/", import.meta.url));
+  const provider = spawn("luajit", ["-e", `package.path = '${lua}?.lua;' .. package.path`, join(lua, "issuer.lua")], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const port = await new Promise((done) => provider.stdout.once("data", (text) => done(Number(/\d+/.exec(text)[0]))));
+    await work(`http://127.0.0.1:${port}`);
+  } finally {
+    provider.kill();
+  }
+}
+
+/** `work(server, link)`: the link is the one that the server printed. `auth` is what stands in its configuration. */
+export async function withAccounts(work, auth = 'auth = { mode = "password" }') {
   const folder = mkdtempSync(join(tmpdir(), "moonloom-accounts-"));
-  writeFileSync(join(folder, "moonloom.lua"), 'auth = { mode = "password" }\n');
+  writeFileSync(join(folder, "moonloom.lua"), `${auth}\n`);
   const server = await Server.start({ arguments: ["--config", join(folder, "moonloom.lua")] });
   try {
     const link = await until("the link", () => /http:\S+\/setup#[0-9a-f]{64}/.exec(server.said)?.[0]);

@@ -93,6 +93,20 @@ static void print_own(struct ml_writer *body, const struct ml_own_token *own)
     ml_http_print(body, "]},\"expires\":%" PRId64 "}", own->expires_s * 1000);
 }
 
+/* Where else somebody may sign in. */
+static void print_providers(struct ml_writer *body, const struct ml_net_env *env)
+{
+    if (!env->has_accounts || !env->provider_count)
+        return;
+    ml_http_print(body, ",\"providers\":[");
+    for (size_t i = 0; i < env->provider_count; i++) {
+        if (i)
+            ml_http_print(body, ",");
+        ml_json_write_text(body, ml_slice_str(env->providers[i].name));
+    }
+    ml_http_print(body, "]");
+}
+
 static void answer_session(struct ml_visit *visit)
 {
     const struct ml_identity *identity = &visit->asker.identity;
@@ -114,7 +128,9 @@ static void answer_session(struct ml_visit *visit)
         else
             ml_http_print(&body, "}}");
     } else {
-        ml_http_print(&body, "null}");
+        ml_http_print(&body, "null");
+        print_providers(&body, &http->net->env);
+        ml_http_print(&body, "}");
     }
     ml_http_answer(http, 200, ML_HTTP_JSON, ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY,
                    ml_writer_slice(&body));

@@ -1,5 +1,5 @@
 /* A server that stands alone: its first account, signing out and in, and a session that ends while somebody writes. */
-import { makesAccount, PASSWORD, shot, signsIn, withAccounts } from "../accounts.mjs";
+import { makesAccount, PASSWORD, shot, signsIn, withAccounts, withProvider } from "../accounts.mjs";
 import { accessible, check, newName, openDocument, reaches, same, sees, textOf, writes } from "../support.mjs";
 
 export default [
@@ -108,6 +108,29 @@ export default [
         await other.goto(`${server.url}/sign-in`);
         await signsIn(other, "ana", "threads of silver light");
         await other.getByRole("button", { name: "Account of ana" }).waitFor();
+      });
+    },
+  ],
+  [
+    "signing in at a provider leads back to the document",
+    async ({ browser }) => {
+      await withProvider(async (issuer) => {
+        const auth = `outgoing = { "127.0.0.0/8" }
+          auth = { mode = "password", oidc = { moonbase = { issuer = "${issuer}", client_id = "docs", client_secret = "s", role = "editor" } } }`;
+        await withAccounts(async (server) => {
+          const page = await browser.visitor();
+          const name = newName("provided");
+          await page.goto(`${server.url}/sign-in?next=/edit/default/${name}`);
+          await page.getByRole("link", { name: "Sign in with Moonbase" }).waitFor();
+          await accessible(page, "signing in at a provider");
+          await shot(page, "provider");
+          await page.getByRole("link", { name: "Sign in with Moonbase" }).click();
+          await page.waitForURL(`**/edit/default/${name}`);
+          await writes(page, "from elsewhere");
+          await reaches(page, "saved");
+          await page.goto(`${server.url}/`);
+          await page.getByRole("button", { name: "Account of Ana of the Provider" }).waitFor();
+        }, auth);
       });
     },
   ],

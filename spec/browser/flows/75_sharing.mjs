@@ -160,6 +160,9 @@ export default [
         check(!guest.url().includes("link="), "the token is out of the address");
         await readOnly(guest).waitFor();
         await shot(guest, "guest");
+        await opensShare(guest);
+        await dialog(guest).getByText("Its owners decide who else can open it. You are Viewer by a link.").waitFor();
+        await guest.keyboard.press("Escape");
 
         await dialog(ana).getByLabel("Role of the link").selectOption("remove");
         await dialog(ana).getByRole("button", { name: "Make a link" }).waitFor();

@@ -13,6 +13,8 @@ export interface Session {
   user: User | null;
   /** When the access ends, in ms; null: never, or nobody knows. */
   expires: number | null;
+  /** Names of providers that people may sign in at. */
+  providers: string[];
 }
 
 export const ROLES = ["owner", "editor", "suggester", "commenter", "viewer"] as const;
@@ -38,9 +40,9 @@ type Fields = Record<string, unknown>;
 export async function whoAmI(): Promise<Session> {
   try {
     const body = fields(await ask("GET", "/auth/session", { renew: false }));
-    return { mode: text(body["mode"]), user: toUser(body["user"]), expires: time(body["expires"]) };
+    return { mode: text(body["mode"]), user: toUser(body["user"]), expires: time(body["expires"]), providers: texts(body["providers"]) };
   } catch {
-    return { mode: null, user: null, expires: null };
+    return { mode: null, user: null, expires: null, providers: [] };
   }
 }
 
@@ -122,6 +124,10 @@ function text(value: unknown): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
+}
+
 function time(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
@@ -130,8 +136,7 @@ function toUser(value: unknown): User | null {
   const user = fields(value);
   const id = text(user["id"]);
   if (id === null) return null;
-  const roles = Array.isArray(user["roles"]) ? user["roles"].filter((role): role is string => typeof role === "string") : [];
-  return { id, name: text(user["name"]) ?? id, roles };
+  return { id, name: text(user["name"]) ?? id, roles: texts(user["roles"]) };
 }
 
 function toShare(value: unknown): Share[] {

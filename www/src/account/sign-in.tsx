@@ -3,6 +3,7 @@ import { logIn } from "./api.ts";
 import { SessionForm } from "./form.tsx";
 import { AccountPage, Field } from "./page.tsx";
 import { problem } from "./problems.ts";
+import { useSession } from "./session.ts";
 
 /** Where to go afterwards, from `?next=`: a path of this server, or the first page. */
 export function returnPath(search: string, origin: string): string {
@@ -16,10 +17,16 @@ export function returnPath(search: string, origin: string): string {
   }
 }
 
+/** "google" is Google: the name in the configuration, as people write it. */
+function providerName(name: string): string {
+  return name.charAt(0).toLocaleUpperCase("en") + name.slice(1);
+}
+
 export function SignIn({ onDone }: { onDone: (path: string) => void }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const next = returnPath(location.search, location.origin);
+  const providers = useSession()?.providers ?? [];
   return (
     <AccountPage title="Sign in">
       <SessionForm button="Sign in" busyButton="Signing in…" send={() => logIn(user.trim(), password)} problem={problem} onDone={() => onDone(next)}>
@@ -30,6 +37,11 @@ export function SignIn({ onDone }: { onDone: (path: string) => void }) {
           </>
         )}
       </SessionForm>
+      {providers.map((name) => (
+        <a key={name} class="btn btn-wide account-provider" href={`/auth/oidc/${encodeURIComponent(name)}?${new URLSearchParams({ return: next })}`}>
+          Sign in with {providerName(name)}
+        </a>
+      ))}
     </AccountPage>
   );
 }

@@ -32,7 +32,7 @@ export function LinkRow({ link, fresh, onMake, onDrop }: Props) {
       <section class="share-link" aria-label="Link">
         <div class="share-row">
           <Icon name="link" />
-          <span class="share-name">A link that lets anyone in</span>
+          <span class="share-name">A link for anyone</span>
           <span class="select">
             <select aria-label="How long the link holds" value={String(days)} onChange={(event) => setDays(Number(event.currentTarget.value))}>
               {LIVES.map(([count, words]) => (

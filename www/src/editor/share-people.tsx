@@ -26,6 +26,7 @@ interface Reason {
 export function People({ org, name, self, onCopied }: Props) {
   const [items, setItems] = useState<Share[] | null>(null);
   const [failure, setFailure] = useState("");
+  const [mayShare, setMayShare] = useState(true);
   const [token, setToken] = useState<string | null>(null);
   const [reason, setReason] = useState<Reason | null>(null);
 
@@ -44,7 +45,10 @@ export function People({ org, name, self, onCopied }: Props) {
     if (found !== null) setReason({ user, words: whyWords(found, user === self.id ? null : person) });
   };
   useEffect(() => {
-    void run(async () => undefined);
+    look().catch((error: unknown) => {
+      if (error instanceof ServerError && error.status === 403) setMayShare(false);
+      else setFailure(shareProblem(error));
+    });
     void explain({ user: self.id, name: "" });
   }, []);
 
@@ -58,6 +62,14 @@ export function People({ org, name, self, onCopied }: Props) {
     setToken(null);
   };
 
+  if (!mayShare) {
+    return (
+      <>
+        <p class="panel-text">Its owners decide who else can open it. {reason?.words ?? ""}</p>
+        <CopyRow label="Address of this document" url={documentUrl(org, name)} onCopied={onCopied} />
+      </>
+    );
+  }
   return (
     <>
       <AddPerson onAdd={(user, role) => run(() => putShare(org, name, { id: user, kind: "user", role }))} />
