@@ -6,13 +6,19 @@
  *
  *   clients --wires--> rooms of node 0, 1, 2 --asked--> one journal --answers--> rooms
  *
+ * The journal is the one in memory, or (`postgres`) a database, to which each node has connections
+ * of its own: there what the nodes ask is often carried out at once, and which append comes first
+ * is the database's choice. What is in it is read by somebody who does nothing else.
+ *
  * The policy is Lua: of `max` the larger number stands, of `all` everything that anybody put in; so
  * in the end they tell whether a write was lost, or a decision was made twice. Checked always: what
- * a client is sent, and what is acknowledged, was in the journal before. One seed decides all.
+ * a client is sent, and what is acknowledged, was in the journal before. One seed decides all, but
+ * for who of two is first at the database.
  *
  * A write that was on its way when the wire broke may be lost, and only that: if it had lost
  * against another on its writer's own screen meanwhile, Yjs has thrown its content away there.
  */
+#include "support/journal_client.h"
 #include "support/test.h"
 
 #include <stdio.h>
@@ -23,16 +29,17 @@
 #include "base/log.h"
 #include "room/room.h"
 
-#define NODES      3
-#define CLIENTS    4
-#define STEPS      150
-#define SEEDS      300
-#define SEEDS_LONG 10000
-#define OFFLINE    UINT64_MAX
-#define BYTES_MAX  ((size_t)8 << 20)
+#define NODES         3
+#define CLIENTS       4
+#define STEPS         150
+#define SEEDS         300
+#define SEEDS_LONG    10000
+#define SEEDS_PG      200 /* in PostgreSQL */
+#define SEEDS_PG_LONG 2000
+#define OFFLINE       UINT64_MAX
+#define BYTES_MAX     ((size_t)8 << 20)
 
 static const struct ml_slice org = {(const uint8_t *)"default", 7};
-static const struct ml_slice name = {(const uint8_t *)"board", 5};
 
 /* ---- The world ------------------------------------------------------------------------------- */
 
@@ -46,12 +53,15 @@ struct request {
     struct ml_load *load;
     void (*append_done)(struct ml_append *append);
     void (*load_done)(struct ml_load *load);
+    enum ml_journal_fault fault; /* that it meets */
+    bool is_carried_out;
 };
 
 struct node {
     struct ml_journal journal; /* first: what its rooms see of the journal */
     struct ml_rooms *rooms;
     struct ml_list asked, answers;
+    struct request *under_way; /* the journal has it; NULL: nothing */
 };
 
 struct item {
@@ -75,12 +85,17 @@ struct client {
 static struct node nodes[NODES];
 static struct client clients[CLIENTS];
 static unsigned node_count;
-static struct ml_journal *journal;
+static struct ml_journal *journal;                    /* in memory; NULL: PostgreSQL */
+static struct journal_client stores[NODES], onlooker; /* PostgreSQL: the nodes', and who looks on */
+static bool is_postgres;
+static enum ml_journal_fault fault; /* of the next append */
+static char name[32];               /* of the document: a new one in each run */
 static struct ml_script *script;
 static struct ml_doc *truth;
 static struct ml_arena scratch;
 static bool may_be_lost[STEPS + 8];
-static uint64_t seed, rng, now_ms, next_number, next_session, moved, resolutions;
+static uint64_t seed, rng, now_ms, next_number, next_session, moved, resolutions, races;
+static uint64_t truth_head;
 static char dir[] = "/tmp/moonloom-conflict-sim-XXXXXX";
 
 static uint64_t below(uint64_t n)
@@ -142,43 +157,111 @@ static void node_load(struct ml_journal *of, struct ml_load *load)
 
 static const struct ml_journal_ops node_ops = {.append = node_append, .load = node_load};
 
-static bool was_carried_out;
-
 static void append_carried_out(struct ml_append *append)
 {
-    (void)append;
-    was_carried_out = true;
+    for (unsigned i = 0; i < node_count; i++)
+        if (nodes[i].under_way && nodes[i].under_way->append == append)
+            nodes[i].under_way->is_carried_out = true;
 }
 
 static void load_carried_out(struct ml_load *load)
 {
-    (void)load;
-    was_carried_out = true;
+    for (unsigned i = 0; i < node_count; i++)
+        if (nodes[i].under_way && nodes[i].under_way->load == load)
+            nodes[i].under_way->is_carried_out = true;
 }
 
-/* The journal does what the node asked first. */
-static bool carry_out(struct node *node)
+/* The journal is handed what the node asked first. */
+static bool hand_over(struct node *node)
 {
+    struct ml_journal *to = is_postgres ? stores[node - nodes].journal : journal;
     struct ml_list *link = ml_list_take_first(&node->asked);
     struct request *request;
 
     if (!link)
         return false;
-    request = request_of(link);
-    was_carried_out = false;
+    node->under_way = request = request_of(link);
     if (request->kind == APPEND) {
         request->append_done = request->append->done;
         request->append->done = append_carried_out;
-        ml_journal_append(journal, request->append);
+        request->fault = fault;
+        fault = ML_FAULT_NONE;
+        if (request->fault == ML_FAULT_FAIL)
+            request->is_carried_out = true; /* it never got there */
+        else
+            ml_journal_append(to, request->append);
     } else {
         request->load_done = request->load->done;
         request->load->done = load_carried_out;
-        ml_journal_load(journal, request->load);
+        ml_journal_load(to, request->load);
     }
-    (void)ml_journal_memory_step(journal);
-    assert_true(was_carried_out);
-    ml_list_append(&node->answers, link);
     return true;
+}
+
+/* Wait until the journal has done it. */
+static void take_back(struct node *node)
+{
+    struct request *request = node->under_way;
+
+    if (!request)
+        return;
+    if (is_postgres)
+        client_wait(&stores[node - nodes], &request->is_carried_out);
+    else
+        (void)ml_journal_memory_step(journal);
+    assert_true(request->is_carried_out);
+    node->under_way = NULL;
+    if (request->fault != ML_FAULT_NONE)
+        request->append->err = ML_EIO;
+    ml_list_append(&node->answers, &request->node);
+}
+
+static void note_record(uint64_t seq, struct ml_slice bytes)
+{
+    assert_int_equal(seq, truth_head + 1);
+    truth_head = seq;
+    assert_int_equal(ml_doc_apply_bytes(truth, bytes, NULL), ML_OK);
+}
+
+static void on_commit(void *arg, struct ml_slice in_org, struct ml_slice document, uint64_t seq,
+                      struct ml_slice bytes)
+{
+    (void)arg;
+    (void)in_org;
+    (void)document;
+    note_record(seq, bytes);
+}
+
+/* What has come into the database since it was looked into last. */
+static void look(void)
+{
+    struct ml_load load;
+
+    assert_int_equal(client_load(&onlooker, name, 0, truth_head, &load), ML_OK);
+    for (size_t i = 0; i < load.count; i++)
+        note_record(load.records[i].seq, ml_blob_slice(load.records[i].bytes));
+    assert_int_equal(load.head, truth_head);
+    ml_load_release(&load);
+}
+
+/* The journal does what `count` nodes asked first; a database does it at once. */
+static bool carry_out(struct node *first, unsigned count)
+{
+    unsigned handed = 0, appends = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        handed += hand_over(&first[i]);
+        appends += first[i].under_way && !first[i].under_way->is_carried_out &&
+                   first[i].under_way->kind == APPEND;
+        if (!is_postgres)
+            take_back(&first[i]);
+    }
+    races += is_postgres && appends > 1;
+    for (unsigned i = 0; i < count; i++)
+        take_back(&first[i]);
+    if (is_postgres && handed)
+        look();
+    return handed;
 }
 
 static bool answer(struct node *node)
@@ -195,16 +278,6 @@ static bool answer(struct node *node)
     else
         request.load_done(request.load);
     return true;
-}
-
-static void on_commit(void *arg, struct ml_slice in_org, struct ml_slice document, uint64_t seq,
-                      struct ml_slice bytes)
-{
-    (void)arg;
-    (void)in_org;
-    (void)document;
-    (void)seq;
-    assert_int_equal(ml_doc_apply_bytes(truth, bytes, NULL), ML_OK);
 }
 
 static bool is_in_journal(struct ml_slice bytes)
@@ -374,7 +447,8 @@ static void join(struct client *client, struct node *node)
     (void)snprintf(identity.session, sizeof identity.session, "s%llu",
                    (unsigned long long)next_session++);
     client->at = node;
-    if (ml_rooms_join(node->rooms, org, name, &identity, &grant, &client->port, &member)) {
+    if (ml_rooms_join(node->rooms, org, ml_slice_str(name), &identity, &grant, &client->port,
+                      &member)) {
         forget_connection(client);
         return;
     }
@@ -556,7 +630,10 @@ static void step(void)
     } else if (what < 19) {
         (void)deliver_to_client(client);
     } else if (what < 23) {
-        (void)carry_out(node);
+        if (is_postgres && below(4))
+            (void)carry_out(nodes, node_count);
+        else
+            (void)carry_out(node, 1);
     } else if (what < 27) {
         (void)answer(node);
     } else if (what < 28) {
@@ -572,7 +649,7 @@ static void step(void)
     } else if (below(12) == 0) {
         crash(node);
     } else if (below(8) == 0) {
-        ml_journal_memory_fault(journal, below(2) ? ML_FAULT_FAIL : ML_FAULT_UNKNOWN, 1);
+        fault = below(2) ? ML_FAULT_FAIL : ML_FAULT_UNKNOWN;
     }
     for (unsigned i = 0; i < CLIENTS; i++)
         if (clients[i].was_closed)
@@ -599,10 +676,9 @@ static void settle(void)
                 moves = true;
             }
         }
-        for (unsigned i = 0; i < node_count; i++) {
-            moves |= carry_out(&nodes[i]);
+        moves |= carry_out(nodes, node_count);
+        for (unsigned i = 0; i < node_count; i++)
             moves |= answer(&nodes[i]);
-        }
         now_ms += 50;
         for (unsigned i = 0; i < node_count; i++)
             ml_rooms_tick(nodes[i].rooms);
@@ -618,10 +694,14 @@ static void open_world(void)
     rng = seed;
     memset(may_be_lost, 0, sizeof may_be_lost);
     now_ms = 1000;
-    next_number = 0;
+    next_number = truth_head = 0;
+    fault = ML_FAULT_NONE;
+    (void)snprintf(name, sizeof name, "board-%llu", (unsigned long long)seed);
     node_count = 2 + (unsigned)below(2);
-    assert_int_equal(ml_journal_open_memory(NULL, &journal), ML_OK);
-    ml_journal_memory_on_commit(journal, on_commit, NULL);
+    if (!is_postgres) {
+        assert_int_equal(ml_journal_open_memory(NULL, &journal), ML_OK);
+        ml_journal_memory_on_commit(journal, on_commit, NULL);
+    }
     truth = ml_doc_new(&(struct ml_doc_options){0});
     for (unsigned i = 0; i < node_count; i++)
         start(&nodes[i]);
@@ -659,8 +739,10 @@ static void close_world(void)
         crash(&nodes[i]);
         ml_rooms_crash(nodes[i].rooms);
     }
-    ml_journal_close(journal, ignore, NULL);
-    (void)ml_journal_memory_step(journal);
+    if (!is_postgres) {
+        ml_journal_close(journal, ignore, NULL);
+        (void)ml_journal_memory_step(journal);
+    }
     ml_doc_free(truth);
 }
 
@@ -718,7 +800,7 @@ static void run(uint64_t with_seed)
         for (unsigned c = 0; c < CLIENTS; c++)
             note_written(&written, clients[c].replica);
     }
-    ml_journal_memory_fault(journal, ML_FAULT_NONE, 0);
+    fault = ML_FAULT_NONE;
     settle();
     for (unsigned i = 0; i < node_count; i++)
         crash(&nodes[i]);
@@ -735,23 +817,33 @@ static void run(uint64_t with_seed)
     close_world();
 }
 
+static uint64_t run_count(void)
+{
+    if (is_postgres)
+        return getenv("MOONLOOM_LONG") ? SEEDS_PG_LONG : SEEDS_PG;
+    return getenv("MOONLOOM_LONG") ? SEEDS_LONG : SEEDS;
+}
+
 static void rooms_of_several_nodes_decide_once(void **state)
 {
     const char *one = getenv("MOONLOOM_SEED");
-    uint64_t count = getenv("MOONLOOM_LONG") ? SEEDS_LONG : SEEDS;
+    uint64_t count = run_count();
 
     (void)state;
     if (one) {
         run(strtoull(one, NULL, 10));
         return;
     }
-    moved = resolutions = 0;
+    moved = resolutions = races = 0;
     for (uint64_t s = 1; s <= count; s++)
         run(s);
-    print_message("%llu runs: %llu appends came too late, %llu records hold a resolution\n",
+    print_message("%llu runs: %llu appends came too late, %llu records hold a resolution",
                   (unsigned long long)count, (unsigned long long)moved,
                   (unsigned long long)resolutions);
+    print_message(is_postgres ? "; %llu times two or more nodes appended at once\n" : "\n",
+                  (unsigned long long)races);
     assert_true(moved > count / 10 && resolutions > count / 10);
+    assert_true(!is_postgres || races > count / 2);
 }
 
 /* ---- The policy ------------------------------------------------------------------------------ */
@@ -766,6 +858,13 @@ static void write_file(const char *path, const char *text)
     assert_non_null(f);
     assert_int_equal(fputs(text, f) >= 0, 1);
     assert_int_equal(fclose(f), 0);
+}
+
+static void open_database(struct journal_client *store)
+{
+    client_init(store);
+    memcpy(store->url, onlooker.url, sizeof store->url);
+    assert_int_equal(client_open_postgres(store), ML_OK);
 }
 
 static int setup(void **state)
@@ -796,6 +895,11 @@ static int setup(void **state)
     options.plugins_dir = ml_slice_str(dir);
     if (ml_script_new(&options, &diag, &script))
         fail_msg("%s", diag.text);
+    if (is_postgres) {
+        open_database(&onlooker);
+        for (unsigned i = 0; i < NODES; i++)
+            open_database(&stores[i]);
+    }
     return 0;
 }
 
@@ -805,6 +909,11 @@ static int teardown(void **state)
     char full[256];
 
     (void)state;
+    if (is_postgres) {
+        for (unsigned i = 0; i < NODES; i++)
+            client_release(&stores[i]);
+        client_release(&onlooker);
+    }
     ml_script_free(script);
     ml_arena_release(&scratch);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -814,10 +923,12 @@ static int teardown(void **state)
     return 0;
 }
 
-int main(void)
+/* conflict_sim [postgres] */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(rooms_of_several_nodes_decide_once)};
 
+    is_postgres = argc > 1 && strcmp(argv[1], "postgres") == 0;
     ml_log_set_level(getenv("MOONLOOM_SEED") ? ML_LOG_INFO : ML_LOG_ERROR);
     return cmocka_run_group_tests(tests, setup, teardown);
 }
