@@ -143,4 +143,89 @@ describe("the origin of a page", function()
     end
     other:close()
   end)
+
+  -- What the pages of other origins may read (SEC-CS-02).
+  local function cors(answer)
+    local found = { vary = answer.head:match "Vary: ([^\r]*)" }
+    for name, value in answer.head:gmatch "Access%-Control%-([%w-]+): ([^\r]*)" do found[name] = value end
+    return found
+  end
+  local TOKEN = { ["Access-Control-Request-Method"] = "POST", ["Access-Control-Request-Headers"] = "authorization,content-type" }
+
+  it("may ask before it writes, and is told what it may, if it is listed as it is", function()
+    for _, origin in ipairs { "https://docs.example.com", "https://xn--bcher-kva.example", "https://[2001:db8::1]:8443" } do
+      local headers = { Origin = origin }
+      for name, value in pairs(TOKEN) do headers[name] = value end
+      local answer = people:raw("OPTIONS", DOC .. "/ops", headers)
+      assert.equal(204, answer.status)
+      assert.same({
+        vary = "Origin", ["Allow-Origin"] = origin, ["Allow-Credentials"] = "true", ["Allow-Methods"] = "POST, OPTIONS",
+        ["Allow-Headers"] = "Authorization, Content-Type, If-Match, If-None-Match, X-ML-CSRF", ["Max-Age"] = "600",
+        ["Expose-Headers"] = "ETag, Location, Retry-After",
+      }, cors(answer))
+    end
+    local plain = people:raw("OPTIONS", DOC .. "/ops", { Origin = "https://docs.example.com" })
+    assert.is_nil(cors(plain)["Allow-Methods"]) -- no preflight
+  end)
+
+  it("reads answers, and refusals, with a token or with cookies", function()
+    local token = people:token("--org", "default", "--user", "tom", "--role", "editor")
+    local origin, jar = "https://docs.example.com", people:jar(ana)
+    local function ask(method, path, headers, body)
+      headers.Origin = origin
+      local answer = people:raw(method, path, headers, body)
+      return answer.status, cors(answer)
+    end
+    local may = { vary = "Origin", ["Allow-Origin"] = origin, ["Allow-Credentials"] = "true", ["Expose-Headers"] = "ETag, Location, Retry-After" }
+    for _, case in ipairs {
+      { 200, "GET", DOC .. "/content", { Authorization = "Bearer " .. token } }, { 200, "GET", DOC .. "/content", { Cookie = jar.Cookie } },
+      { 200, "POST", DOC .. "/ops", { Authorization = "Bearer " .. token }, OPS },
+      { 200, "POST", DOC .. "/ops", { Cookie = jar.Cookie, ["X-ML-CSRF"] = jar["X-ML-CSRF"] }, OPS },
+      { 403, "POST", DOC .. "/ops", { Cookie = jar.Cookie }, OPS }, -- no proof
+      { 404, "GET", DOC .. "/content", {} }, { 404, "GET", "/api/v1/nothing", {} }, { 405, "PUT", DOC .. "/ops", {}, OPS },
+      { 401, "GET", DOC .. "/content", { Authorization = "Bearer " .. token .. "x" } },
+    } do
+      local status, fields = ask(case[2], case[3], case[4], case[5])
+      assert.equal(case[1], status, case[2] .. " " .. case[3])
+      assert.same(may, fields)
+    end
+    -- Signing in is for the server's own pages; what is no API says nothing about origins.
+    for _, path in ipairs { "/auth/session", "/auth/jwks", "/healthz", "/", "/api/v2/orgs" } do
+      local _, fields = ask("GET", path, {})
+      assert.same({}, fields, path)
+    end
+    local headers = { Origin = origin }
+    for name, value in pairs(TOKEN) do headers[name] = value end
+    assert.same({}, cors(people:raw("OPTIONS", "/auth/login", headers)))
+  end)
+
+  it("reads nothing if it is another, or a pattern lets it in", function()
+    local token = people:token("--org", "default", "--user", "tom", "--role", "editor")
+    local own = "http://127.0.0.1:" .. world.port
+    for _, origin in ipairs {
+      "https://evil.example", "null", "", "*", own, "http://docs.example.com", "https://docs.example.com:443", "https://docs.example.com.",
+      "https://docs.example.com.evil.example", "https://a.docs.example.com", "https://one.apps.example.org", "https://*.apps.example.org",
+      "https://docs.example.com, https://evil.example", "https://docs.example.com/", "https://" .. ("a"):rep(400) .. ".example",
+    } do
+      local headers = { Origin = origin, Authorization = "Bearer " .. token }
+      assert.same({ vary = "Origin" }, cors(people:raw("GET", DOC .. "/content", headers)), origin)
+      for name, value in pairs(TOKEN) do headers[name] = value end
+      assert.same({ vary = "Origin" }, cors(people:raw("OPTIONS", DOC .. "/ops", headers)), origin)
+    end
+    assert.same({ vary = "Origin" }, cors(people:raw("GET", DOC .. "/content", { Authorization = "Bearer " .. token })))
+    -- The next request on a connection is another one.
+    local http, socket = require "http", require "socket"
+    local sock = assert(socket.tcp())
+    sock:settimeout(30)
+    assert(sock:connect("127.0.0.1", world.port))
+    local seen = {}
+    for i, origin in ipairs { "https://docs.example.com", "https://evil.example", "https://docs.example.com" } do
+      sock:send(http.text(world.port, "GET", DOC .. "/content", { Origin = origin, Authorization = "Bearer " .. token }))
+      seen[i] = http.read(sock).fields["access-control-allow-origin"] or "none"
+    end
+    sock:send "broken\r\n\r\n"
+    seen[4] = http.read(sock).fields["access-control-allow-origin"] or "none"
+    sock:close()
+    assert.same({ "https://docs.example.com", "none", "https://docs.example.com", "none" }, seen)
+  end)
 end)

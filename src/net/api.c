@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "net/cors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -532,9 +533,10 @@ void ml_api_route(struct ml_http *http, const struct ml_head *head)
     if (!allow[0]) {
         ml_http_answer_error(http, 404, "not_found", "There is nothing at this address.");
     } else if (head->method == ML_METHOD_OPTIONS) {
-        char fields[ALLOW_MAX + 128];
+        char fields[2 * ALLOW_MAX + 512], cors[ALLOW_MAX + 256];
 
-        (void)snprintf(fields, sizeof fields, ML_HTTP_NO_STORE "%s", allow);
+        ml_cors_preflight(http, head, allow, cors, sizeof cors);
+        (void)snprintf(fields, sizeof fields, ML_HTTP_NO_STORE "%s%s", allow, cors);
         ml_http_begin(http, 204, NULL, fields, 0);
     } else {
         ml_http_answer_denial(http, 405, ML_SLICE("method"),

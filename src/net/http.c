@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/cors.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -202,6 +203,7 @@ void ml_http_begin(struct ml_http *http, unsigned status, const char *type, cons
     ml_http_print(out, "HTTP/1.1 %u %s\r\n", status, reason_of(status));
     print_date(out);
     ml_write_bytes(out, ML_SLICE(SECURITY_FIELDS));
+    ml_cors_write(http, out);
     ml_write_bytes(out, ml_slice_str(fields));
     if (type)
         ml_http_print(out, "Content-Type: %s\r\n", type);
@@ -384,7 +386,7 @@ static bool take_request(struct ml_http *http)
     case ML_HEAD_PARTIAL:
         return false;
     case ML_HEAD_BROKEN:
-        http->keeps_alive = http->is_head = false;
+        http->keeps_alive = http->is_head = http->is_cors = false;
         ml_http_answer_error(http, status, "bad_request", reason_of(status));
         return true;
     case ML_HEAD_COMPLETE:

@@ -7,6 +7,9 @@
 #include "net/head.h"
 #include "net/live.h"
 
+/* Scheme, the longest name, a port. */
+#define ML_ORIGIN_MAX 280
+
 enum ml_http_state { ML_HTTP_HEAD, ML_HTTP_BODY, ML_HTTP_WAITING, ML_HTTP_SENDING, ML_HTTP_LINGER };
 
 struct ml_http {
@@ -30,8 +33,10 @@ struct ml_http {
     bool is_head;                          /* method HEAD: no body */
     void (*on_gone)(struct ml_http *http); /* for who waits for an answer; NULL: nobody */
     void *waiter;
-    bool minds_leaving; /* who waits wants to hear at once that the client has gone */
-    bool is_routing;    /* inside ml_route, or on_body: who answers there need not resume */
+    bool minds_leaving;         /* who waits wants to hear at once that the client has gone */
+    bool is_cors;               /* the answer depends on who asks (cors.h) */
+    char origin[ML_ORIGIN_MAX]; /* that may read the answer; "": no other */
+    bool is_routing;            /* inside ml_route, or on_body: who answers there need not resume */
     /* state BODY */
     struct ml_body reader;
     struct ml_writer taken; /* so far, of the request's body */

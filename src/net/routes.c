@@ -17,6 +17,7 @@
  * Nothing is allocated for a document before its grant is known (SEC-WS-02).
  */
 #include "net/api.h"
+#include "net/cors.h"
 #include "net/metrics.h"
 #include "net/plugin_routes.h"
 #include "net/publish.h"
@@ -485,6 +486,7 @@ void ml_route(struct ml_http *http, const struct ml_head *head)
                    !ml_slice_equal(head->path, ML_SLICE("/auth/session")));
 
     http->net->stats.requests++;
+    ml_cors_look(http, head);
     http->is_head = head->method == ML_METHOD_HEAD;
     http->keeps_alive = head->keeps_alive && !http->net->is_draining;
     if (!is_api && (head->content_length || head->is_chunked)) {

@@ -162,6 +162,19 @@ bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head
     return is_listed_origin(net, scheme, host) || is_own_origin(net, head, scheme, host);
 }
 
+bool ml_visitor_is_listed_exactly(const struct ml_net *net, const struct ml_head *head)
+{
+    struct ml_slice origin = ml_head_field(head, "origin");
+    struct ml_slice scheme, host;
+
+    if (!split_origin(origin, false, &scheme, &host))
+        return false;
+    for (size_t i = 0; i < net->env.origin_count; i++)
+        if (same_text(origin, ml_slice_str(net->env.origins[i])))
+            return true;
+    return false;
+}
+
 /* A "no" of a plugin, in its words where it has some. */
 static void answer_refusal(struct ml_http *http, const struct ml_refusal *refusal)
 {

@@ -14,6 +14,8 @@ bool ml_visitor_is_own_host(const struct ml_net *net, struct ml_slice host);
 bool ml_visitor_is_this_machine(const struct ml_http *http, const struct ml_head *head);
 /** SEC-WS-01. No Origin: not a browser. */
 bool ml_visitor_is_allowed_origin(const struct ml_net *net, const struct ml_head *head);
+/** Does the Origin stand in the list as it is? Patterns do not count. */
+bool ml_visitor_is_listed_exactly(const struct ml_net *net, const struct ml_head *head);
 /** The head for a question that may have to wait: in the arena, if plugins may wait at all. NULL:
  * no memory. */
 const struct ml_head *ml_visitor_keep_head(const struct ml_http *http, const struct ml_head *head,
