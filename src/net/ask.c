@@ -296,7 +296,7 @@ static void on_answer(void *arg, const struct ml_access_answer *answer)
 /* A plugin waits: as long as not too many do. False: it does not any more. */
 static bool may_wait(struct ml_ask *ask)
 {
-    if (ask->net->asks < ML_ASKS_MAX) {
+    if (ask->net->asks < ask->net->env.limits.questions) {
         ask->is_counted = true;
         ask->net->asks++;
         return true;

@@ -10,8 +10,6 @@
 #include "net/head.h"
 #include "net/live.h"
 
-#define ML_ASKS_MAX 1024 /* questions of one loop that wait for plugins */
-
 /** Where a right comes from. */
 enum ml_from {
     ML_FROM_NOTHING,

@@ -336,7 +336,6 @@ static void on_worked(uv_work_t *work, int status)
 static void on_password_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_net *net = s->call->net;
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
     bool is_good = any.ptr && !ml_fields_get(any, "suspended", &value) &&
                    ml_signing_text(any, "name", s->name, sizeof s->name) &&
@@ -355,12 +354,7 @@ static void on_password_user(struct ml_store_read *read)
     }
     if (!ml_signing_may_try(s))
         return;
-    s->work.data = s;
-    net->password_checks++;
-    if (uv_queue_work(net->env.loop, &s->work, on_work, on_worked)) {
-        net->password_checks--;
-        ml_call_error(s->call, 503, "overloaded", "Try again later.");
-    }
+    ml_signing_work(s, on_work, on_worked);
 }
 
 static void on_password_family(struct ml_store_read *read)

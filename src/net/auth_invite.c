@@ -19,8 +19,7 @@
 
 #include <stdio.h>
 
-#define CORE       ML_SLICE("-")
-#define CHECKS_MAX 16
+#define CORE ML_SLICE("-")
 
 struct joining {
     struct ml_signing *s;
@@ -258,7 +257,6 @@ static void on_worked(uv_work_t *work, int status)
 static void on_free(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_net *net = s->call->net;
     bool is_taken = read->count > 0;
     enum ml_err err = read->err;
 
@@ -271,12 +269,7 @@ static void on_free(struct ml_store_read *read)
         refuse_exists(s->call);
         return;
     }
-    s->work.data = s;
-    if (net->password_checks < CHECKS_MAX &&
-        uv_queue_work(net->env.loop, &s->work, on_work, on_worked) == 0)
-        net->password_checks++;
-    else
-        ml_call_error(s->call, 503, "overloaded", "Try again later.");
+    ml_signing_work(s, on_work, on_worked);
 }
 
 /* ---- Asked ----------------------------------------------------------------------------------- */

@@ -71,7 +71,6 @@ static void on_worked(uv_work_t *work, int status)
 static void on_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_net *net = s->call->net;
     struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
     enum ml_err err = read->err;
 
@@ -83,12 +82,7 @@ static void on_user(struct ml_store_read *read)
         ml_signing_no_store(s->call);
         return;
     }
-    s->work.data = s;
-    net->password_checks++;
-    if (uv_queue_work(net->env.loop, &s->work, on_work, on_worked)) {
-        net->password_checks--;
-        ml_call_error(s->call, 503, "overloaded", "Try again later.");
-    }
+    ml_signing_work(s, on_work, on_worked);
 }
 
 /* False: answered. */
@@ -117,7 +111,22 @@ static bool read_login(struct ml_signing *s)
     return true;
 }
 
-#define CHECKS_MAX 16 /* passwords of one loop that are being checked: 19 MiB and a thread each */
+static bool has_checks_left(const struct ml_net *net)
+{
+    return net->password_checks < net->env.limits.password_checks;
+}
+
+void ml_signing_work(struct ml_signing *s, uv_work_cb work, uv_after_work_cb worked)
+{
+    struct ml_net *net = s->call->net;
+
+    s->work.data = s;
+    /* Many may have passed ml_signing_may_try while the store was read. */
+    if (has_checks_left(net) && uv_queue_work(net->env.loop, &s->work, work, worked) == 0)
+        net->password_checks++;
+    else
+        ml_call_error(s->call, 503, "overloaded", "Try again later.");
+}
 
 bool ml_signing_may_try(struct ml_signing *s)
 {
@@ -128,7 +137,7 @@ bool ml_signing_may_try(struct ml_signing *s)
 
     if (!net->tries)
         net->tries = ml_tries_new();
-    if (!net->tries || net->password_checks >= CHECKS_MAX) {
+    if (!net->tries || !has_checks_left(net)) {
         ml_call_error(s->call, 503, "overloaded", "Try again later.");
         return false;
     }

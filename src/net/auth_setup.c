@@ -111,16 +111,10 @@ static void on_worked(uv_work_t *work, int status)
 static void on_lock(struct ml_store_write *write)
 {
     struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
-    struct ml_net *net = s->call->net;
 
     if (!is_written(s))
         return;
-    s->work.data = s;
-    net->password_checks++;
-    if (uv_queue_work(net->env.loop, &s->work, on_work, on_worked)) {
-        net->password_checks--;
-        ml_call_error(s->call, 503, "overloaded", "Try again later.");
-    }
+    ml_signing_work(s, on_work, on_worked);
 }
 
 static void on_anybody(struct ml_store_read *read)

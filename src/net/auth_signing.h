@@ -59,6 +59,9 @@ void ml_signing_commit_family(struct ml_signing *s, size_t count,
                               void (*done)(struct ml_store_write *write));
 /** One try more of s->user (SEC-SS-04). False: answered. */
 bool ml_signing_may_try(struct ml_signing *s);
+/** Counted, `work` off the loop, then `worked` on it, which takes one from net->password_checks; or
+ * a 503. */
+void ml_signing_work(struct ml_signing *s, uv_work_cb work, uv_after_work_cb worked);
 
 /* ---- auth_refresh.c: who is signed in, by the refresh cookie --------------------------------- */
 

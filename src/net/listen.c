@@ -62,6 +62,12 @@ static bool is_loopback(const uint8_t ip[16])
     return memcmp(ip, mapped, sizeof mapped) == 0 || memcmp(ip, one, sizeof one) == 0;
 }
 
+/* Who comes from this machine is a proxy, a probe or the operator. */
+static bool is_exempt(const struct ml_net *net, const uint8_t ip[16])
+{
+    return is_loopback(ip) && !net->env.limits.count_loopback;
+}
+
 static void lock(struct ml_shared *shared)
 {
     ML_ASSERT(pthread_mutex_lock(&shared->mutex) == 0);
@@ -96,7 +102,7 @@ static bool count_address(struct ml_net *net, const uint8_t ip[16], struct ml_ad
     bool may_come;
 
     *address_out = NULL;
-    if (net->env.open_mode || is_loopback(ip))
+    if (is_exempt(net, ip) || (net->env.open_mode && !net->env.limits.count_loopback))
         return true;
     lock(net->shared);
     address = address_at(net->shared, ip);
@@ -199,7 +205,7 @@ static void take(struct ml_net *net, int fd, const struct sockaddr_storage *from
     uint8_t ip[16];
 
     ip_of(from, ip, text);
-    if (!is_loopback(ip))
+    if (!is_exempt(net, ip))
         net->accepts -= 1;
     if (!count_address(net, ip, &address)) {
         close(fd);

@@ -89,6 +89,8 @@ static void set_defaults(struct ml_net_limits *limits, bool open_mode, unsigned 
     DEFAULT(accepts_per_second, 500);
     DEFAULT(address_handshakes, 64);
     DEFAULT(address_sessions, 4096);
+    DEFAULT(questions, 1024);
+    DEFAULT(password_checks, 16);
 #undef DEFAULT
     if (limits->reply_bytes < limits->message_bytes)
         limits->reply_bytes = limits->message_bytes;

@@ -56,7 +56,10 @@ struct ml_net_limits {
     uint32_t handshakes;         /* 256: connections whose request is not read yet */
     uint32_t accepts_per_second; /* 500, not counting loopback */
     uint32_t address_handshakes,
-        address_sessions; /* 64, 4 096 per address; not loopback, not open */
+        address_sessions;     /* 64, 4 096 per address; not loopback, not open */
+    uint32_t count_loopback;  /* 1: the three above hold for everybody, whatever the mode */
+    uint32_t questions;       /* 1 024 of a loop that wait for plugins */
+    uint32_t password_checks; /* 16 of a loop at once: 19 MiB and a thread each */
 };
 
 /* What an operator asks of the running plugins. Empty texts: all. */

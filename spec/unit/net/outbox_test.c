@@ -448,6 +448,46 @@ static void a_frame_that_many_wait_for_counts_once(void **state)
     ml_blob_unref(other);
 }
 
+static void the_pool_is_full_to_the_byte(void **state)
+{
+    struct ml_blob *half = update(1, 600000), *rest, *more;
+    size_t left = pool.max_bytes - half->len, head = half->len - 600000;
+    struct ml_outbox box;
+
+    (void)state;
+    rest = update(2, left - head);
+    more = update(3, left - head + 1);
+    assert_int_equal(rest->len, left);
+    ml_outbox_init(&box, ML_DIALECT_YWEBSOCKET, &pool, 1000, 4000);
+    assert_int_equal(push(&box, half, ML_SEND_SYNC), ML_OK);
+    assert_int_equal(push(&box, more, ML_SEND_SYNC), ML_ELIMIT);
+    assert_int_equal(push(&box, rest, ML_SEND_SYNC), ML_OK);
+    assert_int_equal(pool.bytes, pool.max_bytes);
+    ml_outbox_release(&box);
+}
+
+/* [O2]: below the ceiling before the push is taken, at it is not. */
+static void the_hard_ceiling_holds_to_the_byte(void **state)
+{
+    struct ml_blob *frame = update(1, 1000);
+    struct ml_outbox box;
+    size_t one;
+
+    (void)state;
+    ml_outbox_init(&box, ML_DIALECT_YWEBSOCKET, &pool, 1 << 20, 1 << 20);
+    assert_int_equal(ml_outbox_push(&box, frame, ML_SEND_UPDATE), ML_OK);
+    one = box.bytes;
+    ml_outbox_release(&box);
+    for (size_t more = 0; more < 2; more++) {
+        ml_outbox_init(&box, ML_DIALECT_YWEBSOCKET, &pool, 1 << 20, 2 * one + more);
+        assert_int_equal(ml_outbox_push(&box, frame, ML_SEND_UPDATE), ML_OK);
+        assert_int_equal(ml_outbox_push(&box, frame, ML_SEND_UPDATE), ML_OK);
+        assert_int_equal(ml_outbox_push(&box, frame, ML_SEND_UPDATE), more ? ML_OK : ML_EBUSY);
+        ml_outbox_release(&box);
+    }
+    ml_blob_unref(frame);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +495,8 @@ int main(void)
         cmocka_unit_test(several_small_frames_leave_in_one_write),
         cmocka_unit_test(a_large_frame_goes_alone_and_in_its_turn),
         cmocka_unit_test(the_hard_ceiling_says_busy),
+        cmocka_unit_test(the_hard_ceiling_holds_to_the_byte),
+        cmocka_unit_test(the_pool_is_full_to_the_byte),
         cmocka_unit_test(one_frame_may_be_larger_than_the_ceiling),
         cmocka_unit_test(tiny_frames_are_not_free),
         cmocka_unit_test(presence_gives_way_first),

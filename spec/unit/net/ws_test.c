@@ -137,6 +137,12 @@ static void large_messages_share_a_pool(void **state)
     assert_int_equal(ml_ws_message_add(&other, &piece, &limits, &pool, &whole), ML_WS_POOL_FULL);
     ml_ws_message_release(&message, &pool);
     assert_int_equal(ml_ws_message_add(&other, &piece, &limits, &pool, &whole), ML_WS_MORE);
+    /* 900 of the pool are taken: 600 more fit, and not a byte beyond. */
+    ml_ws_message_init(&message);
+    assert_int_equal(add(500, 201, true, true), ML_WS_POOL_FULL);
+    ml_ws_message_release(&message, &pool);
+    assert_int_equal(add(500, 200, true, true), ML_WS_MORE);
+    assert_int_equal(pool.used_bytes, pool.max_bytes);
     ml_ws_message_release(&other, &pool);
 }
 
