@@ -21,7 +21,7 @@
 
 struct ml_net;
 
-#define ML_REVOKE_LOOK_MS 4000 /* where nothing but commands can write there: half of it */
+#define ML_REVOKE_LOOK_MS 3000 /* where nothing but commands can write there: half of it */
 
 /** Whose sessions: all that fit everything that is given. Empty: any. */
 struct ml_who {
