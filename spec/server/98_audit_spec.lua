@@ -1,4 +1,5 @@
 -- The security log: what it holds, that a change in it shows, that plugins are told of it.
+local Accounts = require "accounts"
 local cjson = require "cjson"
 local http = require "http"
 local process = require "process"
@@ -116,5 +117,119 @@ describe("the security log", function()
     end
     world:wait(function() return logged "TOLD|document.deleted|a/b|1|" end, "the event", 30)
     world:wait(function() return logged "GONE|default|a/b|" end, "the hook", 30)
+  end)
+end)
+
+describe("the security log of accounts", function()
+  local DOC = "/api/v1/orgs/default/docs/plan"
+  local OPS = { ops = { { "text.insert", "content", 0, "x" } } }
+  local world, people, ana
+
+  setup(function()
+    local folder = process.folder()
+    World.plugin(folder, "quiet", {
+      ["plugin.lua"] = "return { name = 'quiet', version = '1.0.0', api = 1, summary = 'of a spec', hooks = { document_loaded = {} } }",
+      ["init.lua"] = "return { document_loaded = function() end }",
+    })
+    world = World.new { args = { "--plugins", folder },
+      config = "auth = { mode = 'password' }\nplugins = { quiet = {} }\nlimits = { updates_per_second = 2, updates_burst = 10 }\n" }
+    people = Accounts.new(world)
+    people:add("ana", "owner")
+    people:add("ben", "viewer")
+    people:add("cyd", "editor")
+    ana = people:login "ana"
+    assert.equal(200, people:ask("POST", DOC .. "/ops", ana, OPS).status)
+  end)
+  teardown(function()
+    world:close()
+    process.clean()
+  end)
+
+  --- Waits for an event that has all of `want`; answers how many have.
+  local function logs(want)
+    local count
+    world:wait(function()
+      local items = people:ask("GET", "/api/v1/orgs/default/audit?limit=1000", ana).json.items
+      count = 0
+      for _, event in ipairs(items) do
+        local fits = true
+        for name, value in pairs(want) do fits = fits and event[name] == value end
+        if fits then count = count + 1 end
+      end
+      return count > 0
+    end, cjson.encode(want), 20)
+    return count
+  end
+
+  it("has who signed in, who could not, and who left", function()
+    assert.equal(1, logs { kind = "session.sign_in", actor = "ana", result = "ok" })
+    assert.equal(401, people:login("ben", "wrong").status)
+    assert.equal(401, people:login("nobody", "wrong").status)
+    assert.equal(1, logs { kind = "session.refused", actor = "ben", result = "denied" })
+    local ben = people:login "ben"
+    assert.equal(200, ben.status)
+    assert.equal(1, logs { kind = "session.sign_in", actor = "ben" })
+    assert.equal(1, logs { kind = "session.refused" }) -- and nothing of who is not in the org
+    assert.equal(204, people:ask("POST", "/auth/logout", ben, {}).status)
+    assert.equal(1, logs { kind = "session.sign_out", actor = "ben", result = "ok" })
+  end)
+
+  it("has passwords that were changed, or not", function()
+    local cyd = people:login "cyd"
+    assert.equal(401, people:ask("POST", "/auth/password", cyd, { old = "not this one", new = "another horse" }).status)
+    assert.equal(1, logs { kind = "password.changed", actor = "cyd", result = "denied" })
+    assert.equal(204, people:ask("POST", "/auth/password", cyd, { old = Accounts.PASSWORD, new = "another horse" }).status)
+    assert.equal(1, logs { kind = "password.changed", actor = "cyd", result = "ok" })
+  end)
+
+  it("has sessions that were used by two", function()
+    local first = people:login "ben"
+    local second = people:ask("POST", "/auth/refresh", first, {})
+    assert.equal(200, second.status)
+    assert.equal(200, people:ask("POST", "/auth/refresh", second, {}).status)
+    assert.equal(401, people:ask("POST", "/auth/refresh", first, {}).status)
+    assert.equal(1, logs { kind = "token.reused", actor = "ben", result = "denied" })
+  end)
+
+  it("has shares, invitations and roles", function()
+    local share = DOC .. "/shares/"
+    assert.equal(200, people:ask("PUT", share .. "ben", ana, { kind = "user", role = "editor" }).status)
+    assert.equal(1, logs { kind = "share.granted", actor = "ana", subject = "plan" })
+    assert.equal(204, people:ask("DELETE", share .. "ben", ana).status)
+    assert.equal(1, logs { kind = "share.revoked", actor = "ana", subject = "plan" })
+    local link = people:ask("PUT", share .. "link", ana, { kind = "link", role = "viewer" }).json.token
+    assert.equal(200, people:raw("POST", "/auth/guest", {}, { token = link, name = "Gus" }).status)
+    assert.equal(1, logs { kind = "session.sign_in", subject = "plan" })
+    local invite = people:ask("POST", "/api/v1/orgs/default/invites", ana, { role = "editor" })
+    assert.equal(201, invite.status)
+    assert.equal(1, logs { kind = "invite.made", actor = "ana", subject = invite.json.id })
+    assert.equal(200, people:raw("POST", "/auth/invite", {}, { token = invite.json.token, user = "dan", name = "Dan", password = "long enough" }).status)
+    assert.equal(1, logs { kind = "role.changed", actor = "dan" })
+  end)
+
+  it("has documents that were taken out, once a minute", function()
+    for _ = 1, 3 do
+      assert.equal(200, people:ask("GET", DOC .. "/state", ana).status)
+      assert.equal(200, people:ask("GET", DOC .. "/content", ana).status)
+    end
+    assert.equal(1, logs { kind = "document.exported", actor = "ana", subject = "plan" })
+  end)
+
+  it("has plugins that were reloaded", function()
+    local status, _, err = process.run { World.BIN, "plugin", "reload", "--dry-run", "--url", "http://127.0.0.1:" .. world.port }
+    assert.equal(0, status, err)
+    status, _, err = process.run { World.BIN, "plugin", "reload", "--url", "http://127.0.0.1:" .. world.port }
+    assert.equal(0, status, err)
+    assert.equal(1, logs { kind = "plugins.reloaded", result = "ok" })
+  end)
+
+  it("has limits that somebody ran into", function()
+    local anna = people:joins(ana, "plan")
+    for _ = 1, 200 do anna:types(0, "z") end
+    assert.equal(4529, (anna:is_closed()))
+    assert.equal(1, logs { kind = "limit.reached", actor = "ana", subject = "plan", result = "denied" })
+    world:wait(function() return people:login("ben", "wrong").status == 429 end, "too many tries", 60)
+    assert.equal(429, people:login("ben", "wrong").status)
+    assert.equal(1, logs { kind = "limit.reached", subject = "sign-in", result = "denied" })
   end)
 end)

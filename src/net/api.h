@@ -126,6 +126,9 @@ void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice
 /** Who asks did this to `subject`; `result` as in ml_audit_event. */
 void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subject,
                    const char *result);
+/** The same for what happens often: ml_audit_sampled. */
+void ml_call_audit_sampled(struct ml_call *call, const char *kind, struct ml_slice subject,
+                           const char *result);
 
 /* ---- api_ops.c ------------------------------------------------------------------------------- */
 

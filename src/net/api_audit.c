@@ -20,10 +20,10 @@ struct reading {
     struct ml_audit_check check; /* verify */
 };
 
-void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subject,
-                   const char *result)
+static struct ml_audit_event event_of(const struct ml_call *call, const char *kind,
+                                      struct ml_slice subject, const char *result)
 {
-    const struct ml_audit_event event = {
+    return (struct ml_audit_event){
         .kind = kind,
         .org = call->org,
         .actor = ml_slice_str(call->visitor.identity.user),
@@ -31,8 +31,22 @@ void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subje
         .subject = subject,
         .result = result,
     };
+}
+
+void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subject,
+                   const char *result)
+{
+    const struct ml_audit_event event = event_of(call, kind, subject, result);
 
     ml_audit(call->net->env.rooms, &event);
+}
+
+void ml_call_audit_sampled(struct ml_call *call, const char *kind, struct ml_slice subject,
+                           const char *result)
+{
+    const struct ml_audit_event event = event_of(call, kind, subject, result);
+
+    ml_audit_sampled(call->net->env.rooms, &event);
 }
 
 /* The grant says who may read; what everybody did is for those who run the org. */

@@ -14,6 +14,8 @@ struct waiting {
     struct ml_list node; /* net->operator_calls */
     struct ml_call *call;
     uint64_t ticket;
+    bool reloads;
+    char plugin[96]; /* empty: all */
 };
 
 static bool copy(const struct ml_call *call, const char *name, char *out, size_t size)
@@ -75,6 +77,8 @@ static void ask(struct ml_call *call, enum ml_operator_what which)
         return;
     }
     w->call = call;
+    w->reloads = which == ML_OPERATOR_RELOAD && !what.is_dry;
+    (void)snprintf(w->plugin, sizeof w->plugin, "%s", what.plugin);
     ml_list_append(&call->net->operator_calls, &w->node);
     ml_call_wait(call);
 }
@@ -121,6 +125,9 @@ void ml_api_plugins_tick(struct ml_net *net)
         if (!net->is_closing && !operator->answered(operator->arg, w->ticket, &json, &failed))
             continue;
         ml_list_remove(&w->node);
+        if (json.len && w->reloads)
+            ml_call_audit(w->call, "plugins.reloaded", ml_slice_str(w->plugin),
+                          failed ? "failed" : "ok");
         if (json.len)
             answer(w->call, json, failed);
         else

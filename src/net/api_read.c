@@ -158,6 +158,8 @@ static void on_read(struct ml_reading *reading)
             ml_call_error(call, 404, "not_found", "There is no such document.");
         return;
     }
+    if (!job->vector.len)
+        ml_call_audit_sampled(call, "document.exported", call->name, "ok");
     (void)snprintf(fields, sizeof fields, ML_HTTP_NO_STORE "%sETag: \"%" PRIu64 "\"\r\n",
                    job->root.ptr ? forms[job->form].fields : ML_HTTP_DATA_POLICY, reading->seq);
     ml_call_answer(call, 200, job->root.ptr ? forms[job->form].type : "application/octet-stream",

@@ -272,6 +272,7 @@ static void on_others_out(struct ml_signing *s, enum ml_err err)
         return;
     }
     ml_log(ML_LOG_INFO, "password.changed", "user=%s", ML_LOG_TEXT(ml_slice_str(s->user)));
+    ml_signing_audit(s, "password.changed", "ok");
     ml_writer_init(&none, 1);
     ml_call_json(s->call, 204, "", &none);
 }
@@ -309,6 +310,7 @@ static void on_worked(uv_work_t *work, int status)
     explicit_bzero((void *)(uintptr_t)s->new_password.ptr, s->new_password.len);
     if (status || !s->is_right) {
         ml_log(ML_LOG_WARN, "password.refused", "user=%s", ML_LOG_TEXT(ml_slice_str(s->user)));
+        ml_signing_audit(s, "password.changed", "denied");
         ml_call_error(s->call, 401, "login", "The old password is not right.");
         return;
     }

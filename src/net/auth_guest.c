@@ -50,6 +50,17 @@ static bool was_here(struct guest *g)
     return true;
 }
 
+static void note_entry(struct ml_call *call, const struct ml_own_token *token, struct ml_slice doc)
+{
+    const struct ml_audit_event event = {.kind = "session.sign_in",
+                                         .org = token->org,
+                                         .actor = token->user,
+                                         .ip = ml_slice_str(call->http->ip),
+                                         .subject = doc};
+
+    ml_audit(call->net->env.rooms, &event);
+}
+
 static void on_share(struct ml_store_read *read)
 {
     struct guest *g = ML_CONTAINER(read, struct guest, read);
@@ -94,6 +105,7 @@ static void on_share(struct ml_store_read *read)
     if (token.expires_s <= now_ms / 1000)
         token.expires_s = now_ms / 1000 + 1;
     ml_log(ML_LOG_INFO, "guest", "org=%.*s user=%s", ML_PRINT(token.org), ML_LOG_TEXT(token.user));
+    note_entry(call, &token, g->link.doc);
     ml_signing_answer_guest(call, &token, role);
 }
 

@@ -25,6 +25,14 @@ static void refuse_login(struct ml_call *call)
     ml_call_error(call, 401, "login", "User and password do not fit.");
 }
 
+/* An org is told of who belongs to it: any name could be tried in any org. */
+static void refuse(struct ml_signing *s, bool is_member)
+{
+    if (is_member)
+        ml_signing_audit(s, "session.refused", "denied");
+    refuse_login(s->call);
+}
+
 static void on_member(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
@@ -36,7 +44,7 @@ static void on_member(struct ml_store_read *read)
     if (err)
         ml_signing_no_store(s->call);
     else if (!is_member || !s->is_right)
-        refuse_login(s->call);
+        refuse(s, is_member);
     else
         ml_signing_enter(s);
 }
@@ -128,6 +136,15 @@ void ml_signing_work(struct ml_signing *s, uv_work_cb work, uv_after_work_cb wor
         ml_call_error(s->call, 503, "overloaded", "Try again later.");
 }
 
+/* Names and orgs are what somebody said: they are no part of it, or every try were an event. */
+static void note_limit(struct ml_signing *s)
+{
+    const struct ml_audit_event event = {
+        .kind = "limit.reached", .ip = s->ip, .subject = ML_SLICE("sign-in"), .result = "denied"};
+
+    ml_audit_sampled(s->call->net->env.rooms, &event);
+}
+
 bool ml_signing_may_try(struct ml_signing *s)
 {
     struct ml_net *net = s->call->net;
@@ -144,6 +161,7 @@ bool ml_signing_may_try(struct ml_signing *s)
     wait_ms = ml_tries_take(net->tries, ml_slice_str(s->user), s->ip, ml_net_now(net));
     if (!wait_ms)
         return true;
+    note_limit(s);
     (void)snprintf(fields, sizeof fields, "Retry-After: %" PRIu64 "\r\n", wait_ms / 1000 + 1);
     ml_writer_init(&body, 256);
     ml_http_print(&body, "{\"error\":{\"code\":\"too_many_tries\",\"message\":\"Too many tries; "

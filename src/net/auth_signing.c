@@ -161,6 +161,7 @@ static void on_made(struct ml_store_write *write)
         return;
     }
     ml_log(ML_LOG_INFO, "login", "user=%s org=%s", ML_LOG_TEXT(ml_slice_str(s->user)), s->org);
+    ml_signing_audit(s, "session.sign_in", "ok");
     ml_signing_answer_in(s);
 }
 

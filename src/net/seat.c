@@ -388,9 +388,25 @@ static bool has_recovered(const struct ml_session *session)
            session->update_bytes.tokens >= (double)limits->update_bytes_burst / 4;
 }
 
-/* Over the rate a message waits; somebody who never stays under it is sent away (SEC-LM-12). */
-static bool within_rate(struct ml_session *session, size_t bytes)
+static void send_away(struct ml_seat *seat)
 {
+    const struct ml_audit_event event = {
+        .kind = "limit.reached",
+        .org = seat->org,
+        .actor = seat->member ? ml_slice_str(ml_member_identity(seat->member)->user)
+                              : ml_slice_make(NULL, 0),
+        .subject = seat->name,
+        .result = "denied",
+    };
+
+    ml_audit_sampled(seat->session->net->env.rooms, &event);
+    ml_session_end_text(seat->session, ML_CLOSE_RATE);
+}
+
+/* Over the rate a message waits; somebody who never stays under it is sent away (SEC-LM-12). */
+static bool within_rate(struct ml_seat *seat, size_t bytes)
+{
+    struct ml_session *session = seat->session;
     uint64_t now = ml_net_now(session->net);
 
     if (pay(session, bytes, now)) {
@@ -401,7 +417,7 @@ static bool within_rate(struct ml_session *session, size_t bytes)
     if (!session->throttled_ms)
         session->throttled_ms = now;
     else if (now - session->throttled_ms > THROTTLE_MS)
-        ml_session_end_text(session, ML_CLOSE_RATE);
+        send_away(seat);
     ml_session_mark_timed(session);
     return false;
 }
@@ -415,7 +431,7 @@ enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is
     err = ml_seat_admit(seat, is_reply ? "sync" : "update", update.len);
     if (err)
         return err;
-    if (!within_rate(session, update.len))
+    if (!within_rate(seat, update.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
     reset_scratch(session->net);
@@ -433,7 +449,7 @@ enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector)
     err = ml_seat_admit(seat, "sync", state_vector.len);
     if (err)
         return err;
-    if (!within_rate(session, state_vector.len))
+    if (!within_rate(seat, state_vector.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     seat->is_admitted = false;
     err = ml_room_sync(seat->member, state_vector, &session->net->scratch);
@@ -514,7 +530,7 @@ enum ml_err ml_seat_message(struct ml_seat *seat, struct ml_slice text)
 
     if (err)
         return err == ML_EDENIED ? ML_OK : err;
-    if (!within_rate(session, text.len))
+    if (!within_rate(seat, text.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
     err = ml_room_message(seat->member, text, &session->net->scratch);
     reset_scratch(session->net);

@@ -19,11 +19,7 @@
 #define ML_AUDIT_DATA_MAX  4096 /* of `data`; what is longer is left out */
 
 /*
- * Kinds, a dotted noun and what happened to it: "session.sign_in", "session.sign_out",
- * "session.refused", "token.reused", "token.minted", "key.rotated", "role.changed",
- * "share.granted", "share.revoked", "invite.made", "document.deleted", "document.undeleted",
- * "document.restored", "document.exported", "version.deleted", "cache.purged", "plugins.reloaded",
- * "limit.reached", "org.created", "org.changed", "org.suspended", "org.resumed", "org.deleted".
+ * Kinds, a dotted noun and what happened to it: docs/audit.md lists them.
  */
 struct ml_audit_event {
     const char *kind;        /* lower case letters, '_' and '.'; a literal */
