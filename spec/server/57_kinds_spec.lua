@@ -179,6 +179,6 @@ describe("kinds of credentials", function()
     end
     assert.same({}, wrong)
     print(("# %d kinds, %d takers, %d cells"):format(#names, #takers, cells))
-    assert.is_true(cells >= 330, cells)
+    assert.is_true(cells >= 310, cells)
   end)
 end)
