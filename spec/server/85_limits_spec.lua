@@ -55,6 +55,28 @@ describe("a configured limit", function()
     assert.equal(1009, fate("c", 2, 2000))
   end)
 
+  it("of outboxes is none for a document that comes in one piece, nor for those who are told", function()
+    start "outbox_soft_bytes = 16384, outbox_hard_bytes = 65536, frame_bytes = 4096"
+    local ben = world:client "ben":joins "a"
+    local anna = world:client "anna":joins "a"
+    local text = ("long "):rep(60000)
+    anna:types(0, text):is_acknowledged()
+    ben:sees(text)
+    assert.is_nil(ben.socket.closed)
+  end)
+
+  it("that nobody has set: a document of 50 MB comes in one answer to a Step1", function()
+    start ""
+    local anna = world:client "anna":joins "a"
+    anna.is_opaque = true
+    local before = anna:received(0, 2)
+    local update = "\1\1" .. lib0.uint(anna.id) .. lib0.uint(anna.text:clock(anna.id)) .. "\4\1\7content" .. lib0.bytes(("x"):rep(50000000)) .. "\0"
+    anna.socket:send(anna.message(0, 1, update))
+    world:wait(function() return anna.socket.closed or anna:received(0, 2) > before end, "an echo or a close", 120)
+    assert.is_nil(anna.socket.closed)
+    anna.socket:drop()
+  end)
+
   it("of update_bytes", function()
     start "update_bytes = 996" -- of 1000, with a header of two bytes and a length of two
     assert.equal("taken", fate("a", 2, 1000))

@@ -9,7 +9,7 @@
  *
  * Invariants:
  *  [O1] `bytes` is the cost of all places but those of ML_SEND_SYNC, which count in the pool;
- *  [O2] `bytes`, less a large frame at the front, stayed below hard_bytes before the last push: one
+ *  [O2] `bytes`, less the first large update, stayed below hard_bytes before the last push: one
  *       update that is larger than the ceiling still gets through, and what comes while it leaves;
  *  [O3] of presence about one client at most one frame waits (among the last LOOK_BACK places);
  *  [O4] updates and sync frames leave in the order in which they came, merged ones in the place of
@@ -170,14 +170,19 @@ static void drop_older(struct ml_outbox *outbox, uint64_t client, const struct m
     }
 }
 
-/* What counts against the hard ceiling. */
+/* What counts against the hard ceiling: all but the first large update, wherever it stands. Looked
+ * for only by who would be over the ceiling with it. */
 static size_t backlog(struct ml_outbox *outbox)
 {
-    const struct ml_outbox_item *front = outbox->count ? item_at(outbox, 0) : NULL;
-    bool is_large = front && front->blob && front->as == ML_SEND_UPDATE &&
-                    cost_of(front->blob) > outbox->soft_bytes;
+    if (outbox->bytes < outbox->hard_bytes)
+        return outbox->bytes;
+    for (size_t i = 0; i < outbox->count; i++) {
+        const struct ml_outbox_item *item = item_at(outbox, i);
 
-    return is_large ? outbox->bytes - cost_of(front->blob) : outbox->bytes;
+        if (item->blob && item->as == ML_SEND_UPDATE && cost_of(item->blob) > outbox->soft_bytes)
+            return outbox->bytes - cost_of(item->blob);
+    }
+    return outbox->bytes;
 }
 
 /* Room for one more: places of dropped frames are closed up before the ring grows. */

@@ -190,6 +190,7 @@ static const struct ml_member *only_author(const struct ml_room *room)
 struct telling {
     struct ml_room *room;
     const struct ml_member *only_author;
+    enum ml_send as;
 };
 
 static enum ml_err tell_part(void *to, struct ml_slice part, bool last)
@@ -197,7 +198,7 @@ static enum ml_err tell_part(void *to, struct ml_slice part, bool last)
     const struct telling *t = to;
 
     (void)last;
-    ml_room_fan_out(t->room, ML_FRAME_UPDATE, part, ML_SEND_UPDATE, t->only_author);
+    ml_room_fan_out(t->room, ML_FRAME_UPDATE, part, t->as, t->only_author);
     return ML_OK;
 }
 
@@ -205,17 +206,20 @@ static enum ml_err tell_part(void *to, struct ml_slice part, bool last)
 static void tell_update(struct telling *t, struct ml_slice update)
 {
     struct ml_rooms *rooms = t->room->rooms;
+    bool is_small = update.len <= rooms->env.limits.frame_bytes;
 
-    if (update.len <= rooms->env.limits.frame_bytes ||
-        ml_update_split(update, rooms->env.limits.frame_bytes, rooms->env.limits.engine,
-                        &rooms->scratch, tell_part, t, NULL))
+    /* What is large may be more than an outbox holds, for everybody who listens: its frames are
+     * shared, and count as answers to a Step1 do. */
+    t->as = is_small ? ML_SEND_UPDATE : ML_SEND_SYNC;
+    if (is_small || ml_update_split(update, rooms->env.limits.frame_bytes, rooms->env.limits.engine,
+                                    &rooms->scratch, tell_part, t, NULL))
         (void)tell_part(t, update, true);
 }
 
 /** What others have committed. */
 void ml_room_tell_update(struct ml_room *room, struct ml_slice update)
 {
-    struct telling t = {room, NULL};
+    struct telling t = {.room = room};
 
     tell_update(&t, update);
 }
@@ -223,7 +227,7 @@ void ml_room_tell_update(struct ml_room *room, struct ml_slice update)
 /* One frame for all records of the commit; a single record goes out as it is. */
 static void fan_out_records(struct ml_room *room, uint64_t first, uint64_t last)
 {
-    struct telling t = {room, only_author(room)};
+    struct telling t = {.room = room, .only_author = only_author(room)};
     struct ml_rooms *rooms = room->rooms;
     struct ml_slice *parts;
     struct ml_writer merged;

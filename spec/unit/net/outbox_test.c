@@ -168,6 +168,21 @@ static void one_frame_may_be_larger_than_the_ceiling(void **state)
     ml_outbox_release(&outbox);
 }
 
+static void what_stands_before_a_large_frame_does_not_close(void **state)
+{
+    struct ml_outbox outbox;
+
+    (void)state;
+    ml_outbox_init(&outbox, ML_DIALECT_YWEBSOCKET, &pool, 10000, 40000);
+    assert_int_equal(push(&outbox, update(1, 1000), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&outbox, update(1, 100000), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&outbox, update(1, 1000), ML_SEND_UPDATE), ML_OK);
+    /* A second one is as good as the first when that has left; until then it counts. */
+    assert_int_equal(push(&outbox, update(1, 100000), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&outbox, update(1, 1000), ML_SEND_UPDATE), ML_EBUSY);
+    ml_outbox_release(&outbox);
+}
+
 static void tiny_frames_are_not_free(void **state)
 {
     struct ml_blob *frame = update(1, 1);
@@ -496,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_large_frame_goes_alone_and_in_its_turn),
         cmocka_unit_test(the_hard_ceiling_says_busy),
         cmocka_unit_test(the_hard_ceiling_holds_to_the_byte),
+        cmocka_unit_test(what_stands_before_a_large_frame_does_not_close),
         cmocka_unit_test(the_pool_is_full_to_the_byte),
         cmocka_unit_test(one_frame_may_be_larger_than_the_ceiling),
         cmocka_unit_test(tiny_frames_are_not_free),
