@@ -1,0 +1,67 @@
+-- The plugin rate-limit in the real process: n pass, the next is refused, and the person is told.
+local cjson = require "cjson"
+local http = require "http"
+local lib0 = require "lib0"
+local process = require "process"
+local World = require "world"
+
+local DAY = 86400 -- a rate of a few a day gives nothing back while a spec runs
+
+describe("rate-limit", function()
+  local world
+
+  local function start(config, more)
+    world = World.new { args = { "--plugins", os.getenv "MOONLOOM_ROOT" .. "/plugins" },
+      config = ("plugins = { ['rate-limit'] = { config = { %s } } }\n%s"):format(config, more or "") }
+  end
+  after_each(function() world:close() end)
+  teardown(process.clean)
+
+  local function ops(doc, text)
+    local answer = http.request(world.port, "POST", "/api/v1/orgs/default/docs/" .. doc .. "/ops", { ["Content-Type"] = "application/json" },
+      cjson.encode { ops = { { "text.insert", "content", 0, text } } })
+    return answer.status, answer.body
+  end
+
+  for _, loops in ipairs { 1, 2 } do
+    it(("of %d loops takes back the change that is one too many, and says so to its writer"):format(loops), function()
+      start(("updates = '5/%ds', burst = 1, per = 'document'"):format(DAY), "loops = " .. loops)
+      local anna, ben = world:client "anna":joins "a", world:client "ben":joins "a"
+      anna:asks_for_notices()
+      ben:asks_for_notices()
+      for i = 1, 5 do anna:types(i - 1, tostring(i)):is_acknowledged() end
+      ben:sees "12345"
+      assert.same({}, anna.notices)
+      anna:types(5, "6")
+      world:wait(function() return #anna.notices > 0 end, "the notice", 20)
+      local notice = anna.notices[1]
+      assert.same({ "refused", "rate-limit.too_fast", "These were too many changes at once. Please wait a moment." },
+        { notice.kind, notice.code, notice.reason })
+      anna:sees "12345"
+      ben:sees "12345"
+      assert.same({}, ben.notices)
+      -- Another document has a bucket of its own.
+      anna:leaves()
+      world:client "anna":joins "b":types(0, "x"):is_acknowledged()
+    end)
+  end
+
+  it("counts a person's programs by who they are, and answers why", function()
+    start(("updates = '3/%ds', burst = 1"):format(DAY))
+    for i = 1, 3 do assert.equal(200, (ops("a" .. i, "x"))) end
+    local status, body = ops("a4", "x")
+    assert.equal(403, status)
+    assert.truthy(body:find("rate-limit.too_fast", 1, true), body)
+  end)
+
+  it("refuses the message that is one too many", function()
+    start(("messages = '2/%ds', burst = 1"):format(DAY))
+    local anna = world:client "anna":joins "a"
+    anna:asks_for_notices()
+    for _ = 1, 3 do anna.socket:send(lib0.uint(103) .. lib0.bytes "hi") end
+    world:wait(function() return #anna.notices > 0 end, "the notice", 20)
+    assert.same({ "refused", true, "rate-limit.too_fast" }, { anna.notices[1].kind, anna.notices[1].message, anna.notices[1].code })
+    anna:types(0, "x"):is_acknowledged()
+    assert.equal(1, #anna.notices) -- the first two passed
+  end)
+end)
