@@ -186,6 +186,69 @@ describe("a document", function()
     assert.falsy(process.read(world.log):find("eyJ", 1, true))
   end)
 
+  it("is administered by no guest, though the link lets them write", function()
+    local visitor = guest(link("kept", { role = "editor" }))
+    assert.equal(200, write("kept", visitor))
+    local session = people:joins(ana, "kept") and people:ask("GET", DOCS .. "kept/sessions", visitor).json.items[1].id
+    local version = people:ask("POST", DOCS .. "kept/versions", ana, { name = "one" }).json
+    for _, call in ipairs {
+      { "DELETE", "" }, { "POST", "/undelete", {} }, { "POST", "/publish", {} }, { "DELETE", "/publish" }, { "POST", "/purge", {} },
+      { "DELETE", "/sessions/" .. session }, { "POST", "/versions/one", { pinned = true } }, { "DELETE", "/versions/one" },
+      { "PUT", "/shares/mine", { kind = "link", role = "viewer" } }, { "GET", "/shares" },
+    } do
+      local answer = people:ask(call[1], DOCS .. "kept" .. call[2], visitor, call[3])
+      assert.equal(403, answer.status, call[1] .. call[2])
+      assert.equal("denied", answer.json.error.code)
+    end
+    assert.truthy(version)
+    assert.equal(200, write("kept", visitor))
+    assert.equal(200, people:ask("GET", DOCS .. "kept/versions/one", ana).status)
+  end)
+
+  it("that is deleted opens for nobody, and has its shares again when it is not", function()
+    assert.equal(200, people:ask("POST", DOCS .. "gone/ops", ana, OPS).status)
+    assert.equal(200, share("gone", "ben", { kind = "user", role = "editor" }).status)
+    local token = link("gone", { role = "editor" })
+    local visitor = guest(token)
+    local clients = { people:joins(ben, "gone"), people:joins(visitor, "gone") }
+    assert.equal(204, people:ask("DELETE", DOCS .. "gone", ana).status)
+    for _, client in ipairs(clients) do assert.equal(4404, (client:is_closed(20))) end
+    for _, who in ipairs { ben, visitor } do
+      assert.equal(404, write("gone", who))
+      assert.equal(404, people:ask("GET", DOCS .. "gone/content", who).status)
+    end
+    assert.equal(403, people:ask("POST", DOCS .. "gone/undelete", visitor, {}).status)
+    assert.is_true(people:ask("POST", DOCS .. "gone/undelete", ana, {}).status < 300)
+    assert.equal(2, #list("gone").json.items)
+    for _, who in ipairs { ben, visitor } do assert.equal(200, write("gone", who)) end
+  end)
+
+  it("goes with its org for good, and so do its shares, links and invitations", function()
+    local function org(...) assert.equal(0, (people:user(nil, "org", ...))) end
+    local DOC, INVITES = "/api/v1/orgs/brief/docs/plan", "/api/v1/orgs/brief/invites"
+    org("add", "brief")
+    local owner = people:token("--org", "brief", "--user", "tom", "--role", "owner")
+    assert.equal(200, people:ask("POST", DOC .. "/ops", owner, OPS).status)
+    assert.equal(200, people:ask("PUT", DOC .. "/shares/una", owner, { kind = "user", role = "editor" }).status)
+    local shared = people:ask("PUT", DOC .. "/shares/link", owner, { kind = "link", role = "editor" }).json.token
+    local invited = people:ask("POST", INVITES, owner, { role = "editor" }).json.token
+    local visitor = guest(shared)
+    assert.equal(200, people:ask("POST", DOC .. "/ops", visitor, OPS).status)
+    org("rm", "brief", "--yes")
+    -- Nobody brings them back with what they still have in hand.
+    assert.is_true(people:ask("PUT", DOC .. "/shares/late", owner, { kind = "link", role = "editor" }).status >= 400)
+    assert.is_true(people:ask("POST", DOC .. "/ops", visitor, OPS).status >= 400)
+    org("add", "brief")
+    world:wait(function() return people:ask("POST", DOC .. "/ops", owner, OPS).status == 200 end, "the org is there again", 20)
+    assert.same({}, people:ask("GET", DOC .. "/shares", owner).json.items)
+    assert.same({}, people:ask("GET", INVITES, owner).json.items)
+    assert.equal(401, guest(shared).status)
+    -- What is known of a link is known for two seconds.
+    world:wait(function() return people:ask("POST", DOC .. "/ops", visitor, OPS).status == 404 end, "the guest is out", 20)
+    assert.equal(401, people:raw("POST", "/auth/invite", {}, { token = invited, user = "uma", password = "correct horse" }).status)
+    assert.same({ "", "none" }, { people:ask("GET", DOC .. "/why?user=una", owner).json.role, people:ask("GET", DOC .. "/why?user=una", owner).json.from })
+  end)
+
   describe("belongs to an org that", function()
     local function invite(body) return people:ask("POST", "/api/v1/orgs/default/invites", ana, body) end
     local function accept(body, who) return people:raw("POST", "/auth/invite", who and people:jar(who) or {}, body) end

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/cors.h"
+#include "net/shares.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -293,6 +294,18 @@ static bool may(struct ml_http *http, const struct ml_asker *visitor, unsigned b
     return false;
 }
 
+/* SEC-AZ-09: a guest of a link never administers. False: answered. */
+static bool may_be_guest(const struct ml_call *call)
+{
+    struct ml_slice nonce;
+
+    if (!call->route->is_for_members || !call->visitor.is_own ||
+        !ml_share_link_of(call->visitor.own.session, &nonce).len)
+        return true;
+    ml_http_answer_error(call->http, 403, "denied", "A guest may not do this.");
+    return false;
+}
+
 static void on_asking_gone(struct ml_http *http)
 {
     call_free(http->waiter);
@@ -302,7 +315,8 @@ static void go_on(struct ml_call *call)
 {
     if (call->org.len)
         call->org = call->ask.source.org;
-    if (ml_visitor_judge(call->http, &call->ask) && may(call->http, &call->visitor, call->wanted))
+    if (ml_visitor_judge(call->http, &call->ask) && may(call->http, &call->visitor, call->wanted) &&
+        may_be_guest(call))
         call->then(call);
     else
         end(call);

@@ -45,6 +45,7 @@ struct ml_api_route {
     unsigned may;          /* ml_may bits that the grant needs */
     size_t body_max;       /* 0: a body is refused */
     bool is_local;         /* from this machine only; nobody else is asked */
+    bool is_for_members;   /* not for the guests of a link, whatever it gives (SEC-AZ-09) */
     bool is_body_optional; /* and what it says does not matter */
     bool is_keyed; /* for programs: the handler looks at call->bearer, nobody else is asked */
     const char *body_type; /* that Content-Type has to be; NULL: whatever */
