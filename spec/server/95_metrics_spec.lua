@@ -23,7 +23,7 @@ describe("seeing it", function()
         if not name then name, value = line:match "^([a-z_]+) (%S+)$" end
         assert.truthy(name and tonumber(value), "a line that is no sample: " .. line)
         local base = name:gsub("_bucket$", ""):gsub("_sum$", ""):gsub("_count$", "")
-        assert.truthy(types[name] or types[base] == "histogram", name .. " has no type")
+        assert.truthy(types[name] or types[base] == "histogram" or types[base] == "summary", name .. " has no type")
         values[name .. (labels or "")] = tonumber(value)
       end
     end
@@ -53,6 +53,48 @@ describe("seeing it", function()
     assert.equal("no-store", answer.fields["cache-control"])
     assert.truthy(answer.fields["content-type"]:find "^text/plain; version=0.0.4")
     ben:leaves()
+  end)
+
+  it("tells of every hook of every instance what became of its calls", function()
+    local folder = process.folder()
+    World.plugin(folder, "guard", {
+      ["plugin.lua"] = "return { name = 'guard', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'policy', hooks = { before_update = {}, joined = {} } }",
+      ["init.lua"] = [[
+        local ml = require "moonloom"
+        local P = {}
+        function P:before_update(u)
+          if u.inserted_bytes > 100 then return ml.deny("too_long", "Please write less at once.") end
+        end
+        function P:joined(m) error("oops") end
+        return P
+      ]],
+    })
+    world = World.new { args = { "--plugins", folder }, config = 'loops = 2\nplugins = { ["guard/one"] = {} }' }
+    assert.falsy(world:get("/metrics").body:find("guard/one", 1, true), "nobody was asked yet")
+    local anna, ben = world:client "anna":joins "secret-name", world:client "ben":joins "other-name"
+    for _, person in ipairs { anna, ben } do
+      person:types(0, "x"):is_acknowledged()
+      person:types(0, ("y"):rep(200))
+      person:sees "x"
+      person:is_acknowledged()
+    end
+    local function calls(values, hook, outcome)
+      return values[('moonloom_plugin_calls_total{plugin="guard/one",hook="%s",outcome="%s"}'):format(hook, outcome)] or -1
+    end
+    local values, answer
+    world:wait(function()
+      values, answer = metrics()
+      return calls(values, "joined", "error") == 2 and calls(values, "before_update", "deny") == 2
+    end, "the counts of both loops", 10)
+    assert.truthy(calls(values, "before_update", "ok") >= 2)
+    assert.equal(0, calls(values, "before_update", "error"))
+    assert.equal(0, calls(values, "joined", "ok"))
+    local labels = '{plugin="guard/one",hook="before_update"}'
+    assert.equal(calls(values, "before_update", "ok") + 2, values["moonloom_plugin_seconds_count" .. labels])
+    assert.truthy(values["moonloom_plugin_seconds_sum" .. labels] >= values["moonloom_plugin_max_seconds" .. labels])
+    assert.equal(0, values["moonloom_plugin_breaker" .. labels])
+    assert.truthy(values.moonloom_plugin_memory_bytes > 0)
+    assert.falsy(answer.body:find("secret-name", 1, true))
   end)
 
   it("shows nothing to who comes through a proxy, or to a page that was rebound", function()

@@ -55,6 +55,8 @@ void ml_shared_init(struct ml_shared *shared)
 void ml_shared_release(struct ml_shared *shared)
 {
     ml_hashmap_release(&shared->addresses);
+    for (size_t i = 0; i < ML_LOOPS_MAX; i++)
+        free(shared->plugins[i].rows);
     ML_ASSERT(pthread_mutex_destroy(&shared->mutex) == 0);
 }
 

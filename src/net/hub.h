@@ -21,10 +21,17 @@ struct ml_figures {
     uint64_t calls, outbox_bytes;
 };
 
+/** What became of the calls of plugins on one loop, as it left it. */
+struct ml_plugin_figures {
+    struct ml_hook_row *rows; /* owned */
+    size_t count;
+};
+
 struct ml_shared {
     pthread_mutex_t mutex;
-    struct ml_hashmap addresses;             /* under the mutex: ip → ml_address */
-    struct ml_figures figures[ML_LOOPS_MAX]; /* under the mutex: as each loop left them */
+    struct ml_hashmap addresses;                    /* under the mutex: ip → ml_address */
+    struct ml_figures figures[ML_LOOPS_MAX];        /* under the mutex: as each loop left them */
+    struct ml_plugin_figures plugins[ML_LOOPS_MAX]; /* under the mutex: metrics_plugins.c */
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
     _Atomic bool has_purges; /* maybe: purge.c looks */

@@ -4,6 +4,8 @@
  * fixed words and numbers of this table; nothing that a client chose becomes one, and no document
  * or user is named.
  *
+ * What plugins did stands behind it, by instance and hook: metrics_plugins.c.
+ *
  * Each loop counts for itself in plain fields; once a second it leaves a copy with what the loops
  * share, and whoever is asked adds the copies up.
  *
@@ -138,6 +140,7 @@ static void publish(struct ml_net *net)
     ML_ASSERT(pthread_mutex_lock(&net->shared->mutex) == 0);
     net->shared->figures[net->env.loop_number] = mine;
     ML_ASSERT(pthread_mutex_unlock(&net->shared->mutex) == 0);
+    ml_metrics_publish_plugins(net);
 }
 
 void ml_metrics_tick(struct ml_net *net)
@@ -231,6 +234,7 @@ void ml_metrics_answer(struct ml_http *http, const struct ml_head *head)
     ml_writer_init(&body, ML_HTTP_BODY_MAX);
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
         write_metric(&body, &metrics[i], &sum);
+    ml_metrics_write_plugins(http->net, &body);
     ml_http_answer(http, 200, "text/plain; version=0.0.4; charset=utf-8",
                    ML_HTTP_NO_STORE ML_HTTP_DATA_POLICY, ml_writer_slice(&body));
     ml_writer_release(&body);

@@ -59,10 +59,33 @@ bool ml_ask_is_open(struct ml_script *script, const struct ml_breaker *breaker)
     return breaker->open_until_ms && script->mono_ms() < breaker->open_until_ms;
 }
 
-void ml_ask_succeeded(struct ml_breaker *breaker)
+static void count(struct ml_breaker *breaker, enum ml_hook_outcome outcome)
 {
+    if (breaker && breaker->row)
+        breaker->row->outcomes[outcome]++;
+}
+
+void ml_ask_succeeded(struct ml_script *script, struct ml_breaker *breaker)
+{
+    count(breaker, script->is_denial ? ML_HOOK_DENIED : ML_HOOK_OK);
+    script->is_denial = false;
     if (breaker->open_until_ms)
-        *breaker = (struct ml_breaker){0};
+        *breaker = (struct ml_breaker){.row = breaker->row};
+}
+
+void ml_ask_took(struct ml_script *script, struct ml_handler *handler)
+{
+    struct ml_hook_row *row = handler->breaker.row;
+    uint64_t took_us = script->share.took_us;
+
+    ml_histogram_add(&script->stats.hook_took, took_us);
+    ml_histogram_add(&handler->plugin->stats.took, took_us);
+    if (!row)
+        return;
+    row->timed++;
+    row->sum_us += took_us;
+    if (took_us > row->max_us)
+        row->max_us = took_us;
 }
 
 /* Make the state anew. If even that fails, every hook fails until the process is restarted. */
@@ -89,14 +112,18 @@ void ml_ask_failed(struct ml_script *script, struct ml_plugin *plugin, struct ml
     switch (script->fault.kind) {
     case ML_FAULT_TIMEOUT:
         script->stats.timeouts++;
+        count(breaker, ML_HOOK_TIMEOUT);
         break;
     case ML_FAULT_MEMORY:
         script->stats.memory_faults++;
+        count(breaker, ML_HOOK_NO_MEMORY);
         break;
     case ML_FAULT_NONE:
     case ML_FAULT_ERROR:
         script->stats.errors++;
+        count(breaker, ML_HOOK_ERROR);
     }
+    script->is_denial = false;
     plugin->stats.failures++;
     snprintf(plugin->stats.error, sizeof(plugin->stats.error), "%.30s: %.120s", what,
              script->fault.text);
@@ -116,10 +143,15 @@ static void failed(struct ml_script *script, struct ml_handler *handler, int hoo
 /* ---- One question
  * ------------------------------------------------------------------------------------------ */
 
-bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
+bool ml_ask_may(struct ml_script *script, struct ml_handler *handler, int hook)
 {
-    bool may = script->L && !ml_ask_is_open(script, &handler->breaker);
+    struct ml_breaker *breaker = &handler->breaker;
+    bool may = script->L && !ml_ask_is_open(script, breaker);
 
+    if (!breaker->row && script->ledger)
+        breaker->row = ml_ledger_row(script->ledger, handler->plugin->name, ml_hook_names[hook]);
+    if (!may)
+        count(breaker, ML_HOOK_OPEN);
     handler->plugin->stats.calls++;
     handler->plugin->stats.failures += !may;
     return may;
@@ -127,8 +159,10 @@ bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler)
 
 void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index)
 {
-    if (ml_api_answer_kind(script->L, index) == ML_ANSWER_DENY)
-        plugin->stats.denials++;
+    if (ml_api_answer_kind(script->L, index) != ML_ANSWER_DENY)
+        return;
+    plugin->stats.denials++;
+    script->is_denial = true;
 }
 
 /* The call is over, and did not fail. */
@@ -164,7 +198,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
 
     if (!ml_plan_has(script->plan, handler->plugin))
         return OUTCOME_NIL;
-    if (!ml_ask_may(script, handler))
+    if (!ml_ask_may(script, handler, hook))
         return handler->plugin->is_shadow ? OUTCOME_NIL : OUTCOME_FAILED;
     script->stats.calls++;
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function_ref);
@@ -179,8 +213,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
     err = ml_script_call(script, 2, 1, ml_share_deadline_us(&script->share, deadline_us));
     script->asking = NULL;
     script->question.took_us = took_us = script->share.took_us;
-    ml_histogram_add(&script->stats.hook_took, took_us);
-    ml_histogram_add(&handler->plugin->stats.took, took_us);
+    ml_ask_took(script, handler);
     ml_views_expire(script);
     if (err) {
         failed(script, handler, hook);
@@ -190,7 +223,7 @@ enum ml_outcome ml_ask(struct ml_script *script, struct ml_handler *handler, int
         ml_ask_shadow(script, handler->plugin, -1);
     if (lua_isnil(L, -1) || handler->plugin->is_shadow) {
         lua_settop(L, SLOT_COUNT);
-        ml_ask_succeeded(&handler->breaker);
+        ml_ask_succeeded(script, &handler->breaker);
         if (took_us >= script->flight_us)
             note(script, handler->plugin, hook, verdict_of(script));
         script->question.subject = NULL;
@@ -208,7 +241,7 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
     if (err)
         failed(script, handler, hook);
     else
-        ml_ask_succeeded(&handler->breaker);
+        ml_ask_succeeded(script, &handler->breaker);
     if (!script->question.subject)
         script->question.took_us = 0; /* one that waited */
     if (!err && (script->question.code.ptr || script->question.took_us >= script->flight_us))
@@ -221,7 +254,7 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
 void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler)
 {
     lua_settop(script->L, SLOT_COUNT);
-    ml_ask_succeeded(&handler->breaker);
+    ml_ask_succeeded(script, &handler->breaker);
     script->question.subject = NULL;
 }
 
@@ -245,6 +278,7 @@ void ml_answer_denial(lua_State *L, int index, const struct ml_denial_text *to)
     const char *mode;
 
     ml_script_of(L)->plugins[to->plugin->index].stats.denials++;
+    ml_script_of(L)->is_denial = true;
     lua_getfield(L, index, "code");
     lua_getfield(L, index, "reason");
     lua_getfield(L, index, "mode");

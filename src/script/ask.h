@@ -21,7 +21,9 @@ bool ml_ask_decode(struct ml_script *script, struct ml_handler *handler, int hoo
 void ml_ask_ignore(struct ml_script *script, struct ml_handler *handler);
 
 /** False: its breaker is open, or there is no state: it has failed without being asked. */
-bool ml_ask_may(struct ml_script *script, const struct ml_handler *handler);
+bool ml_ask_may(struct ml_script *script, struct ml_handler *handler, int hook);
+/** How long it held the loop (of a call that waits: the last piece), as script->share has it. */
+void ml_ask_took(struct ml_script *script, struct ml_handler *handler);
 
 /** A call of `plugin` failed and script->fault says how: counted, logged, the breaker (may be NULL)
  * hears of it, and a state that ran out of memory is collected or made anew. */
@@ -33,7 +35,7 @@ void ml_ask_shadow(struct ml_script *script, struct ml_plugin *plugin, int index
 /** Does this breaker keep its handler from being called? */
 bool ml_ask_is_open(struct ml_script *script, const struct ml_breaker *breaker);
 /** Its handler answered. */
-void ml_ask_succeeded(struct ml_breaker *breaker);
+void ml_ask_succeeded(struct ml_script *script, struct ml_breaker *breaker);
 
 /* What decoders share; each raises. */
 

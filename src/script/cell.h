@@ -35,6 +35,7 @@ struct ml_cells {
     struct ml_list draining;     /* scripts of earlier deployments */
     struct ml_script *failing;   /* stands in where there is no memory even for a cell [C4] */
     struct ml_script_stats gone; /* of the states that are gone */
+    struct ml_ledger *ledger;    /* what became of calls, of all states there ever were */
 };
 
 uint64_t ml_cells_now_ms(const struct ml_cells *cells);

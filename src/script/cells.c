@@ -170,6 +170,7 @@ static enum ml_err make_stand_in(const struct ml_cells *cells, struct ml_diag *d
     const struct ml_script_plugin nobody = {.name = ML_SLICE("moonloom")};
     struct ml_script_options options = cells->options.script;
 
+    options.ledger = NULL;
     options.plugins = &nobody;
     options.plugin_count = 1;
     options.keep_failing = true; /* there is no such plugin */
@@ -186,7 +187,13 @@ enum ml_err ml_cells_new(const struct ml_cells_options *options, struct ml_diag 
 
     if (!cells)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    cells->ledger = ml_ledger_new();
+    if (!cells->ledger) {
+        free(cells);
+        return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    }
     cells->options = *options;
+    cells->options.script.ledger = cells->ledger;
     ml_deploy_ref(cells->options.deploy);
     if (!cells->options.idle_ms)
         cells->options.idle_ms = IDLE_MS;
@@ -225,6 +232,7 @@ void ml_cells_free(struct ml_cells *cells)
     ml_hashmap_release(&cells->by_org);
     (void)pthread_mutex_destroy(&cells->lock);
     ml_script_free(cells->failing);
+    ml_ledger_free(cells->ledger);
     ml_deploy_unref(cells->options.deploy);
     free(cells);
 }

@@ -48,6 +48,9 @@ uint64_t ml_cells_hooks(const struct ml_cells *cells);
 void ml_cells_tick(struct ml_cells *cells);
 /** Sums over all states, those that are gone included. */
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out);
+/** What became of calls, per instance and hook; breakers as of now. Looks at every handler of every
+ * state. Good until the cells go. */
+const struct ml_ledger *ml_cells_ledger(struct ml_cells *cells);
 
 /* ---- Another deployment (plugin-api 14) -----------------------------------------------------
  *

@@ -129,6 +129,36 @@ void ml_cells_describe(struct ml_cells *cells, struct ml_slice org, struct ml_sl
     }
 }
 
+/* ---- What became of calls ------------------------------------------------------------------- */
+
+static void note_open(const struct ml_script *script, uint64_t now_ms)
+{
+    for (int hook = 0; hook < HOOK_COUNT; hook++)
+        for (size_t i = 0; i < script->chains[hook].count; i++) {
+            const struct ml_breaker *breaker = &script->chains[hook].handlers[i].breaker;
+
+            if (breaker->row && breaker->open_until_ms > now_ms)
+                breaker->row->open++;
+        }
+}
+
+const struct ml_ledger *ml_cells_ledger(struct ml_cells *cells)
+{
+    size_t rows = ml_ledger_count(cells->ledger);
+
+    for (size_t i = 0; i < rows; i++)
+        ml_ledger_at(cells->ledger, i)->open = 0;
+    if (rows)
+        ML_LIST_EACH(node, &cells->all)
+        {
+            const struct ml_cell *cell = ML_CONTAINER(node, struct ml_cell, node);
+
+            if (cell->script)
+                note_open(cell->script, cell->script->mono_ms());
+        }
+    return cells->ledger;
+}
+
 /* ---- What they were asked lately ------------------------------------------------------------ */
 
 void ml_cells_trace(struct ml_cells *cells, struct ml_slice org,

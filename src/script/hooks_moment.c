@@ -104,10 +104,12 @@ static void on_told(struct ml_script *script, void *arg, enum ml_outcome outcome
     if (told.handler < chain->count) {
         struct ml_handler *handler = &chain->handlers[told.handler];
 
+        if (script->L)
+            ml_ask_took(script, handler);
         if (outcome == OUTCOME_FAILED)
             ml_ask_failed(script, handler->plugin, &handler->breaker, moments[told.what].what);
         else
-            ml_ask_succeeded(&handler->breaker);
+            ml_ask_succeeded(script, &handler->breaker);
     }
     ml_script_let_go(script);
 }
@@ -127,7 +129,8 @@ void ml_script_tell(struct ml_script *script, enum ml_moment what,
                              .done = on_told};
         struct told *told;
 
-        if (!ml_plugin_applies(handler->plugin, moment->document) || !ml_ask_may(script, handler))
+        if (!ml_plugin_applies(handler->plugin, moment->document) ||
+            !ml_ask_may(script, handler, moments[what].hook))
             continue;
         told = run.arg = malloc(sizeof(*told));
         if (!told)

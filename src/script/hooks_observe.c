@@ -157,10 +157,12 @@ static void on_done(struct ml_script *script, void *arg, enum ml_outcome outcome
     if (told.handler < chain->count) {
         struct ml_handler *handler = &chain->handlers[told.handler];
 
+        if (script->L)
+            ml_ask_took(script, handler);
         if (outcome == OUTCOME_FAILED)
             ml_ask_failed(script, handler->plugin, &handler->breaker, "after_update");
         else
-            ml_ask_succeeded(&handler->breaker);
+            ml_ask_succeeded(script, &handler->breaker);
     }
     told.done(told.arg, outcome != OUTCOME_FAILED);
     ml_script_let_go(script);
@@ -178,7 +180,7 @@ bool ml_script_observe(struct ml_script *script, size_t i, const struct ml_scrip
                          .hard_ms = OBSERVER_HARD_MS,
                          .done = on_done};
 
-    if (!ml_ask_may(script, handler))
+    if (!ml_ask_may(script, handler, HOOK_AFTER_UPDATE))
         return false;
     told = malloc(sizeof(*told));
     if (!told)

@@ -84,10 +84,12 @@ static void on_told(struct ml_script *script, void *arg, enum ml_outcome outcome
     if (told.handler < chain->count) {
         struct ml_handler *handler = &chain->handlers[told.handler];
 
+        if (script->L)
+            ml_ask_took(script, handler);
         if (outcome == OUTCOME_FAILED)
             ml_ask_failed(script, handler->plugin, &handler->breaker, ml_hook_names[told.hook]);
         else
-            ml_ask_succeeded(&handler->breaker);
+            ml_ask_succeeded(script, &handler->breaker);
     }
     ml_script_let_go(script);
 }
@@ -107,7 +109,7 @@ void ml_script_tell_session(struct ml_script *script, const struct ml_script_ses
                              .done = on_told};
         struct told *told;
 
-        if (!ml_plan_has(script->plan, handler->plugin) || !ml_ask_may(script, handler))
+        if (!ml_plan_has(script->plan, handler->plugin) || !ml_ask_may(script, handler, hook))
             continue;
         told = run.arg = malloc(sizeof(*told));
         if (!told)

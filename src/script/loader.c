@@ -614,6 +614,7 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->org = copy_slice(options->org, &failed);
     script->port = options->port;
     script->shared = options->shared;
+    script->ledger = options->ledger;
     failed |= ml_wait_init(script) != ML_OK;
     script->org_json = copy_slice(options->org_json, &failed);
     script->order_json = copy_slice(options->order_json, &failed);

@@ -110,20 +110,26 @@ void ml_round_run(struct ml_script *script, struct ml_round *round)
     round->script = script;
     round->plan = script->plan;
     for (size_t i = 0; !round->is_over && i < chain->count; i++) {
+        enum ml_err err;
+
         round->handler = &chain->handlers[i];
         if (!ml_plan_has(round->plan, round->handler->plugin))
             continue;
-        if (!ml_ask_may(script, round->handler)) {
+        if (!ml_ask_may(script, round->handler, round->hook)) {
             fail(round);
             continue;
         }
         script->stats.calls++;
         (void)ml_share_is_empty(&script->share);
-        if (ml_script_protect(script, 0, ask_now, round,
-                              ml_share_deadline_us(&script->share, script->hook_us))) {
+        err = ml_script_protect(script, 0, ask_now, round,
+                                ml_share_deadline_us(&script->share, script->hook_us));
+        ml_ask_took(script, round->handler);
+        if (err) {
             ml_ask_failed(script, round->handler->plugin, &round->handler->breaker,
                           ml_hook_names[round->hook]);
             fail(round);
+        } else {
+            ml_ask_succeeded(script, &round->handler->breaker);
         }
         script->question = (struct ml_question){0}; /* a denial stands in memory of the caller's */
         ml_state_tidy(script);
@@ -142,14 +148,12 @@ static void on_answer(struct ml_script *script, void *arg, enum ml_outcome outco
         ask_next(round);
         return;
     }
-    if (script->L) {
-        ml_histogram_add(&script->stats.hook_took, script->share.took_us);
-        ml_histogram_add(&round->handler->plugin->stats.took, script->share.took_us);
-    }
+    if (script->L)
+        ml_ask_took(script, round->handler);
     if (outcome == OUTCOME_ANSWER)
         lua_pop(script->L, ML_CALL_RESULTS - 1); /* a hook has one answer */
     if (outcome == OUTCOME_NIL)
-        ml_ask_succeeded(&round->handler->breaker);
+        ml_ask_succeeded(script, &round->handler->breaker);
     if (outcome == OUTCOME_ANSWER &&
         !ml_ask_decode(script, round->handler, round->hook, decode, round))
         fail(round);
@@ -180,7 +184,7 @@ static void ask_next(struct ml_round *round)
         round->handler = &chain->handlers[round->next++];
         if (!ml_plan_has(round->plan, round->handler->plugin))
             continue;
-        if (!ml_ask_may(script, round->handler)) {
+        if (!ml_ask_may(script, round->handler, round->hook)) {
             fail(round);
             continue;
         }

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "script/decision.h"
 #include "script/document.h"
+#include "script/ledger.h"
 #include "script/noted.h"
 #include "script/port.h"
 #include "script/shared.h"
@@ -63,6 +64,7 @@ struct ml_script_options {
     uint64_t (*mono_ms)(void);      /* for the breaker and ml.time.mono; NULL: the real clock */
     struct ml_shared_store *shared; /* cache, rates, messages of the node; NULL: none */
     struct ml_script_port port;     /* what plugins may wait for; all NULL: nothing */
+    struct ml_ledger *ledger;       /* counts calls per instance and hook; NULL: nobody does */
     struct ml_slice lua_dir;  /* moonloom/NAME.lua there override the built-in ones; empty: none */
     struct ml_slice org;      /* whose state this is: self.org.id; empty: nobody's */
     struct ml_slice org_json; /* what else self.org has, an object; or empty */

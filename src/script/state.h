@@ -173,6 +173,8 @@ struct ml_script {
     bool has_seal_key;
 
     struct ml_script_stats stats;
+    struct ml_ledger *ledger; /* of the loop; NULL: none */
+    bool is_denial;           /* the answer that was just taken apart says no */
 };
 
 /** The script that owns `L` or a coroutine of it. */
@@ -250,8 +252,9 @@ struct ml_edit_filter {
 struct ml_breaker {
     uint64_t failures_ms[5]; /* times of the last failures, a ring */
     unsigned next, count;
-    uint64_t open_until_ms; /* 0: closed */
-    uint32_t open_for_ms;   /* how long it was opened last */
+    uint64_t open_until_ms;  /* 0: closed */
+    uint32_t open_for_ms;    /* how long it was opened last */
+    struct ml_hook_row *row; /* where its calls count; NULL: nowhere, or none yet */
 };
 
 struct ml_handler {

@@ -695,7 +695,7 @@ static void on_over(struct ml_script *script, void *arg, enum ml_outcome outcome
         if (script->L && script->fault.kind != ML_FAULT_NONE)
             ml_ask_failed(script, doing->entry->plugin, &doing->entry->breaker, doing->entry->what);
     } else {
-        ml_ask_succeeded(&doing->entry->breaker);
+        ml_ask_succeeded(script, &doing->entry->breaker);
     }
     finish(doing);
 }

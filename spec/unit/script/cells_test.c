@@ -197,6 +197,92 @@ static void what_cannot_start_for_anybody_is_said_at_once(void **state)
     end(&life);
 }
 
+static const struct ml_hook_row *row_of(struct life *life, const char *plugin, const char *hook)
+{
+    const struct ml_ledger *ledger = ml_cells_ledger(life->cells);
+
+    for (size_t i = 0; i < ml_ledger_count(ledger); i++)
+        if (strcmp(ml_ledger_at(ledger, i)->plugin, plugin) == 0 &&
+            strcmp(ml_ledger_at(ledger, i)->hook, hook) == 0)
+            return ml_ledger_at(ledger, i);
+    return NULL;
+}
+
+static void calls_are_counted_by_instance_and_hook_and_outlive_their_states(void **state)
+{
+    struct life life;
+    const struct ml_hook_row *row;
+
+    (void)state;
+    begin(&life, counting);
+    EXPECT(&life.world, !row_of(&life, "count", "before_update")); /* nobody was asked yet */
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, update(&life, ORG("beta")) == ML_EDENIED);
+    row = row_of(&life, "count", "before_update");
+    EXPECT(&life.world, row && row->outcomes[ML_HOOK_DENIED] == 3 && row->timed == 3);
+    EXPECT(&life.world, row->outcomes[ML_HOOK_OK] == 0 && row->outcomes[ML_HOOK_ERROR] == 0);
+    EXPECT(&life.world, row->max_us <= row->sum_us);
+    world_mono_ms += 11 * 60 * 1000;
+    ml_cells_tick(life.cells);
+    EXPECT(&life.world, row_of(&life, "count", "before_update") == row);
+    EXPECT(&life.world, row->outcomes[ML_HOOK_DENIED] == 3);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_EDENIED);
+    EXPECT(&life.world, denied_as(&life, "count.n1", "acme1")); /* a new state, the same row */
+    EXPECT(&life.world, row->outcomes[ML_HOOK_DENIED] == 4 && row->timed == 4);
+    EXPECT(&life.world, ml_ledger_count(ml_cells_ledger(life.cells)) == 1);
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void a_breaker_that_is_open_is_seen_until_a_call_goes_well(void **state)
+{
+    /* Fails in the first five calls, of an hour or so. */
+    static const char failing[] =
+        "local n = 0\nlocal P = {}\nfunction P:before_update(u)\n"
+        "  n = n + 1\n  if n <= 5 then error('oops') end\nend\nreturn P\n";
+    struct life life;
+    const struct ml_hook_row *row;
+
+    (void)state;
+    begin(&life, failing);
+    for (int i = 0; i < 5; i++)
+        EXPECT(&life.world, update(&life, ORG("acme")) == ML_ESCRIPT);
+    row = row_of(&life, "count", "before_update");
+    EXPECT(&life.world, row && row->outcomes[ML_HOOK_ERROR] == 5 && row->open == 1);
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_ESCRIPT);
+    EXPECT(&life.world, row->outcomes[ML_HOOK_OPEN] == 1 && row->outcomes[ML_HOOK_ERROR] == 5);
+    EXPECT(&life.world, row->timed == 5);
+    world_mono_ms += 1001;
+    EXPECT(&life.world, update(&life, ORG("acme")) == ML_OK);
+    (void)ml_cells_ledger(life.cells);
+    EXPECT(&life.world, row->outcomes[ML_HOOK_OK] == 1 && row->open == 0);
+    life.world.script = NULL;
+    end(&life);
+}
+
+static void names_above_the_ceiling_count_as_other(void **state)
+{
+    struct ml_ledger *ledger = ml_ledger_new();
+    struct ml_hook_row *first = NULL, *row = NULL, *other;
+    char name[32];
+
+    (void)state;
+    for (int i = 0; i < ML_LEDGER_ROWS_MAX; i++) {
+        snprintf(name, sizeof(name), "webhook/n%d", i);
+        row = ml_ledger_row(ledger, name, "authorize");
+        assert_string_equal(row->plugin, name);
+        first = first ? first : row;
+    }
+    other = ml_ledger_row(ledger, "webhook/more", "authorize");
+    assert_string_equal(other->plugin, "other");
+    assert_ptr_equal(ml_ledger_row(ledger, "webhook/yet-more", "authorize"), other);
+    assert_ptr_not_equal(ml_ledger_row(ledger, "webhook/more", "joined"), other);
+    assert_ptr_equal(ml_ledger_row(ledger, "webhook/n0", "authorize"), first);
+    assert_int_equal(ml_ledger_count(ledger), ML_LEDGER_ROWS_MAX + 2);
+    ml_ledger_free(ledger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +292,9 @@ int main(void)
         cmocka_unit_test(many_orgs_cost_no_more_than_the_ceiling),
         cmocka_unit_test(what_cannot_start_for_one_org_fails_there_and_is_tried_again),
         cmocka_unit_test(what_cannot_start_for_anybody_is_said_at_once),
+        cmocka_unit_test(calls_are_counted_by_instance_and_hook_and_outlive_their_states),
+        cmocka_unit_test(a_breaker_that_is_open_is_seen_until_a_call_goes_well),
+        cmocka_unit_test(names_above_the_ceiling_count_as_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
