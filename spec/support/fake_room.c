@@ -833,6 +833,12 @@ void ml_audit(struct ml_rooms *rooms, const struct ml_audit_event *event)
     (void)event;
 }
 
+void ml_audit_sampled(struct ml_rooms *rooms, const struct ml_audit_event *event)
+{
+    (void)rooms;
+    (void)event;
+}
+
 bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what)
 {
     (void)rooms;
