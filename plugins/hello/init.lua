@@ -4,7 +4,7 @@ local Hello = {}
 
 -- Asked when somebody opens a document. No opinion: others grant and deny.
 function Hello:authorize(ask)
-  if ask.action == "doc.open" and ask.identity then
+  if ask.action == "doc.open" and ask.identity.user ~= "" then
     ml.log.info(self.config.greeting .. ", " .. ask.identity.name, { doc = ask.doc_id })
   end
 end
