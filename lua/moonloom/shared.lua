@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- ml.cache, ml.limiter, ml.cluster: what the states of one node share (plugin-api 10). There is one node in
--- this version, so "cluster" means all its workers.
+-- ml.cache, ml.limiter: what the states of one node share; ml.cluster: what those of all nodes do (plugin-api 10).
 local units = require "moonloom.units"
 
 local FILL_SECONDS = 30 -- a filler that is not heard of for so long has failed
@@ -93,7 +92,7 @@ function shared.limiter(native)
 end
 
 function shared.cluster(W, native, ml)
-  local cluster = { node = "local" }
+  local cluster = { node = native.node() }
   local listeners, listening, since = {}, false, -1
 
   local function listen()
@@ -109,8 +108,9 @@ function shared.cluster(W, native, ml)
 
   function cluster.publish(topic, data)
     if type(topic) ~= "string" then error("ml.cluster.publish: a topic is text", 2) end
-    if not native.publish(topic, data == nil and "null" or ml.json.encode(data)) then return nil, "ELIMIT", "no memory" end
-    return true
+    local most = native.publish(topic, data == nil and "null" or ml.json.encode(data))
+    if most == 0 then return true end
+    return nil, "ELIMIT", most and ("a message with its topic has at most %d bytes here"):format(most) or "no memory"
   end
 
   function cluster.subscribe(topic, fn)
@@ -140,7 +140,7 @@ function shared.cluster(W, native, ml)
     return fn()
   end
 
-  function cluster.nodes() return { "local" } end
+  function cluster.nodes() return native.nodes() end
 
   return cluster
 end

@@ -201,6 +201,32 @@ static void what_is_large_is_told_without_its_bytes(void **state)
     free(large);
 }
 
+/* What plugins tell themselves is of no use without its bytes. */
+static void a_message_is_heard_whole_or_not_at_all(void **state)
+{
+    static char large[ML_BUS_BYTES_MAX + 1];
+    struct ml_news news = news_of("", 0, large);
+    size_t most = ml_bus_bytes_max(nodes[0].bus);
+
+    (void)state;
+    news.kind = ML_NEWS_MESSAGE;
+    news.name = ml_slice_make("\0plugin", 7);
+    memset(large, 'x', sizeof large);
+    UNTIL(all_healthy(), 5000);
+    ml_bus_follow(nodes[1].bus, news.org, news.name);
+    ml_bus_follow(nodes[2].bus, news.org, ML_SLICE("plugin"));
+    for (uint64_t until = uv_hrtime() + 5000000000u; !nodes[1].heard && uv_hrtime() < until;) {
+        news.bytes = ml_slice_make(large, most + 1);
+        ml_bus_tell(nodes[0].bus, &news);
+        news.bytes = ml_slice_make(large, most);
+        ml_bus_tell(nodes[0].bus, &news);
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(nodes[1].last.kind, ML_NEWS_MESSAGE);
+    assert_int_equal(nodes[1].last.bytes.len, most);
+    assert_int_equal(nodes[2].heard, 0);
+}
+
 static void what_others_say_under_another_secret_is_nothing(void **state)
 {
     static const uint8_t theirs[ML_BUS_SECRET_BYTES] = "a guess";
@@ -392,6 +418,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
         TEST(those_who_follow_hear_it_and_the_one_who_says_it_does_not),
         TEST(what_is_large_is_told_without_its_bytes),
+        TEST(a_message_is_heard_whole_or_not_at_all),
         TEST(what_others_say_under_another_secret_is_nothing),
         TEST(every_one_of_many_documents_is_heard),
         TEST(a_server_that_dies_and_comes_back_is_found_again),

@@ -68,8 +68,8 @@ static bool tell_on(struct ml_broker *b, const char *topic, const struct ml_news
 
     own.node = b->options.node;
     if (own.bytes.len > b->ops->bytes_max) {
-        if (own.kind == ML_NEWS_PRESENCE)
-            return false; /* without its bytes it would be a question */
+        if (own.kind == ML_NEWS_PRESENCE || own.kind == ML_NEWS_MESSAGE)
+            return false; /* without its bytes it would be a question, or nothing */
         own.bytes = (struct ml_slice){0};
     }
     ml_writer_reset(&b->frame);
@@ -214,11 +214,20 @@ static void broker_close(struct ml_bus *bus, void (*done)(void *arg), void *arg)
     uv_close((uv_handle_t *)&b->timer, on_timer_closed);
 }
 
+static const struct ml_broker *reader_of(const struct ml_bus *bus)
+{
+    return (const struct ml_broker *)(const void *)((const char *)bus -
+                                                    offsetof(struct ml_broker, base));
+}
+
+static size_t broker_bytes_max(const struct ml_bus *bus)
+{
+    return reader_of(bus)->ops->bytes_max;
+}
+
 static void broker_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
 {
-    const struct ml_broker *b =
-        (const struct ml_broker *)(const void *)((const char *)bus -
-                                                 offsetof(struct ml_broker, base));
+    const struct ml_broker *b = reader_of(bus);
 
     *out = b->stats;
     out->reconnects = b->ops->reconnects(b);
@@ -228,8 +237,8 @@ static void broker_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
             out->silent_ms = silent_ms(b, &b->pulses[i]);
 }
 
-static const struct ml_bus_ops broker_ops = {broker_close, broker_follow, broker_tell,
-                                             broker_stats};
+static const struct ml_bus_ops broker_ops = {broker_close, broker_follow, broker_tell, broker_stats,
+                                             broker_bytes_max};
 
 void ml_broker_pulse_topic(const struct ml_broker *b, unsigned number, char *out)
 {

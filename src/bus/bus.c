@@ -45,7 +45,8 @@ static void local_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
     *out = (struct ml_bus_stats){.is_healthy = true};
 }
 
-static const struct ml_bus_ops local_ops = {local_close, local_follow, local_tell, local_stats};
+static const struct ml_bus_ops local_ops = {local_close, local_follow, local_tell, local_stats,
+                                            NULL};
 
 static enum ml_err open_local(struct ml_bus **bus_out)
 {
@@ -93,6 +94,11 @@ void ml_bus_tell(struct ml_bus *bus, const struct ml_news *news)
 void ml_bus_stats(const struct ml_bus *bus, struct ml_bus_stats *out)
 {
     bus->ops->stats(bus, out);
+}
+
+size_t ml_bus_bytes_max(const struct ml_bus *bus)
+{
+    return bus->ops->bytes_max ? bus->ops->bytes_max(bus) : ML_BUS_BYTES_MAX;
 }
 
 bool ml_bus_is_local(const struct ml_bus *bus)

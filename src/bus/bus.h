@@ -34,6 +34,8 @@ enum ml_news_kind {
     /* A node is alive; no document. Said by the bus itself; who says one with `last` 1 leaves on
      * purpose, and all that follow say so, too. */
     ML_NEWS_PULSE = 4,
+    /* A plugin tells itself elsewhere; name: NUL, its instance. Not told without its bytes. */
+    ML_NEWS_MESSAGE = 5,
 };
 
 /** Slices are borrowed for the call. */
@@ -83,6 +85,8 @@ void ml_bus_unfollow(struct ml_bus *bus, struct ml_slice org, struct ml_slice na
 /** Never waits and never fails: a full outbox drops. */
 void ml_bus_tell(struct ml_bus *bus, const struct ml_news *news);
 void ml_bus_stats(const struct ml_bus *bus, struct ml_bus_stats *out);
+/** News with more are told without their bytes, or not at all. */
+size_t ml_bus_bytes_max(const struct ml_bus *bus);
 /** Is there somebody to tell at all? */
 bool ml_bus_is_local(const struct ml_bus *bus);
 

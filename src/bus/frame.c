@@ -52,7 +52,7 @@ static enum ml_err read_fields(struct ml_reader *r, struct ml_news *out)
         return ML_EFORMAT;
     if (!err)
         err = ml_read_u8(r, &kind);
-    if (!err && (kind < ML_NEWS_RECORDS || kind > ML_NEWS_PULSE))
+    if (!err && (kind < ML_NEWS_RECORDS || kind > ML_NEWS_MESSAGE))
         return ML_EFORMAT;
     for (unsigned shift = 0; shift < 64 && !err; shift += 8) {
         err = ml_read_u8(r, &byte);

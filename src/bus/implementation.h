@@ -10,6 +10,7 @@ struct ml_bus_ops {
     void (*follow)(struct ml_bus *bus, struct ml_slice org, struct ml_slice name, bool follow);
     void (*tell)(struct ml_bus *bus, const struct ml_news *news);
     void (*stats)(const struct ml_bus *bus, struct ml_bus_stats *out);
+    size_t (*bytes_max)(const struct ml_bus *bus); /* NULL: all that the interface allows */
 };
 struct ml_bus {
     const struct ml_bus_ops *ops;

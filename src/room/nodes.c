@@ -66,6 +66,19 @@ void ml_rooms_tick_nodes(struct ml_rooms *rooms, uint64_t now)
             tick_node(rooms, &rooms->others.nodes[i], now);
 }
 
+size_t ml_rooms_nodes(const struct ml_rooms *rooms, uint64_t *ids_out, size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ML_NODES_MAX && count < max; i++) {
+        const struct ml_other_node *node = &rooms->others.nodes[i];
+
+        if (node->id && !node->is_gone && !node->is_leaving)
+            ids_out[count++] = node->id;
+    }
+    return count;
+}
+
 /** Does everybody's news come, as far as can be told at this moment? */
 bool ml_rooms_bus_is_sure(const struct ml_rooms *rooms, uint64_t now)
 {

@@ -306,6 +306,7 @@ void ml_rooms_heard(struct ml_rooms *rooms, const struct ml_news *news)
         rooms->others.look_at_ms = 0;
         break;
     case ML_NEWS_PULSE:
+    case ML_NEWS_MESSAGE:
         break;
     }
 }

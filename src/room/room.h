@@ -278,6 +278,9 @@ bool ml_rooms_tell_later(struct ml_rooms *rooms, const struct ml_later *what);
 /** From the bus of this loop. */
 void ml_rooms_heard(struct ml_rooms *rooms, const struct ml_news *news);
 void ml_rooms_bus_changed(struct ml_rooms *rooms, bool is_healthy);
+/** Who was heard lately: ids as buses have them, of loops, other ones of this process among them.
+ */
+size_t ml_rooms_nodes(const struct ml_rooms *rooms, uint64_t *ids_out, size_t max);
 
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;

@@ -7,8 +7,6 @@
  *
  *  [M1] An entry that has expired is absent. A sweep removes a few at each write.
  *  [M2] Over the ceiling of the node or of one owner the oldest writes go first: a cache forgets.
- *  [M3] A message is read by every state at most once; who was away for more than RING messages
- *       misses some, as on any bus.
  */
 #include "script/wait.h"
 
@@ -18,13 +16,11 @@
 
 #include "base/hashmap.h"
 
-#define MAX_BYTES     (64u << 20)
-#define VALUE_MAX     (1u << 20)
-#define KEY_MAX       512
-#define OWNER_SHARE   8
-#define RING          1024
-#define MESSAGE_BYTES (64u << 10)
-#define SWEEP         4
+#define MAX_BYTES   (64u << 20)
+#define VALUE_MAX   (1u << 20)
+#define KEY_MAX     512
+#define OWNER_SHARE 8
+#define SWEEP       4
 
 struct entry {
     struct ml_list node;        /* oldest write first */
@@ -36,18 +32,12 @@ struct entry {
     uint8_t text[]; /* key, value */
 };
 
-struct message {
-    uint8_t *text; /* owner, topic, data */
-    size_t owner_len, topic_len, data_len;
-};
-
 struct ml_shared_store {
     pthread_mutex_t mutex;
     struct ml_hashmap entries;
     struct ml_list all;
     size_t bytes, max_bytes;
-    struct message ring[RING];
-    uint64_t written; /* messages so far */
+    struct ml_board *board;
 };
 
 struct ml_shared_store *ml_shared_store_new(size_t max_bytes)
@@ -56,7 +46,9 @@ struct ml_shared_store *ml_shared_store_new(size_t max_bytes)
 
     if (!s)
         return NULL;
-    if (pthread_mutex_init(&s->mutex, NULL)) {
+    s->board = ml_board_new();
+    if (!s->board || pthread_mutex_init(&s->mutex, NULL)) {
+        ml_board_free(s->board);
         free(s);
         return NULL;
     }
@@ -64,6 +56,11 @@ struct ml_shared_store *ml_shared_store_new(size_t max_bytes)
     ml_list_init(&s->all);
     s->max_bytes = max_bytes ? max_bytes : MAX_BYTES;
     return s;
+}
+
+struct ml_board *ml_shared_board(struct ml_shared_store *shared)
+{
+    return shared->board;
 }
 
 static void remove_entry(struct ml_shared_store *s, struct entry *entry)
@@ -80,8 +77,7 @@ void ml_shared_store_free(struct ml_shared_store *s)
         return;
     while (!ml_list_is_empty(&s->all))
         remove_entry(s, ML_CONTAINER(s->all.next, struct entry, node));
-    for (size_t i = 0; i < RING; i++)
-        free(s->ring[i].text);
+    ml_board_free(s->board);
     ml_hashmap_release(&s->entries);
     (void)pthread_mutex_destroy(&s->mutex);
     free(s);
@@ -355,93 +351,14 @@ static int take(lua_State *L)
     return 2;
 }
 
-/* ---- Messages ----------------------------------------------------------------------------------
+/* ---- Setting up -------------------------------------------------------------------------------
  */
-
-/* publish(topic, text) -> was it taken?   [may raise] */
-static int publish(lua_State *L)
-{
-    struct place place;
-    size_t len;
-    const char *data = luaL_checklstring(L, 2, &len);
-    struct message *message;
-    uint8_t *text;
-
-    if (len > MESSAGE_BYTES)
-        luaL_error(L, "a message has at most %d bytes", (int)MESSAGE_BYTES);
-    find_place(L, 1, 'm', &place);
-    text = malloc(place.key.len + len);
-    if (text) {
-        message = &place.shared->ring[place.shared->written++ % RING];
-        free(message->text);
-        memcpy(text, place.key.ptr, place.key.len);
-        memcpy(text + place.key.len, data, len);
-        *message =
-            (struct message){text, place.owner_len, place.key.len - place.owner_len - 2, len};
-    }
-    leave(&place);
-    lua_pushboolean(L, text != NULL);
-    return 1;
-}
-
-/* messages(since) -> next, { topic, text, … } of this plugin   [may raise] */
-static int messages(lua_State *L)
-{
-    struct ml_script *script = ml_script_of(L);
-    double since = luaL_checknumber(L, 1);
-    struct place place;
-    uint64_t from, to;
-    int n = 0;
-
-    lua_settop(L, 1);
-    lua_pushliteral(L, "x");
-    find_place(L, 2, 'm', &place);
-    to = place.shared->written;
-    leave(&place);
-    from = since < 0 ? to : (uint64_t)since;
-    if (to - from > RING)
-        from = to - RING;
-    lua_pushnumber(L, (double)to);
-    lua_newtable(L);
-    for (; from < to; from++) {
-        const struct message *message;
-        uint8_t *copy = lua_newuserdata(L, MESSAGE_BYTES + KEY_MAX);
-        size_t topic = 0, data = 0;
-        bool ours;
-
-        pthread_mutex_lock(&script->shared->mutex);
-        message = &script->shared->ring[from % RING];
-        ours = message->text && from + RING >= script->shared->written &&
-               ml_slice_equal(ml_slice_make(message->text, message->owner_len),
-                              ml_slice_make(place.text, place.owner_len));
-        if (ours) {
-            topic = message->topic_len;
-            data = message->data_len;
-            memcpy(copy, message->text + message->owner_len + 2, topic + data);
-        }
-        pthread_mutex_unlock(&script->shared->mutex);
-        if (ours) {
-            lua_pushlstring(L, (const char *)copy, topic);
-            lua_rawseti(L, 4, ++n);
-            lua_pushlstring(L, (const char *)copy + topic, data);
-            lua_rawseti(L, 4, ++n);
-        }
-        lua_settop(L, 4);
-    }
-    return 2;
-}
 
 void ml_shared_natives(lua_State *L, struct ml_plugin *plugin)
 {
     static const luaL_Reg functions[] = {
-        {"cache_get", cache_get},
-        {"cache_put", cache_put},
-        {"cache_incr", cache_incr},
-        {"cache_delete", cache_delete},
-        {"take", take},
-        {"publish", publish},
-        {"messages", messages},
-        {NULL, NULL},
+        {"cache_get", cache_get},       {"cache_put", cache_put}, {"cache_incr", cache_incr},
+        {"cache_delete", cache_delete}, {"take", take},           {NULL, NULL},
     };
 
     for (const luaL_Reg *f = functions; f->name; f++) {

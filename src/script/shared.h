@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the Lua states of one node share: a cache, rates, a board of messages. Thread-safe; made
- * once per process. Part of script.h.
+ * What the Lua states of one node share: a cache, rates, a board of messages (board.h).
+ * Thread-safe; made once per process. Part of script.h.
  */
 #ifndef ML_SCRIPT_SHARED_H
 #define ML_SCRIPT_SHARED_H
+
+#include "script/board.h"
 
 struct ml_shared_store;
 
@@ -12,5 +14,7 @@ struct ml_shared_store;
 struct ml_shared_store *ml_shared_store_new(size_t max_bytes);
 /** After every state that has it is gone. */
 void ml_shared_store_free(struct ml_shared_store *shared);
+/** As good as the store. */
+struct ml_board *ml_shared_board(struct ml_shared_store *shared);
 
 #endif

@@ -56,6 +56,7 @@ void ml_work_free(struct ml_script *script);
 
 /** Add those of cache, rates and messages to the table at the top. shared.c */
 void ml_shared_natives(lua_State *L, struct ml_plugin *plugin);
+void ml_board_natives(lua_State *L, struct ml_plugin *plugin);
 
 /** Push the table of functions that lua/moonloom/wait.lua builds on. */
 void ml_wait_natives(lua_State *L, struct ml_plugin *plugin);

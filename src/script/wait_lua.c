@@ -389,6 +389,7 @@ void ml_wait_natives(lua_State *L, struct ml_plugin *plugin)
         lua_setfield(L, -2, f->name);
     }
     ml_shared_natives(L, plugin);
+    ml_board_natives(L, plugin);
     lua_pushlstring(L, (const char *)ml_script_of(L)->org.ptr, ml_script_of(L)->org.len);
     lua_setfield(L, -2, "org");
 }

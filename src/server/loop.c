@@ -11,6 +11,7 @@
  */
 #include "server/loop.h"
 
+#include "server/carrier.h"
 #include "server/fetch.h"
 
 #include "base/assert.h"
@@ -160,6 +161,8 @@ void ml_loop_tick(struct ml_loop *loop)
         ml_plugins_tick(process->plugins, loop->number, loop->number ? NULL : process->config);
     switch (loop->phase) {
     case ML_LOOP_SERVING:
+        if (!loop->number)
+            ml_carrier_tick(loop);
         if (process->must_drain)
             begin_drain(loop);
         else if (process->generation != loop->generation)
@@ -260,7 +263,9 @@ static void on_heard(void *arg, const struct ml_news *news)
 {
     struct ml_loop *loop = arg;
 
-    if (loop->rooms)
+    if (news->kind == ML_NEWS_MESSAGE)
+        ml_carrier_heard(loop, news);
+    else if (loop->rooms)
         ml_rooms_heard(loop->rooms, news);
 }
 
@@ -391,6 +396,8 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
         err = open_bus(config, loop, diag);
     if (!err)
         err = open_rooms(config, loop);
+    if (!err && !number)
+        ml_carrier_begin(loop);
     if (!err)
         err = ml_hub_attach(process->hub, number, &loop->uv, loop->rooms);
     loop->is_attached = !err;

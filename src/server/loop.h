@@ -40,7 +40,7 @@ struct ml_process {
     bool has_seal_key;
     struct ml_keys *keys; /* NULL: none */
     bool is_shared;       /* other nodes may stand over the same store */
-    uint64_t node;        /* if so: this one, random */
+    uint64_t node;        /* this one, random, a multiple of ML_NODE_LOOPS (carrier.h) */
     uint8_t bus_secret[32];
     _Atomic bool must_drain;
     _Atomic unsigned quiet, ended; /* loops that came so far */

@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/carrier.h"
 #include "server/loop.h"
 
 #include <sched.h>
@@ -206,6 +207,10 @@ static enum ml_err meet_others(struct server *s, struct ml_diag *diag)
 {
     struct ml_process *process = &s->process;
 
+    if (getrandom(&process->node, sizeof process->node, 0) != (ssize_t)sizeof process->node)
+        return ml_diag_set(diag, ML_EIO, 0, "no random bytes");
+    process->node -= process->node % ML_NODE_LOOPS;
+    ml_board_set_node(ml_shared_board(process->shared), process->node);
     process->is_shared = ml_journal_is_shared(s->config->store);
     if (!process->is_shared) {
         if (strcmp(s->config->bus, "local") == 0)
@@ -214,8 +219,6 @@ static enum ml_err meet_others(struct server *s, struct ml_diag *diag)
             diag, ML_EFORMAT, 0,
             "a bus connects nodes over one PostgreSQL store; this store has one node");
     }
-    if (getrandom(&process->node, sizeof process->node, 0) != (ssize_t)sizeof process->node)
-        return ml_diag_set(diag, ML_EIO, 0, "no random bytes");
     return ml_secret_get(s->journal, &s->loops[0].uv, "bus", process->bus_secret, diag);
 }
 

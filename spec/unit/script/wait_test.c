@@ -450,6 +450,94 @@ static void the_cache_is_shared_by_states_and_keeps_times(void **state)
     ml_shared_store_free(shared);
 }
 
+struct carried {
+    unsigned told, followed;
+    char org[8], bytes[64];
+    size_t len;
+};
+
+static void carry_follow(void *arg, struct ml_slice org, struct ml_slice instance, bool follow)
+{
+    struct carried *carried = arg;
+
+    assert_int_equal(org.len, 0);
+    assert_true(ml_slice_equal(instance, ml_slice_make("\0p", 2)));
+    carried->followed += follow ? 1 : 100;
+}
+
+static void carry_tell(void *arg, struct ml_slice org, struct ml_slice instance,
+                       struct ml_slice bytes)
+{
+    struct carried *carried = arg;
+
+    assert_int_equal(org.len, 0);
+    assert_true(ml_slice_equal(instance, ml_slice_make("\0p", 2)));
+    assert_true(bytes.len <= sizeof carried->bytes);
+    carried->told++;
+    carried->len = bytes.len;
+    memcpy(carried->bytes, bytes.ptr, bytes.len);
+}
+
+static void messages_are_carried_to_other_nodes_and_from_them(void **state)
+{
+    static const char other[] = "\1\0t{\"x\":8}";
+    struct world *w = *state;
+    struct ml_shared_store *shared = ml_shared_store_new(0);
+    struct ml_board *board = ml_shared_board(shared);
+    struct carried carried = {0};
+    const struct ml_board_carrier carrier = {carry_follow, carry_tell, &carried};
+    const uint64_t others[] = {0xb0};
+
+    ml_board_set_node(board, 0xa0);
+    ml_board_set_others(board, others, 1);
+    ml_board_set_reach(board, 64);
+    w->options.shared = shared;
+    world_plugin(w, "p", "needs = { 'cluster' }, hooks = { before_update = {} }",
+                 "local ml = require 'moonloom'\nlocal P = {}\n"
+                 "function P:setup()\n"
+                 "  ml.cluster.subscribe('t', function(m) ml.log.info('heard ' .. m.x) end)\n"
+                 "  ml.log.info(table.concat(ml.cluster.nodes(), ' '))\n"
+                 "  ml.spawn(function()\n"
+                 "    ml.cluster.publish('t', { x = 7 })\n"
+                 "    local ok, kind, why = ml.cluster.publish('t', ('x'):rep(60))\n"
+                 "    ml.log.info(tostring(ok) .. ' ' .. kind .. ' ' .. why)\n"
+                 "  end)\n"
+                 "end\nfunction P:before_update() end\nreturn P\n");
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    ml_script_tick(w->script);
+    EXPECT(w, strstr(w->log, "00000000000000a0 00000000000000b0"));
+    EXPECT(w, strstr(w->log, "nil ELIMIT a message with its topic has at most 62 bytes here"));
+    ml_board_carry(board, world_mono_ms, &carrier);
+    assert_int_equal(carried.told, 1);
+    assert_int_equal(carried.followed, 1);
+    assert_true(ml_slice_equal(ml_slice_make(carried.bytes, carried.len),
+                               ml_slice_make("\1\0t{\"x\":7}", 10)));
+    ml_board_heard(board, ML_SLICE(""), ml_slice_make("\0p", 2),
+                   ml_slice_make(other, sizeof other - 1));
+    /* Not for it, or not of ours. */
+    ml_board_heard(board, ML_SLICE("acme"), ml_slice_make("\0p", 2),
+                   ml_slice_make("\1\0t{\"x\":1}", 10));
+    ml_board_heard(board, ML_SLICE(""), ml_slice_make("\0q", 2),
+                   ml_slice_make("\1\0t{\"x\":2}", 10));
+    ml_board_heard(board, ML_SLICE(""), ML_SLICE("p"), ml_slice_make("\1\0t{\"x\":3}", 10));
+    ml_board_heard(board, ML_SLICE(""), ml_slice_make("\0p", 2), ml_slice_make("\377\0t", 3));
+    ml_board_heard(board, ML_SLICE(""), ml_slice_make("\0p", 2), ML_SLICE(""));
+    advance(w, 60);
+    EXPECT(w, strstr(w->log, "heard 7") && strstr(w->log, "heard 8"));
+    EXPECT(w,
+           !strstr(w->log, "heard 1") && !strstr(w->log, "heard 2") && !strstr(w->log, "heard 3"));
+    ml_board_carry(board, world_mono_ms, &carrier); /* what came from others is not told again */
+    assert_int_equal(carried.told, 1);
+    assert_int_equal(carried.followed, 1);
+    ml_script_free(w->script);
+    w->script = NULL;
+    ml_board_carry(board, world_mono_ms + 20000, &carrier); /* nobody reads any more */
+    assert_int_equal(carried.followed, 101);
+    w->options.shared = NULL;
+    ml_shared_store_free(shared);
+}
+
 static void one_fills_the_cache_and_the_others_wait_for_it(void **state)
 {
     struct world *w = *state;
@@ -584,6 +672,7 @@ int main(void)
         TEST(calls_that_wait_end_with_the_script),
         TEST(shield_lets_a_short_tail_wait),
         TEST(the_cache_is_shared_by_states_and_keeps_times),
+        TEST(messages_are_carried_to_other_nodes_and_from_them),
         TEST(one_fills_the_cache_and_the_others_wait_for_it),
         TEST(an_access_hook_that_waits_is_answered_later),
         TEST(all_that_are_asked_have_one_deadline),
