@@ -4,8 +4,8 @@ local Acl = {}
 
 local PREDEFINED = {
   viewer = { read = true },
-  commenter = { read = true, write = { "comments/**" } },
-  suggester = { read = true, write = { "suggestions/**" } },
+  commenter = { read = true, role = "commenter" },
+  suggester = { read = true, role = "suggester", history = true },
   editor = { read = true, write = true, history = true },
   owner = { read = true, write = true, history = true },
 }
@@ -60,6 +60,7 @@ end
 local function add(sum, rights)
   sum.read = sum.read or rights.read ~= false
   sum.write = add_write(sum.write, rights.write)
+  if sum.role ~= "suggester" then sum.role = rights.role or sum.role end
   sum.presence = sum.presence or rights.presence ~= false
   sum.messages = sum.messages or rights.messages ~= false
   sum.history = sum.history or rights.history == true
@@ -67,7 +68,7 @@ end
 
 local function granted(self, sum)
   if not sum.read then return nil end
-  return ml.grant { read = true, write = sum.write or false, presence = sum.presence, messages = sum.messages, history = sum.history,
+  return ml.grant { role = sum.role, read = true, write = sum.write or false, presence = sum.presence, messages = sum.messages, history = sum.history,
                     ttl = self.config.cache }
 end
 

@@ -6,13 +6,6 @@ local Jwt = { rpc = {} }
 
 local QUERY_LIFE = 900 -- seconds: what stands in an address is seen by others
 local SAFE = { GET = true, HEAD = true, OPTIONS = true }
-local RIGHTS = {
-  viewer = { read = true, presence = true, messages = true },
-  commenter = { read = true, presence = true, messages = true, write = { "comments/**" } },
-  suggester = { read = true, presence = true, messages = true, write = { "suggestions/**" } },
-  editor = { read = true, presence = true, messages = true, write = true, history = true },
-}
-RIGHTS.owner, RIGHTS.admin = RIGHTS.editor, RIGHTS.editor
 local ORDER = { "admin", "owner", "editor", "suggester", "commenter", "viewer" }
 
 function Jwt.validate(config)
@@ -146,7 +139,7 @@ function Jwt:authorize(ask)
   if patterns and not covers(patterns, ask.doc_id or "") then return ml.restrict(NOTHING) end
   if self.config.grants ~= "roles" then return nil end
   for _, role in ipairs(ORDER) do
-    if identity:has_role(role) then return ml.grant(RIGHTS[role]) end
+    if identity:has_role(role) then return ml.grant { role = role } end
   end
 end
 

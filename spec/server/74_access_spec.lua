@@ -153,6 +153,20 @@ describe("a door that waits", function()
     server:close()
   end)
 
+  it("that gives a role of the server's gives what that role may, in C", function()
+    start [[
+      function P:authenticate(req) return { user = req.token or "nobody" } end
+      function P:authorize(ask) return ml.grant { role = ask.identity.user } end
+    ]]
+    local editor = world:client "editor":joins("notes", { query = "token=editor" }):types(0, "abc"):is_acknowledged()
+    for _, role in ipairs { "commenter", "suggester" } do
+      local it = world:client(role):joins("notes", { query = "token=" .. role }):sees "abc"
+      it:types(0, "no")
+      world:wait(function() return it.text:string() == "abc" end, role .. ": what is not proposed is undone")
+    end
+    assert.equal("abc", editor.text:string())
+  end)
+
   describe("before anybody asks who it is", function()
     before_each(function()
       local folder = process.folder()

@@ -61,8 +61,8 @@ enum ml_role ml_role_highest(const char *list)
  */
 
 struct rules {
-    struct ml_grant_rule at[ML_GRANT_RULES_MAX];
-    size_t count;
+    struct ml_grant_rule *at;
+    size_t room, count;
 };
 
 static bool add_rules(struct rules *rules, const char *const *patterns, size_t count,
@@ -73,7 +73,7 @@ static bool add_rules(struct rules *rules, const char *const *patterns, size_t c
         count = 1;
     }
     for (size_t i = 0; i < count; i++) {
-        if (rules->count == ML_GRANT_RULES_MAX)
+        if (rules->count == rules->room)
             return false;
         rules->at[rules->count++] =
             (struct ml_grant_rule){.kinds = UINT32_MAX,
@@ -89,27 +89,38 @@ static bool add_rules(struct rules *rules, const char *const *patterns, size_t c
     return true;
 }
 
+size_t ml_role_rules(enum ml_role role, const struct ml_role_rights *rights,
+                     struct ml_grant_rule *at, size_t room)
+{
+    struct rules rules = {.at = at, .room = room};
+
+    if (role != ML_ROLE_COMMENTER && role != ML_ROLE_SUGGESTER)
+        return 0;
+    if (!add_rules(&rules, rights->comments, rights->comment_count, ML_ROLE_COMMENTS, NULL))
+        return 0;
+    if (role == ML_ROLE_SUGGESTER &&
+        (!add_rules(&rules, rights->suggestions, rights->suggestion_count, ML_ROLE_SUGGESTIONS,
+                    NULL) ||
+         !add_rules(&rules, rights->proposals, rights->proposal_count, ML_ROLE_PROPOSALS, rights)))
+        return 0;
+    return rules.count;
+}
+
 bool ml_role_grant(enum ml_role role, const struct ml_role_rights *rights, struct ml_slice user,
                    struct ml_arena *arena, struct ml_grant *out)
 {
-    struct rules *rules;
+    struct ml_grant_rule *rules;
+    size_t count;
 
     *out = (struct ml_grant){.may = rows[role].may};
     if (role != ML_ROLE_COMMENTER && role != ML_ROLE_SUGGESTER)
         return true;
-    rules = ml_arena_alloc(arena, sizeof *rules);
-    if (!rules)
-        return false;
-    rules->count = 0;
-    if (!add_rules(rules, rights->comments, rights->comment_count, ML_ROLE_COMMENTS, NULL))
-        return false;
-    if (role == ML_ROLE_SUGGESTER &&
-        (!add_rules(rules, rights->suggestions, rights->suggestion_count, ML_ROLE_SUGGESTIONS,
-                    NULL) ||
-         !add_rules(rules, rights->proposals, rights->proposal_count, ML_ROLE_PROPOSALS, rights)))
+    rules = ml_arena_array(arena, ML_GRANT_RULES_MAX, sizeof *rules);
+    count = rules ? ml_role_rules(role, rights, rules, ML_GRANT_RULES_MAX) : 0;
+    if (!count)
         return false;
     out->may |= ML_MAY_WRITE;
-    return ml_grant_compile(arena, rules->at, rules->count, user, &out->rules);
+    return ml_grant_compile(arena, rules, count, user, &out->rules);
 }
 
 bool ml_role_may_give(const char *held, struct ml_slice wanted)

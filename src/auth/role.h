@@ -7,6 +7,7 @@
 #include "base/slice.h"
 
 struct ml_grant;
+struct ml_grant_rule;
 
 #define ML_ROLE_NAME_MAX 64
 
@@ -57,6 +58,12 @@ struct ml_role_rights {
  */
 bool ml_role_grant(enum ml_role role, const struct ml_role_rights *rights, struct ml_slice user,
                    struct ml_arena *arena, struct ml_grant *out);
+/**
+ * Where commenters and suggesters write, as rules; they borrow from `rights`.
+ * @return how many; 0: another role, or more than `room`
+ */
+size_t ml_role_rules(enum ml_role role, const struct ml_role_rights *rights,
+                     struct ml_grant_rule *at, size_t room);
 /**
  * May somebody with the roles `held` give `wanted`? No more than they hold: ours by their order,
  * others only by having the same one.

@@ -202,23 +202,34 @@ static unsigned bits_of(const struct ml_script_grant *grant)
 
 /* Where may be written. */
 static bool take_rules(struct ml_arena *arena, const struct ml_script_grant *given,
-                       struct ml_asker *asker)
+                       const struct ml_role_rights *rights, struct ml_asker *asker)
 {
-    struct ml_grant_rule *rules = ml_arena_array(arena, given->write_count, sizeof *rules);
+    size_t room = given->write_count + 2 * ML_GRANT_RULES_MAX, count = 0;
+    struct ml_grant_rule *rules = ml_arena_array(arena, room, sizeof *rules);
 
     if (!rules)
         return false;
     for (size_t i = 0; i < given->write_count; i++) {
         const struct ml_script_write *write = &given->writes[i];
 
-        rules[i] = (struct ml_grant_rule){.bars = write->bars,
-                                          .kinds = write->kinds,
-                                          .pattern = write->pattern,
-                                          .code = write->code,
-                                          .reason = write->reason};
+        if (count == room)
+            return false;
+        if (write->role.len) {
+            size_t more =
+                ml_role_rules(ml_role_named(write->role), rights, rules + count, room - count);
+
+            if (!more)
+                return false;
+            count += more;
+            continue;
+        }
+        rules[count++] = (struct ml_grant_rule){.bars = write->bars,
+                                                .kinds = write->kinds,
+                                                .pattern = write->pattern,
+                                                .code = write->code,
+                                                .reason = write->reason};
     }
-    return ml_grant_compile(arena, rules, given->write_count, asker->facts.user,
-                            &asker->grant.rules);
+    return ml_grant_compile(arena, rules, count, asker->facts.user, &asker->grant.rules);
 }
 
 /* Monotonic, never 0. */
@@ -241,7 +252,7 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
     if (given->given) {
         asker->from = ML_FROM_POLICY;
         asker->grant.may = bits_of(given);
-        if (given->write_count && !take_rules(ask->arena, given, asker))
+        if (given->write_count && !take_rules(ask->arena, given, &ask->net->env.role_rights, asker))
             return ML_ESCRIPT;
         if (given->ttl_ms)
             asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + given->ttl_ms);

@@ -138,20 +138,76 @@ static int make_answer(lua_State *L, enum ml_answer_kind kind)
     return 1;
 }
 
-/*
- * grant{ read, write, presence, messages, history, ttl } -> answer   [may raise]
- * `write` by path is part of the contract and comes with a later API level: a list counts as true
- * if it holds "**", and anything finer is refused when the hook answers, not silently widened.
- */
+/* What the server's own roles may (auth/role.c); where commenters and suggesters write is known
+ * only there. */
+static const struct role {
+    const char *name;
+    bool writes, writes_in_places, messages, history;
+} roles[] = {
+    {"viewer", false, false, false, false}, {"commenter", false, true, true, false},
+    {"suggester", false, true, true, true}, {"editor", true, false, true, true},
+    {"owner", true, false, true, true},     {"admin", true, false, true, true},
+};
+
+static const struct role *role_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++)
+        if (strcmp(name, roles[i].name) == 0)
+            return &roles[i];
+    return NULL;
+}
+
+bool ml_api_role_writes_in_places(const char *name)
+{
+    const struct role *role = role_named(name);
+
+    return role && role->writes_in_places;
+}
+
+/* Unless the table at the top says something about it. */
+static void fill(lua_State *L, const char *field, bool value)
+{
+    lua_getfield(L, -1, field);
+    if (lua_isnil(L, -1) && value) {
+        lua_pushboolean(L, true);
+        lua_setfield(L, -3, field);
+    }
+    lua_pop(L, 1);
+}
+
+/* The answer at the top gets what its role may. */
+static void fill_role(lua_State *L)
+{
+    const struct role *role;
+
+    lua_getfield(L, -1, "role");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return;
+    }
+    role = lua_type(L, -1) == LUA_TSTRING ? role_named(lua_tostring(L, -1)) : NULL;
+    if (!role)
+        luaL_error(L, "ml.grant: role is viewer, commenter, suggester, editor, owner or admin");
+    lua_pop(L, 1);
+    fill(L, "read", true);
+    fill(L, "presence", true);
+    fill(L, "messages", role->messages);
+    fill(L, "history", role->history);
+    fill(L, "write", role->writes);
+}
+
+/* grant{ role, read, write, presence, messages, history, ttl } -> answer   [may raise] */
 static int grant(lua_State *L)
 {
-    static const char *const keys[] = {"read",    "write", "presence", "messages",
-                                       "history", "ttl",   NULL};
+    static const char *const keys[] = {"role",     "read",    "write", "presence",
+                                       "messages", "history", "ttl",   NULL};
 
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     check_keys(L, 1, "ml.grant", keys);
-    return make_answer(L, ML_ANSWER_GRANT);
+    (void)make_answer(L, ML_ANSWER_GRANT);
+    fill_role(L);
+    return 1;
 }
 
 /* restrict{ read, write, presence, messages, history, code, reason } -> answer   [may raise] */

@@ -423,6 +423,29 @@ static void add_patterns(lua_State *L, struct ml_access *answer, uint32_t kinds)
     }
 }
 
+/* The field `role` into a line, if it is one that writes in places; ml.grant has looked at it. */
+static bool role_field(lua_State *L, struct ml_access *answer)
+{
+    struct writes *writes = answer->writes;
+    struct ml_slice role = {0};
+    size_t len;
+    const char *text;
+
+    lua_getfield(L, 1, "role");
+    text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+    if (text && ml_api_role_writes_in_places(text))
+        role = ml_answer_keep(L, answer->scratch, -1);
+    lua_pop(L, 1);
+    for (size_t i = 0; i < writes->count && role.len; i++)
+        if (ml_slice_equal(writes->at[i].role, role))
+            return true; /* somebody else has given it */
+    if (role.len && writes->count == ML_SCRIPT_WRITES_MAX)
+        luaL_error(L, "write: more than %d patterns", ML_SCRIPT_WRITES_MAX);
+    if (role.len)
+        writes->at[writes->count++] = (struct ml_script_write){.role = role};
+    return role.len > 0;
+}
+
 /* The field `write` into lines. True: there are some, or it is true: then one for everything. */
 static bool write_field(lua_State *L, struct ml_access *answer)
 {
@@ -510,6 +533,8 @@ static void decode_grant(lua_State *L, struct ml_round *round)
     new.write = write_field(L, answer);
     if (kind == ML_ANSWER_RESTRICT)
         bar(L, answer, before);
+    else
+        new.write |= role_field(L, answer);
     lua_getfield(L, 1, "ttl");
     if (!lua_isnil(L, -1))
         ttl_ms = ml_answer_duration_ms(L, -1, "ttl");

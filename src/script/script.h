@@ -202,7 +202,8 @@ struct ml_script_grant {
 struct ml_script_write {
     bool bars; /* of a restriction */
     uint32_t kinds;
-    struct ml_slice pattern;      /* of paths with their key; empty: all */
+    struct ml_slice role;    /* "commenter", "suggester": where they write; no kinds, no pattern */
+    struct ml_slice pattern; /* of paths with their key; empty: all */
     struct ml_slice code, reason; /* of a restriction */
 };
 /** What an edit has of those bits. */

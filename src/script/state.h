@@ -391,6 +391,8 @@ enum ml_answer_kind {
 enum ml_answer_kind ml_api_answer_kind(lua_State *L, int index);
 /** Make the table at the top an answer of this kind. */
 void ml_api_mark_answer(lua_State *L, enum ml_answer_kind kind);
+/** A role of ml.grant that writes, but only in places that the server knows. */
+bool ml_api_role_writes_in_places(const char *name);
 
 /* answers.c */
 extern const luaL_Reg ml_lib_answers[];

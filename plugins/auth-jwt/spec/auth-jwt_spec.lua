@@ -200,9 +200,9 @@ describe("auth-jwt", function()
     end
     assert.granted("read", may { "viewer" })
     assert.not_granted("write", may { "viewer" })
-    assert.granted("comments/1", may { "viewer", "commenter" })
+    assert.granted("comments/ana/1", may { "viewer", "commenter" })
     assert.not_granted("body", may { "commenter" })
-    assert.granted("suggestions/1", may { "suggester" })
+    assert.granted("suggestions/ana/1", may { "suggester" })
     for _, role in ipairs { "editor", "owner", "admin" } do assert.granted("write", may { role }) end
     assert.is_nil((may { "stranger" }))
     assert.is_nil((may {}))

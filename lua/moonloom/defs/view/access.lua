@@ -67,6 +67,7 @@ return {
                { "session", "moonloom.Session", since = "0.3.0", doc = "The connection: `id`, `identity`." } } },
   { class = "moonloom.Rights", doc = "What `ml.grant` and `ml.restrict` take. `write`: true, path patterns, or patterns by operation or edit kind.",
     fields = {
+      { "role", "string?", since = "0.3.0", doc = "Of `ml.grant`: viewer, commenter, suggester, editor, owner or admin; what the server gives to that role, unless another field says something else." },
       { "read", "boolean?", since = S, doc = "The whole document." }, { "write", "boolean|string[]|table<string, any>|nil", since = S, doc = "Where." },
       { "presence", "boolean?", since = S, doc = "Cursors." }, { "messages", "boolean?", since = S, doc = "Messages." },
       { "history", "boolean?", since = S, doc = "Versions." }, { "ttl", "moonloom.Duration?", since = S, doc = "Then it is asked again." },
