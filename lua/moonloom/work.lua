@@ -62,7 +62,7 @@ function work.rpc(fn, self, fields, facts, guard, null, json)
     args = checked
   end
   return fn(self, { args = args, identity = identity_of(facts.identity), session = { id = facts.session },
-                    doc_id = facts.document })
+                    doc_id = facts.document, doc = facts.doc, grant = facts.grant })
 end
 
 -- ---- Routes --------------------------------------------------------------------------------------------------

@@ -131,11 +131,6 @@ void ml_call_audit(struct ml_call *call, const char *kind, struct ml_slice subje
 void ml_call_audit_sampled(struct ml_call *call, const char *kind, struct ml_slice subject,
                            const char *result);
 
-/* ---- api_ops.c ------------------------------------------------------------------------------- */
-
-/** Client ids that were not used for a while, or all that nobody uses now. */
-void ml_api_drop_lanes(struct ml_net *net, bool all);
-
 /* ---- api_table.c ----------------------------------------------------------------------------- */
 
 extern const struct ml_api_route ml_api_routes[];

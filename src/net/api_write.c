@@ -13,6 +13,7 @@
  * follows happens in the next turn, before the loop sleeps.
  */
 #include "net/api.h"
+#include "net/lane.h"
 
 #include "base/assert.h"
 
@@ -164,7 +165,7 @@ void ml_api_flush(struct ml_net *net)
 
 void ml_api_tick(struct ml_net *net)
 {
-    ml_api_drop_lanes(net, false);
+    ml_lanes_drop(net, false);
     ML_LIST_EACH(node, &net->writings)
     {
         struct ml_writing *writing = ML_CONTAINER(node, struct ml_writing, node);

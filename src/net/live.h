@@ -64,7 +64,7 @@ struct ml_net {
     size_t readings;                   /* documents that are being read for them */
     struct ml_list readings_waiting;   /* ml_reading.node */
     struct ml_list writings;           /* ml_writing.node */
-    struct ml_hashmap ops_lanes;       /* org NUL name → api_ops.c */
+    struct ml_hashmap ops_lanes;       /* org NUL name → lane.c */
     struct ml_hashmap rendered_by_key; /* publish.c: files that were made */
     struct ml_list rendered;
     size_t rendered_bytes;

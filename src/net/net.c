@@ -13,6 +13,7 @@
 #include "net/api.h"
 #include "net/api_plugins.h"
 #include "net/auth_oidc.h"
+#include "net/lane.h"
 #include "net/live.h"
 #include "net/metrics.h"
 #include "net/publish.h"
@@ -111,7 +112,7 @@ static void net_free(struct ml_net *net)
     free(net->own_shared);
     if (net->env.hub)
         ml_hub_set_net(net->env.hub, net->env.loop_number, NULL);
-    ml_api_drop_lanes(net, true);
+    ml_lanes_drop(net, true);
     ml_hashmap_release(&net->ops_lanes);
     ml_purger_close(net->purger);
     ml_revoked_close(net->revoked);

@@ -11,6 +11,7 @@
 #include "net/plugin_routes.h"
 
 #include "net/api.h"
+#include "net/rpc_doc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct plugin_call {
     struct ml_slice instance, path;
     struct ml_script_request request;
     bool is_cacheable;
+    struct ml_rpc_doc *about; /* the document that it is about; NULL: none */
 };
 
 /* ---- Who may --------------------------------------------------------------------------------- */
@@ -76,8 +78,8 @@ static void on_gone(struct ml_call *call)
         ml_script_cancel(plugin->script, plugin->id);
 }
 
-/* `work` with `input`; the call ends in `done`. */
-static void run(struct ml_call *call, struct ml_script *script, const struct ml_work *work,
+/* `work` with `input`; the call ends in `done`. True: it waits; false: it is gone. */
+static bool run(struct ml_call *call, struct ml_script *script, const struct ml_work *work,
                 const struct ml_work_input *input, ml_work_done done)
 {
     struct plugin_call *plugin = call->job;
@@ -87,13 +89,14 @@ static void run(struct ml_call *call, struct ml_script *script, const struct ml_
     plugin->over = &over;
     id = ml_script_do(script, work, input, done, call);
     if (over)
-        return; /* answered, and the call is gone */
+        return false; /* answered, or on its way, and not ours any more */
     plugin->over = NULL;
     plugin->script = script;
     plugin->id = id;
     call->on_gone = on_gone;
     ml_call_wait(call);
     call->http->minds_leaving = true;
+    return true;
 }
 
 static void note_over(struct ml_call *call)
@@ -189,7 +192,7 @@ static void run_route(struct ml_call *call)
         return;
     }
     plugin->is_cacheable = work->is_cacheable;
-    run(call, script, work, &input, on_route_done);
+    (void)run(call, script, work, &input, on_route_done);
 }
 
 static const struct ml_api_route plugin_route = {
@@ -338,10 +341,14 @@ void ml_plugin_route(struct ml_http *http, const struct ml_head *head)
 static void on_rpc_done(void *arg, const struct ml_work_output *output)
 {
     struct ml_call *call = arg;
+    struct ml_rpc_doc *about = plugin_call_of(call)->about;
     struct ml_writer body;
     char code[64], text[256];
 
     note_over(call);
+    if (about && output->end == ML_WORK_DONE && ml_rpc_doc_deliver(about, output->value))
+        return;
+    ml_rpc_doc_drop(about);
     switch (output->end) {
     case ML_WORK_DONE:
         ml_writer_init(&body, 16u << 20);
@@ -365,30 +372,82 @@ static void on_rpc_done(void *arg, const struct ml_work_output *output)
     answer_failed(call, 503);
 }
 
-void ml_api_rpc(struct ml_call *call)
+static const struct ml_work *find_rpc(struct ml_call *call, struct ml_script **script_out)
 {
     struct ml_script *script = ml_net_script(call->net, call->org, ml_slice_make(NULL, 0));
-    const struct ml_work *work =
-        script ? ml_script_find_work(script, ML_WORK_RPC, ml_slice_make(NULL, 0), call->session)
-               : NULL;
-    struct ml_slice document = ml_call_parameter(call, "doc");
-    struct ml_work_input input = {
-        .args_json = ml_writer_slice(&call->body),
-        .document = document,
-        .session = call->visitor.facts.session,
-    };
-    unsigned no;
 
-    if (!work) {
-        ml_call_error(call, 404, "not_found", "No plugin has a function of that name.");
+    *script_out = script;
+    return script ? ml_script_find_work(script, ML_WORK_RPC, ml_slice_make(NULL, 0), call->session)
+                  : NULL;
+}
+
+static void answer_no_rpc(struct ml_call *call)
+{
+    ml_call_error(call, 404, "not_found", "No plugin has a function of that name.");
+}
+
+static void run_rpc(struct ml_call *call, const struct ml_doc *doc, struct ml_doc_port *port)
+{
+    struct plugin_call *plugin = plugin_call_of(call);
+    const struct ml_grant *grant = &call->visitor.grant;
+    const struct ml_script_grant rights = {
+        .given = true,
+        .read = ml_grant_allows(grant, ML_MAY_READ),
+        .write = ml_grant_allows(grant, ML_MAY_WRITE),
+        .presence = ml_grant_allows(grant, ML_MAY_PRESENCE),
+        .messages = ml_grant_allows(grant, ML_MAY_MESSAGE),
+        .history = ml_grant_allows(grant, ML_MAY_HISTORY),
+    };
+    const struct ml_work_input input = {
+        .args_json = ml_writer_slice(&call->body),
+        .document = ml_call_parameter(call, "doc"),
+        .session = call->visitor.facts.session,
+        .identity = &call->visitor.facts,
+        .org = call->org,
+        .grant = doc ? &rights : NULL,
+        .doc = doc,
+        .port = port,
+    };
+    struct ml_script *script;
+    const struct ml_work *work = find_rpc(call, &script);
+
+    if (!work || work->wants_doc != (doc != NULL)) { /* the plugins are others by now */
+        ml_rpc_doc_drop(plugin->about);
+        answer_no_rpc(call);
         return;
     }
-    no = judge(work, &call->visitor);
-    if (no) {
+    if (run(call, script, work, &input, on_rpc_done) && plugin->about)
+        ml_rpc_doc_waits(plugin->about);
+}
+
+static void open_rpc_document(struct ml_call *call)
+{
+    ml_rpc_doc_start(call, &plugin_call_of(call)->about, run_rpc);
+}
+
+/* False: answered. */
+static bool may_call(struct ml_call *call, const struct ml_work *work)
+{
+    unsigned no = judge(work, &call->visitor);
+
+    if (no)
         ml_call_error(call, no, no == 401 ? "sign_in" : "denied",
                       no == 401 ? "Sign in first." : "You may not do this.");
+    return !no;
+}
+
+void ml_api_rpc(struct ml_call *call)
+{
+    struct ml_slice document = ml_call_parameter(call, "doc");
+    struct ml_script *script;
+    const struct ml_work *work = find_rpc(call, &script);
+
+    if (!work) {
+        answer_no_rpc(call);
         return;
     }
+    if (!may_call(call, work))
+        return;
     if (work->wants_doc && !document.len) {
         ml_call_error(call, 400, "bad_query",
                       "This function is about a document: say which with ?doc=");
@@ -398,6 +457,12 @@ void ml_api_rpc(struct ml_call *call)
         ml_call_error(call, 503, "overloaded", "No memory for this now.");
         return;
     }
-    input.identity = &call->visitor.facts;
-    run(call, script, work, &input, on_rpc_done);
+    if (!work->wants_doc) {
+        run_rpc(call, NULL, NULL);
+    } else if (!ml_document_name_is_valid(document)) {
+        ml_call_error(call, 404, "not_found", "There is no such document.");
+    } else {
+        call->name = document;
+        ml_call_authorize(call, "doc.open", call->name, ML_MAY_READ, open_rpc_document);
+    }
 }

@@ -502,6 +502,38 @@ static void push_task(lua_State *L, const struct doing *doing)
     }
 }
 
+static void push_grant(lua_State *L, const struct ml_script_grant *grant)
+{
+    const struct {
+        const char *name;
+        bool is_given;
+    } rights[] = {{"read", grant->read},
+                  {"write", grant->write},
+                  {"presence", grant->presence},
+                  {"messages", grant->messages},
+                  {"history", grant->history}};
+
+    lua_createtable(L, 0, 5);
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
+        lua_pushboolean(L, rights[i].is_given);
+        lua_setfield(L, -2, rights[i].name);
+    }
+}
+
+/* The view of the document; alive from here until the call first waits. */
+static void push_lent(lua_State *L, const struct doing *doing)
+{
+    const struct ml_work_input *input = doing->input;
+    const struct ml_plugin *plugin = doing->entry->plugin;
+    const struct ml_script_ref ref = {input->org, input->document};
+    const struct doc_subject subject = {ref, input->doc, input->port,
+                                        plugin->is_shadow ? NULL : plugin->name};
+
+    ml_views_push(ml_script_of(L), VIEW_REF, &ref, NULL);
+    lua_pop(L, 1);
+    ml_view_push_doc_at(L, &subject);
+}
+
 static void push_glue(lua_State *L, const char *name, const struct doing *doing)
 {
     ml_shipped_require(L, "moonloom.work");
@@ -527,6 +559,14 @@ static void push_rpc(lua_State *L, const struct doing *doing)
     lua_setfield(L, -2, "identity");
     set_slice(L, "session", input->session);
     set_slice(L, "document", input->document);
+    if (input->grant) {
+        push_grant(L, input->grant);
+        lua_setfield(L, -2, "grant");
+    }
+    if (input->doc) {
+        push_lent(L, doing);
+        lua_setfield(L, -2, "doc");
+    }
     ml_api_push_guard(L);
     ml_json_null(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, doing->entry->plugin->library_ref);

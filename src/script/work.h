@@ -66,8 +66,13 @@ struct ml_work_input {
     int64_t at_ms;                             /* jobs: queued; cron: due */
     const struct ml_script_identity *identity; /* rpc, routes; NULL: nobody */
     struct ml_slice document, session;         /* rpc */
-    const struct ml_script_request *request;   /* routes */
-    const struct ml_script_pair *params;       /* routes */
+    struct ml_slice org;                       /* rpc: of the document */
+    const struct ml_script_grant *grant; /* rpc: what `identity` may there; NULL: none asked */
+    /* rpc with wants_doc: lent until the call first waits, so longer than this call; NULL: none */
+    const struct ml_doc *doc;
+    struct ml_doc_port *port;                /* of `doc` */
+    const struct ml_script_request *request; /* routes */
+    const struct ml_script_pair *params;     /* routes */
     size_t param_count;
     struct ml_slice body;              /* routes */
     const struct ml_script_moment *at; /* tasks: the document */

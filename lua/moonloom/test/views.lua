@@ -344,7 +344,10 @@ function views.call(given)
   local values = merged(given, { args = {} })
   values.identity = views.identity(values.identity)
   values.session = values.session or views.session { identity = values.identity }.values
-  if values.doc then values.doc = document(values.doc) end
+  if values.doc then
+    values.doc = document(values.doc)
+    values.grant = merged(values.grant, { read = true, write = true, presence = true, messages = true, history = true })
+  end
   return view("moonloom.Call", values)
 end
 
