@@ -12,7 +12,7 @@
 #include "net/rpc_doc.h"
 
 #include "net/lane.h"
-#include "script/draft.h"
+#include "script/script.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "script/decision.h"
 #include "script/document.h"
+#include "script/draft.h"
 #include "script/ledger.h"
 #include "script/noted.h"
 #include "script/port.h"
