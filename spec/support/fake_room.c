@@ -487,6 +487,12 @@ uint64_t ml_cells_hooks(const struct ml_cells *cells)
     return 0;
 }
 
+const struct ml_ledger *ml_cells_ledger(struct ml_cells *cells)
+{
+    (void)cells;
+    return NULL;
+}
+
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
 {
     (void)cells;
