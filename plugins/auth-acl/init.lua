@@ -68,8 +68,8 @@ end
 
 local function granted(self, sum)
   if not sum.read then return nil end
-  return ml.grant { role = sum.role, read = true, write = sum.write or false, presence = sum.presence, messages = sum.messages, history = sum.history,
-                    ttl = self.config.cache }
+  return ml.grant { role = sum.role, read = true, write = sum.write or false, presence = sum.presence, messages = sum.messages,
+                    history = sum.history, ttl = self.config.cache }
 end
 
 function Acl:authorize(ask)
