@@ -81,11 +81,12 @@ export function Home() {
       <main class="home-main">
         <div class="home-head">
           <h1>Documents</h1>
-          <span class="spring" />
-          <InvitePeople org={ORG} session={session} />
-          <button type="button" class="btn btn-primary" onClick={create}>
-            <Icon name="plus" /> New document
-          </button>
+          <div class="home-actions">
+            <InvitePeople org={ORG} session={session} />
+            <button type="button" class="btn btn-primary" onClick={create}>
+              <Icon name="plus" /> New document
+            </button>
+          </div>
         </div>
 
         {state === "failed" && (
