@@ -8,7 +8,9 @@
  *   [ . ][ update ][ - ][ presence 7 ][ sync ][ . ]      a ring; "-": presence dropped in its place
  *
  * Invariants:
- *  [O1] `bytes` is the cost of all places but those of ML_SEND_SYNC, which count in the pool;
+ *  [O1] `bytes` is the cost of all places but answers and parts of large changes, which count in
+ *       the pool; of these, `large_bytes` is that of the parts, and stayed below hard_bytes before
+ *       the first part of the last change;
  *  [O2] `bytes`, less the first large update, stayed below hard_bytes before the last push: one
  *       update that is larger than the ceiling still gets through, and what comes while it leaves;
  *  [O3] of presence about one client at most one frame waits (among the last LOOK_BACK places);
@@ -300,14 +302,26 @@ void ml_outbox_init(struct ml_outbox *outbox, enum ml_dialect dialect, struct ml
                                  .merge_bytes = soft_bytes};
 }
 
+static bool is_part(enum ml_send as)
+{
+    return as == ML_SEND_LARGE || as == ML_SEND_MORE;
+}
+
+static bool is_pooled(enum ml_send as)
+{
+    return as == ML_SEND_SYNC || is_part(as);
+}
+
 static void let_go(struct ml_outbox *outbox, struct ml_outbox_item *item)
 {
     if (!item->blob)
         return;
-    if (item->as == ML_SEND_SYNC)
+    if (is_pooled(item->as))
         pool_give(outbox->pool, item->blob);
     else
         outbox->bytes -= cost_of(item->blob);
+    if (is_part(item->as))
+        outbox->large_bytes -= cost_of(item->blob);
     outbox->presence -= item->as == ML_SEND_PRESENCE;
     ml_blob_unref(item->blob);
 }
@@ -325,7 +339,7 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
     size_t cost = cost_of(frame);
     uint64_t client = 0;
 
-    if (as != ML_SEND_SYNC && outbox->bytes + cost > outbox->soft_bytes) {
+    if (!is_pooled(as) && outbox->bytes + cost > outbox->soft_bytes) {
         drop_presence(outbox);
         if (outbox->bytes + cost > outbox->merge_bytes)
             merge_updates(outbox);
@@ -339,14 +353,17 @@ enum ml_err ml_outbox_push(struct ml_outbox *outbox, struct ml_blob *frame, enum
         if (client && outbox->presence)
             drop_older(outbox, client, frame);
     }
-    if (as == ML_SEND_UPDATE && backlog(outbox) >= outbox->hard_bytes)
+    if ((as == ML_SEND_UPDATE && backlog(outbox) >= outbox->hard_bytes) ||
+        (as == ML_SEND_LARGE && outbox->large_bytes >= outbox->hard_bytes))
         return ML_EBUSY;
-    if (!make_place(outbox) || (as == ML_SEND_SYNC && !pool_take(outbox->pool, frame)))
+    if (!make_place(outbox) || (is_pooled(as) && !pool_take(outbox->pool, frame)))
         return ML_ELIMIT;
     *item_at(outbox, outbox->count++) =
         (struct ml_outbox_item){.blob = ml_blob_ref(frame), .client = client, .as = as};
-    if (as != ML_SEND_SYNC)
+    if (!is_pooled(as))
         outbox->bytes += cost;
+    if (is_part(as))
+        outbox->large_bytes += cost;
     outbox->presence += as == ML_SEND_PRESENCE;
     return ML_OK;
 }

@@ -39,6 +39,7 @@ struct ml_outbox {
     size_t cap, first, count;     /* cap: 0 or a power of two */
     size_t bytes;                 /* updates and presence, with what the place itself costs */
     size_t merge_bytes;           /* the next merging is worth it when `bytes` passes this */
+    size_t large_bytes;           /* parts of large changes, which count in the pool */
     size_t presence;              /* items that may be dropped */
     size_t soft_bytes, hard_bytes;
     struct ml_frame_pool *pool; /* of the loop */

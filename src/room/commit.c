@@ -195,10 +195,12 @@ struct telling {
 
 static enum ml_err tell_part(void *to, struct ml_slice part, bool last)
 {
-    const struct telling *t = to;
+    struct telling *t = to;
 
     (void)last;
     ml_room_fan_out(t->room, ML_FRAME_UPDATE, part, t->as, t->only_author);
+    if (t->as == ML_SEND_LARGE)
+        t->as = ML_SEND_MORE;
     return ML_OK;
 }
 
@@ -210,7 +212,7 @@ static void tell_update(struct telling *t, struct ml_slice update)
 
     /* What is large may be more than an outbox holds, for everybody who listens: its frames are
      * shared, and count as answers to a Step1 do. */
-    t->as = is_small ? ML_SEND_UPDATE : ML_SEND_SYNC;
+    t->as = is_small ? ML_SEND_UPDATE : ML_SEND_LARGE;
     if (is_small || ml_update_split(update, rooms->env.limits.frame_bytes, rooms->env.limits.engine,
                                     &rooms->scratch, tell_part, t, NULL))
         (void)tell_part(t, update, true);

@@ -33,6 +33,9 @@ enum ml_send {
     ML_SEND_PRESENCE, /* may be dropped when the receiver is slow */
     ML_SEND_SYNC,     /* part of the answer to a Step1: as large as the document, one answer at a
                          time; counts against a pool of the whole node, not against the outbox */
+    ML_SEND_LARGE,    /* the first part of a change that is larger than a frame may be: counts as an
+                         answer does, unless so much of earlier ones waits that the ceiling is met */
+    ML_SEND_MORE,     /* a further part of it */
 };
 
 /** What a policy refused of a message. Borrowed for the call. */

@@ -503,9 +503,27 @@ static void the_hard_ceiling_holds_to_the_byte(void **state)
     ml_blob_unref(frame);
 }
 
+static void of_large_changes_the_next_one_meets_the_ceiling(void **state)
+{
+    struct ml_outbox box;
+
+    (void)state;
+    ml_outbox_init(&box, ML_DIALECT_YWEBSOCKET, &pool, 1000, 10000);
+    assert_int_equal(push(&box, update(1, 6000), ML_SEND_LARGE), ML_OK);
+    assert_int_equal(push(&box, update(2, 6000), ML_SEND_MORE), ML_OK);
+    assert_int_equal(push(&box, update(3, 6000), ML_SEND_MORE), ML_OK);
+    assert_int_equal(push(&box, update(4, 10), ML_SEND_UPDATE), ML_OK);
+    assert_int_equal(push(&box, update(5, 6000), ML_SEND_LARGE), ML_EBUSY);
+    ml_outbox_pop(&box, 2);
+    assert_int_equal(push(&box, update(5, 6000), ML_SEND_LARGE), ML_OK);
+    ml_outbox_release(&box);
+    assert_int_equal(pool.bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_large_changes_the_next_one_meets_the_ceiling),
         cmocka_unit_test(one_frame_is_not_copied),
         cmocka_unit_test(several_small_frames_leave_in_one_write),
         cmocka_unit_test(a_large_frame_goes_alone_and_in_its_turn),
