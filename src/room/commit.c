@@ -468,7 +468,8 @@ struct filling {
     size_t entries; /* of `staged` that go with them */
 };
 
-/* A longer array; `filling` keeps the old one if there is no memory. */
+/* A longer array; `filling` keeps the old one if there is no memory. The journal's thread may be
+ * writing the seqs of the old one at this moment: then it will not take the new one. */
 static bool lengthen(struct filling *f)
 {
     size_t cap = f->cap ? BATCH_RECORDS : 16;
@@ -476,8 +477,15 @@ static bool lengthen(struct filling *f)
 
     if (!records)
         return false;
-    if (f->count)
-        memcpy(records, f->records, f->count * sizeof *records);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct ml_record *old = &f->records[i];
+
+        records[i] = (struct ml_record){.bytes = old->bytes,
+                                        .author = old->author,
+                                        .session = old->session,
+                                        .message_no = old->message_no,
+                                        .at_ms = old->at_ms};
+    }
     f->records = records;
     f->cap = cap;
     return true;
