@@ -209,14 +209,21 @@ local function add_layer(report, found, name, entry, layer, plugin_name, plugin)
   end
 end
 
-local function add_operator_layer(report, found, entries, layer, known)
+-- Is this entry about a plugin that nobody asked about?
+local function is_outside(only, name, entry)
+  if not only then return false end
+  local plugin = type(entry) == "table" and type(entry.plugin) == "string" and entry.plugin or layers.parse_name(name)
+  return not only[plugin or ""]
+end
+
+local function add_operator_layer(report, found, entries, layer, known, only)
   for _, name in ipairs(sorted_names(entries)) do
     local entry = entries[name]
     if entry == false then
       found[name] = nil
     elseif type(entry) ~= "table" then
       report:add(at(name), "must be a table, or false")
-    else
+    elseif not is_outside(only, name, entry) then
       local plugin = check_entry(report, name, entry, SERVER_KEYS, known)
       if plugin then add_layer(report, found, name, entry, layer, plugin, known[plugin]) end
     end
@@ -303,10 +310,11 @@ end
 ---@param settings table?  what its file says: plan, plugins, labels, region
 ---@param server table     plugins and plans of the server file
 ---@param known table<string, { manifest: table, migrate: function, check: function }>  plugins by name
+---@param only table<string, boolean>?  plugins that are looked at; nil: all
 ---@return table[] instances  in order of their names: name, plugin, config, docs, mode, from
 ---@return string[] errors    sentences for a person
 ---@return table facts        plan, labels, region, cpu (share of a core), memory (bytes), trace_text, where given
-function layers.org(name, settings, server, known)
+function layers.org(name, settings, server, known, only)
   local report, found = new_report(name), {}
   settings = settings or {}
   for _, key in ipairs(sorted_names(settings)) do
@@ -314,14 +322,16 @@ function layers.org(name, settings, server, known)
   end
   if settings.trace_text ~= nil and type(settings.trace_text) ~= "boolean" then report:add("trace_text", "must be true or false") end
   local plan = check_plan(report, server, settings)
-  add_operator_layer(report, found, server.plugins, "server", known)
-  add_operator_layer(report, found, plan and plan.plugins, "plan", known)
+  add_operator_layer(report, found, server.plugins, "server", known, only)
+  add_operator_layer(report, found, plan and plan.plugins, "plan", known, only)
   if settings.plugins ~= nil and type(settings.plugins) ~= "table" then
     report:add("plugins", "must be a table of instances")
   else
     local seen = visible(found, known)
     for _, instance in ipairs(sorted_names(settings.plugins)) do
-      add_org_entry(report, found, instance, settings.plugins[instance], plan, seen)
+      if not is_outside(only, instance, settings.plugins[instance]) then
+        add_org_entry(report, found, instance, settings.plugins[instance], plan, seen)
+      end
     end
   end
   local list = list_of(found)

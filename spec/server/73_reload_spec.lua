@@ -33,6 +33,8 @@ describe("plugins that are reloaded", function()
   local function start(config, args)
     folder = process.folder()
     write(1)
+    World.plugin(folder, "other", { ["plugin.lua"] = "return { name = 'other', version = '1.0.0', api = 1, summary = 'of a spec', hooks = { after_update = {} } }",
+      ["init.lua"] = "return { after_update = function() end }" })
     local all = { "--plugins", folder }
     for _, a in ipairs(args or {}) do all[#all + 1] = a end
     world = World.new { args = all, config = config or "plugins = { guard = {} }" }
@@ -135,6 +137,36 @@ describe("plugins that are reloaded", function()
     assert.equal(0, (plugin("reload", "--rollback")))
     assert.equal(1, refusal())
     assert.equal(1, (plugin("reload", "--rollback")))
+  end)
+
+  it("are reloaded one by one, or for one org, and return alone", function()
+    start "plugins = { guard = {}, other = {} }"
+    World.plugin(folder, "other", { ["plugin.lua"] = "x =", ["init.lua"] = "x =" }) -- broken on disk: nobody looks
+    assert.equal(1, refusal())
+    write(2)
+    assert.equal(1, (plugin "reload"))
+    local status, out, err = plugin("reload", "guard")
+    assert.equal(0, status, err)
+    assert.truthy(out:find("guard 1.0.0", 1, true) and not out:find("other", 1, true), out)
+    assert.equal(2, refusal())
+    write(3)
+    assert.equal(0, (plugin("reload", "guard", "--org", "acme")))
+    assert.equal(2, refusal())
+    local generations = {}
+    for _, org in ipairs { "default", "acme" } do
+      for _, one in ipairs(list("--org", org).instances) do generations[org .. " " .. one.instance] = one.generation end
+    end
+    assert.same({ ["default guard"] = 2, ["acme guard"] = 3, ["default other"] = 1, ["acme other"] = 1 }, generations)
+    assert.equal(0, (plugin("reload", "guard", "--rollback"))) -- acme has again what the others have
+    assert.equal(2, list("--org", "acme").instances[1].generation)
+    assert.equal(2, refusal())
+    assert.equal(0, (plugin("reload", "guard", "--rollback")))
+    assert.equal(1, refusal())
+    status, out, err = plugin("reload", "gaurd")
+    assert.equal(1, status, out)
+    assert.truthy(err:find("gaurd: no plugin of this name is switched on", 1, true), err)
+    assert.equal(2, (plugin("list", "guard")))
+    world:wait(function() return world.server:tail(20000):find("how=done plugins=guard org=acme", 1, true) end, "the log says which", 10)
   end)
 
   it("come back by themselves when they fail where the old ones did not", function()

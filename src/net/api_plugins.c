@@ -15,7 +15,7 @@ struct waiting {
     struct ml_call *call;
     uint64_t ticket;
     bool reloads;
-    char plugin[96]; /* empty: all */
+    char what[600]; /* which plugins, of which org; empty: all */
 };
 
 static bool copy(const struct ml_call *call, const char *name, char *out, size_t size)
@@ -78,7 +78,7 @@ static void ask(struct ml_call *call, enum ml_operator_what which)
     }
     w->call = call;
     w->reloads = which == ML_OPERATOR_RELOAD && !what.is_dry;
-    (void)snprintf(w->plugin, sizeof w->plugin, "%s", what.plugin);
+    (void)snprintf(w->what, sizeof w->what, "%s%s%s", what.plugin, *what.org ? "@" : "", what.org);
     ml_list_append(&call->net->operator_calls, &w->node);
     ml_call_wait(call);
 }
@@ -126,7 +126,7 @@ void ml_api_plugins_tick(struct ml_net *net)
             continue;
         ml_list_remove(&w->node);
         if (json.len && w->reloads)
-            ml_call_audit(w->call, "plugins.reloaded", ml_slice_str(w->plugin),
+            ml_call_audit(w->call, "plugins.reloaded", ml_slice_str(w->what),
                           failed ? "failed" : "ok");
         if (json.len)
             answer(w->call, json, failed);

@@ -68,8 +68,9 @@ struct ml_operator_ask {
     enum ml_operator_what what;
     bool is_dry, is_shadow, is_rollback, is_forced;
     char org[64], document[513];
+    char plugin[513]; /* RELOAD: names with commas between them; TRACE: one instance */
     /* TRACE */
-    char hook[64], verdict[16], plugin[96];
+    char hook[64], verdict[16];
     uint64_t after_us;
     bool watches; /* from now on every call is noted */
     /* WHY */

@@ -67,8 +67,8 @@ enum ml_err ml_cells_make(const struct ml_cells *cells, const struct ml_deploy *
     options.org = org;
     options.org_json = has->facts_json;
     options.keeps_text = has->keeps_text;
-    options.order_json = ml_deploy_order(deploy);
-    options.secrets_json = ml_deploy_secrets(deploy);
+    options.order_json = has->order_json;
+    options.secrets_json = has->secrets_json;
     options.plugins = has->plugins;
     options.plugin_count = has->plugin_count;
     if (has->memory_bytes)

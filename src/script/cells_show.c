@@ -90,8 +90,10 @@ static void describe(struct ml_cell *cell, const struct ml_plugin *plugin, struc
         ml_write_u8(out, ',');
     ml_write_bytes(out, ML_SLICE("{\"org\":"));
     write_text(out, cell->org);
-    print(out, ",\"instance\":\"%s\",\"plugin\":\"%s\",\"generation\":%u,\"state\":\"%s\"",
-          plugin->name, plugin->folder, plugin->generation,
+    print(out,
+          ",\"instance\":\"%s\",\"plugin\":\"%s\",\"version\":\"%s\",\"generation\":%u,"
+          "\"state\":\"%s\"",
+          plugin->name, plugin->folder, plugin->version, plugin->generation,
           !script->L          ? "failing"
           : open              ? "open"
           : plugin->is_shadow ? "shadow"

@@ -8,9 +8,8 @@
  * The checking state is thrown away; what is kept is plain C that every loop may read. A plugin
  * runs here without setup: nothing but its chunk, migrate and validate.
  */
-#include "script/state.h"
+#include "script/deployed.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -19,27 +18,6 @@
 #define PLUGINS_MAX  256 /* different ones */
 #define CHECK_MEMORY (64u << 20)
 #define ARENA_MAX    (256u << 20)
-#define DOC_NAME_MAX 512
-
-struct meant {
-    char name[ML_PLUGIN_NAME_MAX + 1];
-    struct ml_source *source;
-    char version[24];
-    bool is_operator;
-    uint64_t hooks;
-};
-
-struct ml_deploy {
-    _Atomic unsigned refs;
-    unsigned number;
-    struct ml_arena arena; /* everything below */
-    struct meant *meant;
-    size_t meant_count;
-    struct ml_org_deploy *orgs; /* [0]: every org without a file */
-    size_t org_count;
-    struct ml_slice order_json, secrets_json;
-    uint64_t hooks;
-};
 
 static _Atomic unsigned last_number;
 
@@ -50,7 +28,9 @@ struct building {
     struct ml_script *check;
     struct ml_writer *report;
     struct ml_diag *diag;
-    size_t at; /* the org that is looked at */
+    struct ml_slice order_json, secrets_json;
+    struct ml_slice org;              /* that is looked at; empty: every org without a file */
+    const struct ml_deploy_org *file; /* of it; NULL: none */
     bool failed;
 };
 
@@ -117,6 +97,48 @@ static void read_files(lua_State *L, void *arg)
     lua_setfield(L, LUA_REGISTRYINDEX, ORGS);
 }
 
+/* Of a part: what runs stays among the plugins, even if no file means it any more. */
+static void add_running(struct building *b)
+{
+    const struct ml_deploy *before = b->options->before;
+    struct ml_deploy *deploy = b->deploy;
+
+    if (!before || ml_part_is_all(&b->options->part))
+        return;
+    for (size_t i = 0; i < before->meant_count; i++) {
+        struct ml_meant *meant = &deploy->meant[deploy->meant_count];
+
+        if (ml_deploy_meant(deploy, before->meant[i].name) ||
+            deploy->meant_count == 2 * (size_t)PLUGINS_MAX)
+            continue;
+        *meant = (struct ml_meant){0};
+        snprintf(meant->name, sizeof(meant->name), "%s", before->meant[i].name);
+        deploy->meant_count++;
+    }
+}
+
+static void check_names(struct building *b)
+{
+    struct ml_slice rest = b->options->part.plugins;
+
+    while (rest.len) {
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+        size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
+        char name[ML_PLUGIN_NAME_MAX + 1], text[256];
+
+        snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : 0),
+                 (const char *)rest.ptr);
+        if (!ml_deploy_meant(b->deploy, name)) {
+            snprintf(text, sizeof(text),
+                     "%.*s: no plugin of this name is switched on; see moonloom plugin list",
+                     (int)(len < 100 ? len : 100), (const char *)rest.ptr);
+            complain(b, text);
+        }
+        len += comma != NULL;
+        rest = ml_slice_make(rest.ptr + len, rest.len - len);
+    }
+}
+
 static void find_meant(lua_State *L, void *arg)
 {
     struct building *b = arg;
@@ -130,24 +152,41 @@ static void find_meant(lua_State *L, void *arg)
     n = lua_objlen(L, -1);
     if (n > PLUGINS_MAX)
         luaL_error(L, "more than %d different plugins", PLUGINS_MAX);
-    b->deploy->meant = ml_arena_array(&b->deploy->arena, n ? n : 1, sizeof(*b->deploy->meant));
+    b->deploy->meant =
+        ml_arena_array(&b->deploy->arena, n + PLUGINS_MAX, sizeof(*b->deploy->meant));
     if (!b->deploy->meant)
         luaL_error(L, "out of memory");
     for (size_t i = 0; i < n; i++) {
-        struct meant *meant = &b->deploy->meant[b->deploy->meant_count];
+        struct ml_meant *meant = &b->deploy->meant[b->deploy->meant_count];
 
-        *meant = (struct meant){0};
+        *meant = (struct ml_meant){0};
         lua_rawgeti(L, -1, (int)i + 1);
         if (snprintf(meant->name, sizeof(meant->name), "%s", lua_tostring(L, -1)) <
             (int)sizeof(meant->name))
             b->deploy->meant_count++;
         lua_pop(L, 1);
     }
+    add_running(b);
+    check_names(b);
     ml_shipped_require(L, "moonloom.layers");
     lua_getfield(L, -1, "server");
     lua_getfield(L, LUA_REGISTRYINDEX, SERVER);
     lua_call(L, 1, 1);
     complain_all(L, b);
+}
+
+/* From disk, or what runs if it is outside of the part. */
+static enum ml_err read_source(struct building *b, struct ml_meant *meant, struct ml_diag *diag)
+{
+    const struct ml_deploy *before = b->options->before;
+    const struct ml_meant *runs = before ? ml_deploy_meant(before, meant->name) : NULL;
+
+    if (runs && runs->source && runs->source->file_count &&
+        !ml_part_has_plugin(&b->options->part, ml_slice_str(meant->name))) {
+        meant->source = ml_source_ref(runs->source);
+        return ML_OK;
+    }
+    return ml_source_read(b->options->plugins_dir, meant->name, diag, &meant->source);
 }
 
 /* Plugins of the checking state: one per plugin that is there. */
@@ -161,11 +200,11 @@ static enum ml_err read_sources(struct building *b)
         return ml_diag_set(b->diag, ML_ELIMIT, 0, "out of memory");
     memset(check->plugins, 0, (n ? n : 1) * sizeof(*check->plugins));
     for (size_t i = 0; i < n; i++) {
-        struct meant *meant = &b->deploy->meant[i];
+        struct ml_meant *meant = &b->deploy->meant[i];
         struct ml_plugin *plugin = &check->plugins[check->plugin_count];
         struct ml_diag diag = {0};
 
-        if (ml_source_read(b->options->plugins_dir, meant->name, &diag, &meant->source)) {
+        if (read_source(b, meant, &diag)) {
             complain(b, diag.text);
             continue;
         }
@@ -186,7 +225,7 @@ static enum ml_err read_sources(struct building *b)
 struct one {
     struct building *b;
     struct ml_plugin *plugin;
-    struct meant *meant;
+    struct ml_meant *meant;
 };
 
 static void take_manifest(lua_State *L, struct one *one)
@@ -239,14 +278,6 @@ static void check_plugin(lua_State *L, void *arg)
     lua_setfield(L, 2, plugin->name);
 }
 
-static struct meant *meant_named(struct ml_deploy *deploy, const char *name)
-{
-    for (size_t i = 0; i < deploy->meant_count; i++)
-        if (strcmp(deploy->meant[i].name, name) == 0)
-            return &deploy->meant[i];
-    return NULL;
-}
-
 static void make_known(lua_State *L, void *arg)
 {
     (void)arg;
@@ -259,7 +290,7 @@ static void check_plugins(struct building *b)
     b->check->loading = true;
     for (size_t i = 0; i < b->check->plugin_count; i++) {
         struct ml_plugin *plugin = &b->check->plugins[i];
-        struct one one = {b, plugin, meant_named(b->deploy, plugin->name)};
+        struct one one = {b, plugin, ml_deploy_meant(b->deploy, plugin->name)};
         const char *text = b->check->fault.text;
         char line[ML_FAULT_TEXT_MAX + ML_INSTANCE_NAME_MAX + 4];
 
@@ -293,15 +324,16 @@ static void take_docs(lua_State *L, struct building *b, struct ml_script_plugin 
 /* The instance at the top of the stack. */
 static void take_instance(lua_State *L, struct building *b, struct ml_script_plugin *out)
 {
-    struct meant *meant;
+    struct ml_meant *meant;
 
     *out = (struct ml_script_plugin){0};
     lua_getfield(L, -1, "name");
     out->name = keep(L, b, -1);
     lua_getfield(L, -2, "plugin");
     out->folder = keep(L, b, -1);
-    meant = meant_named(b->deploy, lua_tostring(L, -1));
+    meant = ml_deploy_meant(b->deploy, lua_tostring(L, -1));
     out->source = meant->source;
+    out->version = ml_slice_str(meant->version);
     lua_pop(L, 2);
     lua_getfield(L, -1, "config");
     lua_pushnil(L);
@@ -384,36 +416,91 @@ static void check_together(lua_State *L, struct building *b, int instances, stru
     lua_settop(L, all - 1);
 }
 
-/* The org b->at: 0 is every org without a file. */
-static void resolve_org(lua_State *L, void *arg)
+/* The plugins of the part as a set, or nil: all. */
+static void push_only(lua_State *L, const struct ml_deploy_part *part)
 {
-    struct building *b = arg;
-    struct ml_org_deploy *org = &b->deploy->orgs[b->at];
-    struct ml_script_plugin *plugins;
-    size_t n;
+    struct ml_slice rest = part->plugins;
 
-    *org = (struct ml_org_deploy){0};
-    if (b->at)
-        org->name = ml_arena_copy(&b->deploy->arena, b->options->orgs[b->at - 1].name);
+    if (!rest.len) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_newtable(L);
+    while (rest.len) {
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+        size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
+
+        lua_pushlstring(L, (const char *)rest.ptr, len);
+        lua_pushboolean(L, true);
+        lua_rawset(L, -3);
+        len += comma != NULL;
+        rest = ml_slice_make(rest.ptr + len, rest.len - len);
+    }
+}
+
+/* What stays is checked together with what is new: at the end of the list at the top. */
+static void append_kept(lua_State *L, const struct ml_org_deploy *before,
+                        const struct ml_deploy_part *part)
+{
+    for (size_t i = 0; before && i < before->plugin_count; i++) {
+        const struct ml_script_plugin *plugin = &before->plugins[i];
+
+        if (ml_part_has_plugin(part, plugin->folder))
+            continue;
+        lua_createtable(L, 0, 2);
+        lua_pushlstring(L, (const char *)plugin->name.ptr, plugin->name.len);
+        lua_setfield(L, -2, "name");
+        lua_pushlstring(L, (const char *)plugin->folder.ptr, plugin->folder.len);
+        lua_setfield(L, -2, "plugin");
+        lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+    }
+}
+
+/* Leaves instances and facts at 2 and 4. */
+static void ask_layers(lua_State *L, struct building *b)
+{
     ml_shipped_require(L, "moonloom.layers");
     lua_getfield(L, -1, "org");
-    lua_pushlstring(L, (const char *)org->name.ptr, org->name.len);
-    lua_getfield(L, LUA_REGISTRYINDEX, ORGS);
-    lua_rawgeti(L, -1, (int)b->at);
-    lua_remove(L, -2);
-    if (!b->at) {
+    if (b->org.len)
+        lua_pushlstring(L, (const char *)b->org.ptr, b->org.len);
+    else
         lua_pushnil(L);
-        lua_replace(L, -3);
+    if (b->file) {
+        lua_getfield(L, LUA_REGISTRYINDEX, ORGS);
+        lua_rawgeti(L, -1, (int)(b->file - b->options->orgs) + 1);
+        lua_remove(L, -2);
+    } else {
+        lua_pushnil(L);
     }
     lua_getfield(L, LUA_REGISTRYINDEX, SERVER);
     lua_getfield(L, LUA_REGISTRYINDEX, KNOWN);
-    lua_call(L, 4, 3); /* at 2, 3, 4 */
+    push_only(L, &b->options->part);
+    lua_call(L, 5, 3); /* at 2, 3, 4 */
     lua_pushvalue(L, 3);
     complain_all(L, b);
     lua_settop(L, 4);
-    check_together(L, b, 2, org->name);
+}
+
+/* The org b->org. */
+static void resolve_org(lua_State *L, void *arg)
+{
+    struct building *b = arg;
+    const struct ml_deploy_part *part = &b->options->part;
+    struct ml_org_deploy *org = &b->deploy->orgs[b->deploy->org_count++];
+    const struct ml_org_deploy *before =
+        part->plugins.len ? ml_deploy_org(b->options->before, b->org) : NULL;
+    struct ml_script_plugin *plugins;
+    size_t n;
+
+    *org = (struct ml_org_deploy){.order_json = b->order_json, .secrets_json = b->secrets_json};
+    org->name = ml_arena_copy(&b->deploy->arena, b->org);
+    ask_layers(L, b);
     n = lua_objlen(L, 2);
-    if (n > ML_INSTANCES_MAX)
+    lua_pushvalue(L, 2);
+    append_kept(L, before, part);
+    lua_settop(L, 4);
+    check_together(L, b, 2, org->name);
+    if (lua_objlen(L, 2) > ML_INSTANCES_MAX)
         luaL_error(L, "more than %d instances", ML_INSTANCES_MAX);
     plugins = ml_arena_array(&b->deploy->arena, n ? n : 1, sizeof(*plugins));
     if (!plugins)
@@ -421,96 +508,75 @@ static void resolve_org(lua_State *L, void *arg)
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 2, (int)i + 1);
         take_instance(L, b, &plugins[i]);
-        org->hooks |= meant_named(b->deploy, (const char *)plugins[i].folder.ptr)->hooks;
+        org->hooks |= ml_deploy_meant(b->deploy, (const char *)plugins[i].folder.ptr)->hooks;
         lua_settop(L, 4);
     }
     org->plugins = plugins;
     org->plugin_count = n;
     take_facts(L, b, org);
     b->deploy->hooks |= org->hooks;
+    if (before && !n) { /* nothing of the part is on here: it stays entirely */
+        org->order_json = ml_arena_copy(&b->deploy->arena, before->order_json);
+        org->secrets_json = ml_arena_copy(&b->deploy->arena, before->secrets_json);
+    }
+    if (before && !ml_deploy_keep(b->deploy, org, before, part))
+        luaL_error(L, "the configuration is too large");
+}
+
+static const struct ml_deploy_org *file_of(const struct ml_deploy_options *options,
+                                           struct ml_slice org)
+{
+    for (size_t i = 0; i < options->org_count; i++)
+        if (ml_slice_equal(options->orgs[i].name, org))
+            return &options->orgs[i];
+    return NULL;
+}
+
+/* One org: from the files, or as it was. */
+static enum ml_err take_org(struct building *b, struct ml_slice name,
+                            const struct ml_deploy_org *file)
+{
+    struct ml_deploy *deploy = b->deploy;
+    const struct ml_org_deploy *was;
+
+    if (name.len && ml_deploy_entry(deploy, name))
+        return ML_OK;
+    b->org = name;
+    b->file = file;
+    if (ml_part_has_org(&b->options->part, name)) {
+        if (ml_script_protect(b->check, 0, resolve_org, b, ML_LOAD_US))
+            complain(b, b->check->fault.text);
+        return ML_OK;
+    }
+    was = name.len ? ml_deploy_entry(b->options->before, name) : &b->options->before->orgs[0];
+    if (!was) /* a file that is new, of an org that is not meant: later */
+        return ML_OK;
+    deploy->orgs[deploy->org_count] =
+        (struct ml_org_deploy){.name = ml_arena_copy(&deploy->arena, name)};
+    if (!ml_deploy_keep(deploy, &deploy->orgs[deploy->org_count++], was, NULL))
+        return ml_diag_set(b->diag, ML_ELIMIT, 0, "out of memory");
+    return ML_OK;
 }
 
 static enum ml_err resolve_orgs(struct building *b)
 {
-    struct ml_deploy *deploy = b->deploy;
+    const struct ml_deploy_options *options = b->options;
+    const struct ml_deploy *before = ml_part_is_all(&options->part) ? NULL : options->before;
+    size_t max = options->org_count + 2 + (before ? before->org_count : 0);
+    enum ml_err err;
 
-    deploy->org_count = b->options->org_count + 1;
-    deploy->orgs = ml_arena_array(&deploy->arena, deploy->org_count, sizeof(*deploy->orgs));
-    if (!deploy->orgs)
+    b->deploy->orgs = ml_arena_array(&b->deploy->arena, max, sizeof(*b->deploy->orgs));
+    if (!b->deploy->orgs)
         return ml_diag_set(b->diag, ML_ELIMIT, 0, "out of memory");
-    memset(deploy->orgs, 0, deploy->org_count * sizeof(*deploy->orgs));
-    for (b->at = 0; b->at < deploy->org_count; b->at++)
-        if (ml_script_protect(b->check, 0, resolve_org, b, ML_LOAD_US))
-            complain(b, b->check->fault.text);
-    return ML_OK;
-}
-
-/* ---- Generations ---------------------------------------------------------------------------- */
-
-static bool same_docs(const struct ml_script_plugin *a, const struct ml_script_plugin *b)
-{
-    if (a->doc_count != b->doc_count)
-        return false;
-    for (size_t i = 0; i < a->doc_count; i++)
-        if (!ml_slice_equal(a->docs[i], b->docs[i]))
-            return false;
-    return true;
-}
-
-static bool same_instance(const struct ml_script_plugin *a, const struct ml_script_plugin *b)
-{
-    return ml_slice_equal(a->name, b->name) && ml_slice_equal(a->folder, b->folder) &&
-           ml_slice_equal(a->config_json, b->config_json) && same_docs(a, b) &&
-           a->is_shadow == b->is_shadow && a->source->hash == b->source->hash;
-}
-
-static const struct ml_script_plugin *instance_named(const struct ml_org_deploy *org,
-                                                     struct ml_slice name)
-{
-    for (size_t i = 0; i < org->plugin_count; i++)
-        if (ml_slice_equal(org->plugins[i].name, name))
-            return &org->plugins[i];
-    return NULL;
-}
-
-/* What did not change keeps its number; what did has the next one. */
-static void number_instances(struct building *b)
-{
-    for (size_t i = 0; i < b->deploy->org_count; i++) {
-        const struct ml_org_deploy *org = &b->deploy->orgs[i];
-        const struct ml_org_deploy *before =
-            b->options->before ? ml_deploy_org(b->options->before, org->name) : NULL;
-
-        for (size_t k = 0; k < org->plugin_count; k++) {
-            struct ml_script_plugin *plugin =
-                (struct ml_script_plugin *)(uintptr_t)&org->plugins[k];
-            const struct ml_script_plugin *old =
-                before ? instance_named(before, plugin->name) : NULL;
-            bool is_same = old && same_instance(old, plugin);
-
-            if (b->options->all_shadow && !is_same)
-                plugin->is_shadow = true;
-            plugin->generation = !old ? 1 : is_same ? old->generation : old->generation + 1;
-        }
-    }
-}
-
-bool ml_deploy_differs(const struct ml_deploy *before, const struct ml_deploy *after,
-                       struct ml_slice org)
-{
-    const struct ml_org_deploy *a = ml_deploy_org(before, org), *b = ml_deploy_org(after, org);
-
-    if (a->plugin_count != b->plugin_count || a->memory_bytes != b->memory_bytes ||
-        a->cpu != b->cpu || a->keeps_text != b->keeps_text ||
-        !ml_slice_equal(a->facts_json, b->facts_json) ||
-        !ml_slice_equal(before->order_json, after->order_json) ||
-        !ml_slice_equal(before->secrets_json, after->secrets_json))
-        return true;
-    for (size_t i = 0; i < a->plugin_count; i++)
-        if (!same_instance(&a->plugins[i], &b->plugins[i]) ||
-            a->plugins[i].generation != b->plugins[i].generation)
-            return true;
-    return false;
+    memset(b->deploy->orgs, 0, max * sizeof(*b->deploy->orgs));
+    err = take_org(b, (struct ml_slice){0}, NULL);
+    for (size_t i = 0; i < options->org_count && !err; i++)
+        err = take_org(b, options->orgs[i].name, &options->orgs[i]);
+    for (size_t i = 1; before && i < before->org_count && !err; i++)
+        err = take_org(b, before->orgs[i].name, file_of(options, before->orgs[i].name));
+    if (!err && options->part.org.len)
+        err = take_org(b, options->part.org, file_of(options, options->part.org));
+    return err;
 }
 
 /* ---- Public --------------------------------------------------------------------------------- */
@@ -524,7 +590,7 @@ static void take_order(lua_State *L, void *arg)
     if (lua_isnil(L, -1))
         return;
     ml_json_text(L, lua_gettop(L));
-    b->deploy->order_json = keep(L, b, -1);
+    b->order_json = keep(L, b, -1);
 }
 
 /* The configurations are checked with them: the checking state has its own copy. */
@@ -545,7 +611,7 @@ static void take_secrets(lua_State *L, void *arg)
         luaL_error(L, "out of memory");
     memcpy(copy, json.ptr, json.len);
     b->check->secrets_json = ml_slice_make(copy, json.len);
-    b->deploy->secrets_json = json;
+    b->secrets_json = json;
 }
 
 static enum ml_err step(struct building *b, void (*fn)(lua_State *L, void *arg))
@@ -576,8 +642,28 @@ static enum ml_err build(struct building *b)
     }
     if (err || b->failed)
         return err ? err : ML_ESCRIPT;
-    number_instances(b);
+    ml_deploy_number_all(b->deploy, b->options->before, b->options->all_shadow);
     return ML_OK;
+}
+
+struct ml_deploy *ml_deploy_alloc(void)
+{
+    struct ml_deploy *deploy = calloc(1, sizeof(*deploy));
+
+    if (!deploy)
+        return NULL;
+    atomic_init(&deploy->refs, 1);
+    deploy->number = atomic_fetch_add(&last_number, 1) + 1;
+    ml_arena_init(&deploy->arena, ARENA_MAX);
+    return deploy;
+}
+
+struct ml_meant *ml_deploy_meant(const struct ml_deploy *deploy, const char *name)
+{
+    for (size_t i = 0; i < deploy->meant_count; i++)
+        if (strcmp(deploy->meant[i].name, name) == 0)
+            return &deploy->meant[i];
+    return NULL;
 }
 
 enum ml_err ml_deploy_new(const struct ml_deploy_options *options, struct ml_writer *report_out,
@@ -585,15 +671,12 @@ enum ml_err ml_deploy_new(const struct ml_deploy_options *options, struct ml_wri
 {
     struct ml_script_options check = {.lua_dir = options->lua_dir,
                                       .limits = {.memory_bytes = CHECK_MEMORY}};
-    struct ml_deploy *deploy = calloc(1, sizeof(*deploy));
+    struct ml_deploy *deploy = ml_deploy_alloc();
     struct building b = {.options = options, .deploy = deploy, .report = report_out, .diag = diag};
     enum ml_err err;
 
     if (!deploy)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
-    atomic_init(&deploy->refs, 1);
-    deploy->number = atomic_fetch_add(&last_number, 1) + 1;
-    ml_arena_init(&deploy->arena, ARENA_MAX);
     err = ml_script_new(&check, diag, &b.check);
     if (!err)
         err = build(&b);
@@ -619,6 +702,9 @@ void ml_deploy_unref(struct ml_deploy *deploy)
         return;
     for (size_t i = 0; i < deploy->meant_count; i++)
         ml_source_free(deploy->meant[i].source);
+    for (size_t i = 0; i < deploy->kept_count; i++)
+        ml_source_free(deploy->kept[i]);
+    free(deploy->kept);
     ml_arena_release(&deploy->arena);
     free(deploy);
 }
@@ -633,23 +719,12 @@ uint64_t ml_deploy_hooks(const struct ml_deploy *deploy)
     return deploy->hooks;
 }
 
-struct ml_slice ml_deploy_order(const struct ml_deploy *deploy)
-{
-    return deploy->order_json;
-}
-
-struct ml_slice ml_deploy_secrets(const struct ml_deploy *deploy)
-{
-    return deploy->secrets_json;
-}
-
 /* Few orgs have files, and this is asked when a state is made, not when a hook runs. */
 const struct ml_org_deploy *ml_deploy_org(const struct ml_deploy *deploy, struct ml_slice org)
 {
-    for (size_t i = 1; i < deploy->org_count; i++)
-        if (ml_slice_equal(deploy->orgs[i].name, org))
-            return &deploy->orgs[i];
-    return &deploy->orgs[0];
+    const struct ml_org_deploy *entry = ml_deploy_entry(deploy, org);
+
+    return entry ? entry : &deploy->orgs[0];
 }
 
 void ml_deploy_describe(const struct ml_deploy *deploy, struct ml_writer *out)
@@ -660,7 +735,7 @@ void ml_deploy_describe(const struct ml_deploy *deploy, struct ml_writer *out)
              deploy->org_count - 1);
     ml_write_bytes(out, ml_slice_str(line));
     for (size_t i = 0, n = 0; i < deploy->meant_count; i++) {
-        const struct meant *meant = &deploy->meant[i];
+        const struct ml_meant *meant = &deploy->meant[i];
 
         if (!meant->source || !meant->source->file_count)
             continue;

@@ -14,6 +14,12 @@ struct ml_deploy_org {
     struct ml_slice json;
 };
 
+/** A part of a deployment; both empty: all of it. Borrowed. */
+struct ml_deploy_part {
+    struct ml_slice plugins; /* names with commas between them; empty: all */
+    struct ml_slice org;     /* empty: every org */
+};
+
 /** Borrowed for the call. */
 struct ml_deploy_options {
     struct ml_slice plugins_dir, lua_dir;
@@ -23,15 +29,24 @@ struct ml_deploy_options {
     size_t org_count;
     const struct ml_deploy *before; /* what runs now: unchanged instances keep their generation */
     bool all_shadow;                /* what is new or changed runs in shadow mode */
+    struct ml_deploy_part part;     /* what is taken from disk; needs `before` */
 };
 
 /**
- * Read the plugins, check manifests and code, resolve and validate the config of every org.
+ * Read the plugins, check manifests and code, resolve and validate the config of every org. Of a
+ * part: what is outside of it stays as `before` has it, code and config, and is not looked at.
  * Every finding is in `report_out`, a line each; `diag` has the first.
  * @retval ML_ESCRIPT  something is wrong; nothing changed
  */
 enum ml_err ml_deploy_new(const struct ml_deploy_options *options, struct ml_writer *report_out,
                           struct ml_diag *diag, struct ml_deploy **deploy_out) ML_MUST_CHECK;
+/**
+ * `now`, but this part of it as `then` has it. Looks at no file.
+ * @retval ML_ENOTFOUND  it is the same in both
+ */
+enum ml_err ml_deploy_mix(const struct ml_deploy *now, const struct ml_deploy *then,
+                          const struct ml_deploy_part *part, struct ml_diag *diag,
+                          struct ml_deploy **deploy_out) ML_MUST_CHECK;
 struct ml_deploy *ml_deploy_ref(struct ml_deploy *deploy);
 void ml_deploy_unref(struct ml_deploy *deploy);
 
@@ -45,20 +60,17 @@ struct ml_org_deploy {
     struct ml_slice name; /* empty: every org without a file */
     const struct ml_script_plugin *plugins;
     size_t plugin_count;
-    struct ml_slice facts_json; /* plan, labels, region */
-    bool keeps_text;            /* of what people wrote, for the flight recorder */
-    size_t memory_bytes;        /* of its states; 0: default */
-    double cpu;                 /* share of a core; 0: default */
-    unsigned hooks;
+    struct ml_slice facts_json;               /* plan, labels, region */
+    struct ml_slice order_json, secrets_json; /* the operator's, as in ml_script_options */
+    bool keeps_text;                          /* of what people wrote, for the flight recorder */
+    size_t memory_bytes;                      /* of its states; 0: default */
+    double cpu;                               /* share of a core; 0: default */
+    uint64_t hooks;
 };
 const struct ml_org_deploy *ml_deploy_org(const struct ml_deploy *deploy, struct ml_slice org);
 /** Does this org have something else in `after` than in `before`? */
 bool ml_deploy_differs(const struct ml_deploy *before, const struct ml_deploy *after,
                        struct ml_slice org);
-/** The operator's order, as ml_script_options.order_json. */
-struct ml_slice ml_deploy_order(const struct ml_deploy *deploy);
-/** The operator's secrets, as ml_script_options.secrets_json. */
-struct ml_slice ml_deploy_secrets(const struct ml_deploy *deploy);
 /** What is in it for a person: a JSON object { generation, plugins: [{ name, version, … }] }. */
 void ml_deploy_describe(const struct ml_deploy *deploy, struct ml_writer *out);
 

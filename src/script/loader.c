@@ -500,6 +500,8 @@ static enum ml_err take_plugin(struct ml_script *script, struct ml_plugin *plugi
     memcpy(plugin->name, given->name.ptr, given->name.len);
     memcpy(plugin->folder, folder.ptr, folder.len);
     plugin->generation = given->generation ? given->generation : 1;
+    if (given->version.len < sizeof(plugin->version))
+        snprintf(plugin->version, sizeof(plugin->version), "%.*s", ML_PRINT(given->version));
     plugin->is_shadow = given->is_shadow;
     plugin->is_watched = !given->is_unwatched;
     config = copy_slice(given->config_json, &failed);

@@ -50,6 +50,7 @@ struct ml_script_plugin {
     bool is_shadow;                 /* its answers are counted and not used */
     bool is_unwatched;              /* its failures bring no earlier deployment back */
     uint32_t generation;            /* 0: 1 */
+    struct ml_slice version;        /* of the plugin; may be empty */
     const struct ml_source *source; /* NULL: read from plugins_dir, or what ships */
 };
 

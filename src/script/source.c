@@ -210,6 +210,7 @@ enum ml_err ml_source_read(struct ml_slice plugins_dir, const char *folder, stru
 
     if (!source)
         return ml_diag_set(diag, ML_ELIMIT, 0, "out of memory");
+    atomic_init(&source->refs, 1);
     if (plugins_dir.len &&
         snprintf(root, sizeof(root), "%.*s/%s", ML_PRINT(plugins_dir), folder) < (int)sizeof(root))
         err = read_disk(&reading);
@@ -228,9 +229,15 @@ enum ml_err ml_source_read(struct ml_slice plugins_dir, const char *folder, stru
     return ML_OK;
 }
 
+struct ml_source *ml_source_ref(struct ml_source *source)
+{
+    atomic_fetch_add(&source->refs, 1);
+    return source;
+}
+
 void ml_source_free(struct ml_source *source)
 {
-    if (!source)
+    if (!source || atomic_fetch_sub(&source->refs, 1) != 1)
         return;
     for (size_t i = 0; i < source->file_count; i++) {
         free(source->files[i].path);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct ml_plugin_file {
@@ -13,8 +14,9 @@ struct ml_plugin_file {
     struct ml_slice text;
 };
 
-/* Immutable once it was read. */
+/* Immutable once it was read, counted: deployments share what did not change. */
 struct ml_source {
+    _Atomic unsigned refs;
     struct ml_plugin_file *files;
     size_t file_count, bytes;
     uint64_t hash; /* of paths and texts */
@@ -27,6 +29,8 @@ struct ml_source {
  */
 enum ml_err ml_source_read(struct ml_slice plugins_dir, const char *folder, struct ml_diag *diag,
                            struct ml_source **source_out) ML_MUST_CHECK;
+struct ml_source *ml_source_ref(struct ml_source *source);
+/** Gives back one reference. NULL is fine. */
 void ml_source_free(struct ml_source *source);
 /** NULL: it has no such file. */
 const struct ml_plugin_file *ml_source_file(const struct ml_source *source, const char *path);

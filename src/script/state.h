@@ -213,6 +213,7 @@ struct ml_plugin {
     char name[ML_INSTANCE_NAME_MAX + 1]; /* of the instance: "webhook/crm" */
     char folder[ML_PLUGIN_NAME_MAX + 1]; /* of the plugin: "webhook" */
     uint32_t generation;
+    char version[24];  /* empty: not known */
     bool is_shadow;    /* its answers are counted and not used */
     char *config_json; /* own copy, NUL-terminated; NULL: none */
     size_t config_len;

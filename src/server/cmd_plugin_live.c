@@ -32,6 +32,7 @@ struct wish {
     const char *hook, *verdict, *plugin, *user, *role, *action;
     bool all, follow;
     char after[24];
+    char names[513]; /* of the words: plugins, with commas between them */
 };
 
 enum command { LIST, RELOAD, TRACE, WHY, COMMANDS };
@@ -44,6 +45,14 @@ static int complain(int code, const char *what, const char *why)
 }
 
 /* ---- What is asked for ---------------------------------------------------------------------- */
+
+static bool add_name(struct wish *wish, const char *name)
+{
+    size_t len = strlen(wish->names);
+
+    return snprintf(wish->names + len, sizeof wish->names - len, "%s%s", len ? "," : "", name) <
+           (int)(sizeof wish->names - len);
+}
 
 static int read_flags(int argc, char **argv, struct wish *wish)
 {
@@ -77,8 +86,10 @@ static int read_flags(int argc, char **argv, struct wish *wish)
             else
                 return complain(EXIT_USAGE, argv[i], "its value is missing");
         }
-        if (!known)
+        if (!known && *argv[i] == '-')
             return complain(EXIT_USAGE, argv[i], "not known here");
+        if (!known && !add_name(wish, argv[i]))
+            return complain(EXIT_USAGE, argv[i], "too many names");
     }
     return 0;
 }
@@ -133,7 +144,7 @@ static int ask(const struct wish *wish, enum command command, struct ml_writer *
         {"doc", wish->document},
         {"hook", wish->hook},
         {"verdict", wish->verdict},
-        {"plugin", wish->plugin},
+        {"plugin", *wish->names ? wish->names : wish->plugin},
         {"user", wish->user},
         {"role", wish->role},
         {"action", wish->action},
@@ -197,18 +208,16 @@ struct row {
     const char *state, *error;
 };
 
-static const char *version_of(const cJSON *answer, const char *plugin, const char **cell_out)
+static const char *cell_of(const cJSON *answer, const char *plugin)
 {
     const cJSON *deployment = cJSON_GetObjectItemCaseSensitive(answer, "deployment"), *item;
 
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(deployment, "plugins"))
     {
-        if (strcmp(text(item, "name"), plugin) == 0) {
-            *cell_out = text(item, "cell");
-            return text(item, "version");
-        }
+        if (strcmp(text(item, "name"), plugin) == 0)
+            return text(item, "cell");
     }
-    return "";
+    return "org";
 }
 
 static size_t fold_rows(const cJSON *answer, struct row *rows)
@@ -290,16 +299,15 @@ static void print_list(const cJSON *answer, const struct wish *wish)
     (void)printf("%-16s %-20s %-8s %4s  %-8s %-8s %9s %8s %8s %7s %10s\n", "ORG", "INSTANCE",
                  "VERSION", "GEN", "CELL", "STATE", "CALLS", "p99", "DENIED", "ERR", "MEMORY");
     for (size_t i = 0; i < n; i++) {
-        const char *cell = "org";
-        const char *version = version_of(answer, text(rows[i].first, "plugin"), &cell);
+        const char *cell = cell_of(answer, text(rows[i].first, "plugin"));
 
         if (wish->faults && !rows[i].failures && strcmp(rows[i].state, "ok") == 0)
             continue;
         (void)printf("%-16s %-20s %-8s %4.0f  %-8s %-8s %9.0f %6.1fms %8.0f %7.0f %6.1f MiB  %s\n",
-                     text(rows[i].first, "org"), text(rows[i].first, "instance"), version,
-                     number(rows[i].first, "generation"), cell, rows[i].state, rows[i].calls,
-                     rows[i].p99_us / 1000, rows[i].denials, rows[i].failures,
-                     rows[i].memory / 1048576, rows[i].error);
+                     text(rows[i].first, "org"), text(rows[i].first, "instance"),
+                     text(rows[i].first, "version"), number(rows[i].first, "generation"), cell,
+                     rows[i].state, rows[i].calls, rows[i].p99_us / 1000, rows[i].denials,
+                     rows[i].failures, rows[i].memory / 1048576, rows[i].error);
     }
     if (wish->hooks && rows)
         print_hooks(rows, n);
@@ -308,7 +316,17 @@ static void print_list(const cJSON *answer, const struct wish *wish)
 
 /* ---- reload --------------------------------------------------------------------------------- */
 
-static void print_reload(const cJSON *answer)
+static bool is_named(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = names; (at = strstr(at, name)); at += len)
+        if ((at == names || at[-1] == ',') && (!at[len] || at[len] == ','))
+            return true;
+    return !*names;
+}
+
+static void print_reload(const cJSON *answer, const struct wish *wish)
 {
     const cJSON *deployment = cJSON_GetObjectItemCaseSensitive(answer, "deployment"), *item;
     int loop = 0;
@@ -316,6 +334,8 @@ static void print_reload(const cJSON *answer)
     (void)printf("deployment %.0f\n", number(deployment, "generation"));
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(deployment, "plugins"))
     {
+        if (!is_named(wish->names, text(item, "name")))
+            continue;
         (void)printf("  plugin  %s %s  content %s  %.0f files\n", text(item, "name"),
                      text(item, "version"), text(item, "content"), number(item, "files"));
     }
@@ -344,7 +364,7 @@ static int print(const struct wish *wish, enum command command, const cJSON *jso
     }
     switch (command) {
     case RELOAD:
-        print_reload(json);
+        print_reload(json, wish);
         return 0;
     case TRACE:
         ml_trace_print(json, wish->as_json);
@@ -399,6 +419,8 @@ int ml_cmd_plugin_live(int argc, char **argv)
         return code;
     if (wish.follow && command != TRACE)
         return complain(EXIT_USAGE, "--follow", "only trace follows");
+    if (*wish.names && command != RELOAD)
+        return complain(EXIT_USAGE, wish.names, "only reload takes names of plugins");
     if (command == WHY && (!wish.org || !wish.document))
         return complain(EXIT_USAGE, "why", "needs --org and --doc; --user, --role, --action");
     ml_writer_init(&out, ANSWER_MAX);

@@ -270,6 +270,27 @@ static enum ml_err build_states(struct ml_plugins *p, struct ml_diag *diag)
     return err;
 }
 
+static struct ml_deploy_part part_of(const struct ml_plugins *p)
+{
+    return (struct ml_deploy_part){ml_slice_str(p->ask.plugin), ml_slice_str(p->ask.org)};
+}
+
+static bool is_of_part(const struct ml_plugins *p)
+{
+    return *p->ask.plugin || *p->ask.org;
+}
+
+/* The newest deployment in which the part was something else. */
+static enum ml_err find_earlier(struct ml_plugins *p)
+{
+    struct ml_deploy_part part = part_of(p);
+    enum ml_err err = ML_ENOTFOUND;
+
+    for (int i = 0; i < HISTORY && p->history[i] && err == ML_ENOTFOUND; i++)
+        err = ml_deploy_mix(p->current, p->history[i], &part, &p->diag, &p->next);
+    return err;
+}
+
 static void build(uv_work_t *work)
 {
     struct ml_plugins *p = work->data;
@@ -279,7 +300,10 @@ static void build(uv_work_t *work)
     ML_ASSERT(pthread_mutex_lock(&p->building) == 0);
     options.before = p->current;
     options.all_shadow = p->ask.is_shadow;
-    if (!p->next)
+    options.part = part_of(p);
+    if (p->is_rollback && !p->next)
+        err = find_earlier(p);
+    else if (!p->next)
         err = ml_deploy_new(&options, &p->report, &p->diag, &p->next);
     if (!err && !p->ask.is_dry)
         err = build_states(p, &p->diag);
@@ -371,11 +395,12 @@ static void answer_reload(struct ml_plugins *p, const char *state)
     if (is_wrong)
         ml_log(ML_LOG_ERROR, "plugins.kept", "why=%s", ML_LOG_TEXT(why));
     else
-        ml_log(ML_LOG_INFO, "plugins.reloaded", "deployment=%u how=%s swap_us=%llu",
-               ml_deploy_number(p->current),
+        ml_log(ML_LOG_INFO, "plugins.reloaded",
+               "deployment=%u how=%s plugins=%s org=%s swap_us=%llu", ml_deploy_number(p->current),
                p->is_automatic  ? "automatic_rollback"
                : p->is_rollback ? "rollback"
                                 : state,
+               *p->ask.plugin ? p->ask.plugin : "*", *p->ask.org ? p->ask.org : "*",
                (unsigned long long)p->swaps[0].took_us);
 }
 
@@ -391,8 +416,12 @@ static void finish(struct ml_plugins *p, const char *state)
 /* Every loop runs `next`: it is the current one. */
 static void take_next(struct ml_plugins *p)
 {
-    if (p->is_rollback) {
+    if (p->is_rollback && is_of_part(p)) {
+        ml_deploy_unref(p->current); /* those before it stay what a whole rollback returns to */
+        p->watch_until_ms = 0;
+    } else if (p->is_rollback) {
         ml_deploy_unref(p->current);
+        ml_deploy_unref(p->history[0]); /* `next` has its own reference */
         for (int i = 0; i + 1 < HISTORY; i++)
             p->history[i] = p->history[i + 1];
         p->history[HISTORY - 1] = NULL;
@@ -425,7 +454,7 @@ static void begin_build(struct ml_plugins *p)
             finish(p, "failed");
             return;
         }
-        p->next = ml_deploy_ref(p->history[0]);
+        p->next = is_of_part(p) ? NULL : ml_deploy_ref(p->history[0]);
     } else {
         const struct ml_config *config = p->reread(p->reread_arg);
 

@@ -21,6 +21,7 @@ struct scene {
     size_t org_count;
     struct ml_cells *cells;
     struct ml_writer report;
+    struct ml_deploy_part part; /* of the next deployment */
 };
 
 static void begin(struct scene *s)
@@ -42,7 +43,8 @@ static bool deploy(struct scene *s, const char *server)
                                         .server_json = ml_slice_str(server),
                                         .orgs = s->orgs,
                                         .org_count = s->org_count,
-                                        .before = s->deploy};
+                                        .before = s->deploy,
+                                        .part = s->part};
     struct ml_deploy *next = NULL;
 
     s->report.len = 0;
@@ -76,6 +78,20 @@ static void end(struct scene *s)
     ml_deploy_unref(s->before);
     ml_writer_release(&s->report);
     world_release(&s->world);
+}
+
+/* A part of the deployment before. */
+static bool roll_back(struct scene *s, const char *plugins, const char *in)
+{
+    struct ml_deploy_part part = {ml_slice_str(plugins), ml_slice_str(in)};
+    struct ml_deploy *next = NULL;
+
+    s->world.err = ml_deploy_mix(s->deploy, s->before, &part, &s->world.diag, &next);
+    if (s->world.err)
+        return false;
+    ml_deploy_unref(s->deploy);
+    s->deploy = next;
+    return true;
 }
 
 /* What is said to an update of that document; empty: nobody objects. */
@@ -197,6 +213,75 @@ static void only_what_changed_has_a_new_generation(void **state)
     end(&s);
 }
 
+/* Version `n` of the plugins say and tell: the first that is asked says so. */
+static void write_version(struct scene *s, const char *name, int n)
+{
+    char code[512];
+
+    snprintf(code, sizeof(code),
+             "local ml = require 'moonloom'\nlocal P = {}\n"
+             "function P:before_update(u) return ml.deny('said', self.name .. ' v%d ' .. "
+             "self.config.word .. ' ' .. self.generation) end\nreturn P\n",
+             n);
+    world_plugin(&s->world, name, word, code);
+}
+
+static const char *newly_said(struct scene *s, const char *in)
+{
+    ml_cells_free(s->cells);
+    s->cells = NULL;
+    return said(s, in, "d");
+}
+
+static void a_part_is_taken_and_the_rest_stays_as_it_is(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    begin(&s);
+    write_version(&s, "say", 1);
+    write_version(&s, "tell", 1);
+    org(&s, "beta", "{\"plugins\":{\"say\":false}}");
+    EXPECT(&s.world, deploy(&s, "{\"plugins\":{\"say\":{},\"tell\":{}}}"));
+    assert_string_equal(newly_said(&s, "acme"), "say v1 hi 1");
+    assert_string_equal(newly_said(&s, "beta"), "tell v1 hi 1");
+
+    /* The code of one; the other is broken on disk, and nobody looks. */
+    write_version(&s, "say", 2);
+    world_plugin(&s.world, "tell", word, "x =");
+    s.part = (struct ml_deploy_part){.plugins = ML_SLICE("say")};
+    EXPECT(&s.world, deploy(&s, "{\"plugins\":{\"say\":{},\"tell\":{\"config\":{\"word\":1}}}}"));
+    assert_string_equal(newly_said(&s, "acme"), "say v2 hi 2");
+    assert_string_equal(newly_said(&s, "beta"), "tell v1 hi 1");
+    assert_false(ml_deploy_differs(s.before, s.deploy, ML_SLICE("beta")));
+    assert_true(ml_deploy_differs(s.before, s.deploy, ML_SLICE("acme")));
+
+    /* One org only, then one plugin of it back, then everybody. */
+    write_version(&s, "say", 3);
+    write_version(&s, "tell", 3);
+    s.part = (struct ml_deploy_part){.org = ML_SLICE("acme")};
+    EXPECT(&s.world,
+           deploy(&s, "{\"plugins\":{\"say\":{\"config\":{\"word\":\"ho\"}},\"tell\":{}}}"));
+    assert_string_equal(newly_said(&s, "acme"), "say v3 ho 3");
+    assert_string_equal(newly_said(&s, "other"), "say v2 hi 2");
+    assert_string_equal(newly_said(&s, "beta"), "tell v1 hi 1");
+    EXPECT(&s.world, roll_back(&s, "say", "acme"));
+    assert_string_equal(newly_said(&s, "acme"), "say v2 hi 2");
+    assert_false(roll_back(&s, "say", "acme"));
+    s.part = (struct ml_deploy_part){0};
+    write_version(&s, "say", 4);
+    EXPECT(&s.world, deploy(&s, "{\"plugins\":{\"say\":{},\"tell\":{}}}"));
+    assert_string_equal(newly_said(&s, "acme"), "say v4 hi 4");
+    assert_string_equal(newly_said(&s, "other"), "say v4 hi 4"); /* 3 was other code */
+    assert_string_equal(newly_said(&s, "beta"), "tell v3 hi 3");
+    assert_false(ml_deploy_differs(s.deploy, s.deploy, ML_SLICE("acme")));
+
+    s.part.plugins = ML_SLICE("say,sya");
+    assert_false(deploy(&s, "{\"plugins\":{\"say\":{}}}"));
+    assert_true(reported(&s, "sya: no plugin of this name is switched on"));
+    end(&s);
+}
+
 static void an_operator_pins_the_order(void **state)
 {
     struct scene s;
@@ -223,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_change_is_checked_for_every_org_and_all_that_break_are_named),
         cmocka_unit_test(what_cannot_be_loaded_is_refused_with_its_reason),
         cmocka_unit_test(only_what_changed_has_a_new_generation),
+        cmocka_unit_test(a_part_is_taken_and_the_rest_stays_as_it_is),
         cmocka_unit_test(an_operator_pins_the_order),
     };
 
