@@ -1,5 +1,7 @@
 local t = require "moonloom.test"
 
+local function moment(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", seconds) end
+
 describe("auth-acl", function()
   local RULES = {
     { docs = "notes/**", users = { "ana" }, give = "owner" },
@@ -70,17 +72,58 @@ describe("auth-acl", function()
   end)
 
   it("ends a rule at its moment", function()
-    local plugin = t.instance("auth-acl", { rules = { { docs = "**", users = { "ana" }, give = "editor", until_ = "2026-01-01T01:00:00Z" } } })
+    local plugin = t.instance("auth-acl", { rules = { { docs = "**", users = { "ana" }, give = "editor", ["until"] = "2026-01-01T01:00:00Z" } } })
     assert.granted("write", plugin:authorize(t.ask()))
     t.clock(1767225600 + 3600)
     assert.is_nil(plugin:authorize(t.ask()))
     t.reset()
   end)
 
-  it("has no opinion on other actions, and holds as long as the cache says", function()
+  it("holds as long as the cache says, or until just after a rule ends", function()
     local plugin = t.instance("auth-acl", { default = "write", cache = "2m" })
-    assert.is_nil(plugin:authorize(t.ask { action = "doc.delete" }))
     assert.equal(120, plugin:authorize(t.ask()).ttl)
+    t.reset()
+    local function ttl(seconds)
+      local ends = moment(1767225600 + seconds)
+      return t.instance("auth-acl", { cache = "1h", rules = { { docs = "**", give = "viewer", ["until"] = ends } } }):authorize(t.ask()).ttl
+    end
+    -- The server asks a minute before, or after half of a shorter one.
+    assert.near(660.1, ttl(600), 0.01)
+    assert.near(20.2, ttl(10), 0.01)
+    t.reset()
+  end)
+
+  it("answers every question about a document from the same roles", function()
+    local plugin = t.instance("auth-acl", { rules = RULES, roles = { clerk = { write = { "content/**" }, create = true, delete = true } } })
+    local function asks(action, user, doc) return plugin:authorize(t.ask { action = action, doc_id = doc or "notes/1", identity = t.identity { user = user } }) end
+    local function may(action, user, what)
+      local answer = asks(action, user)
+      return answer ~= nil and answer[what] == true
+    end
+    for action, what in pairs { ["doc.create"] = "write", ["doc.delete"] = "write", ["doc.export"] = "write", ["doc.restore"] = "write",
+                                ["doc.history"] = "history", ["doc.share"] = "read" } do
+      assert.is_true(may(action, "ana", what), action)
+      assert.is_nil(asks(action, "eve"), action)
+    end
+    assert.is_nil(asks("org.invite", "ana"))
+    local reader = plugin:authorize(t.ask { action = "doc.delete", doc_id = "notes/7", identity = t.identity { user = "ben" } })
+    assert.is_true(reader.read)
+    assert.is_false(reader.write)
+  end)
+
+  it("shows the names of documents to those who may read all of them", function()
+    local function lists(config, identity) return t.instance("auth-acl", config):authorize(t.ask { action = "org.documents", doc_id = "", identity = t.identity(identity) }) end
+    assert.is_nil(lists({ rules = RULES }, { user = "ana" }))
+    assert.granted("read", lists({ rules = RULES }, { user = "ana", roles = { "admin" } }))
+    assert.granted("read", lists({ default = "read" }, { user = "ana" }))
+    assert.granted("read", lists({ rules = { { docs = "**", users = { "ana" }, give = "viewer" } } }, { user = "ana" }))
+    assert.is_nil(lists({ rules = { { docs = "**", users = { "ben" }, give = "viewer" } } }, { user = "ana" }))
+  end)
+
+  it("gives operations their own places", function()
+    local roles = { clerk = { write = { "notes/**" }, insert = { "log/**" }, remove = { "trash/**" }, format = { "content/**" } } }
+    local answer = ask({ roles = roles, rules = { { docs = "**", give = "clerk" } } }, { user = "ana" }, "x")
+    assert.same({ "notes/**", insert = { "log/**" }, delete = { "trash/**" }, format = { "content/**" } }, answer.write)
   end)
 
   it("keeps places for some roles, and some roles out of them", function()
@@ -104,6 +147,111 @@ describe("auth-acl", function()
     assert.not_granted("presence", answer)
     assert.has_error(function() t.instance("auth-acl", { rules = { { docs = "**", give = "king" } } }) end)
     assert.has_error(function() t.instance("auth-acl", { anonymous = "king" }) end)
-    assert.has_error(function() t.instance("auth-acl", { rules = { { docs = "**", give = "editor", until_ = "soon" } } }) end)
+    assert.has_error(function() t.instance("auth-acl", { rules = { { docs = "**", give = "editor", ["until"] = "soon" } } }) end)
+  end)
+
+  describe("with rules in the store", function()
+    local app, boss, ana
+    before_each(function()
+      app = t.app { plugins = { ["auth-acl"] = { config = { source = "kv", rules = { { docs = "notes/1", users = { "ana" }, give = "owner" } } } } } }
+      boss = app:client { user = "bo", roles = { "admin" }, doc = "notes/1" }
+      ana = app:client { user = "ana", doc = "notes/1" }
+      app:settle()
+    end)
+    after_each(function() app:close() end)
+    local function put(client, id, rule) return app:request("PUT", "/x/auth-acl/rules/" .. id, rule, client) end
+
+    it("takes rules from admins, and asks again about those who are there", function()
+      assert.equal(403, put(ana, "r1", { docs = "**", users = { "eve" }, give = "editor" }).status)
+      assert.equal(200, put(boss, "r1", { docs = "notes/*", users = { "eve" }, give = "editor" }).status)
+      local eve = app:client { user = "eve", doc = "notes/1" }
+      eve:text("content"):insert(0, "Hi")
+      app:settle()
+      assert.equal("Hi", app:doc("notes/1"):text("content"):tostring())
+      assert.equal(1, #app:request("GET", "/x/auth-acl/rules", nil, boss).json.items)
+      assert.equal(200, put(boss, "r1", { docs = "notes/*", users = { "eve" }, give = "viewer" }).status)
+      local again = app:client { user = "eve", doc = "notes/1" }
+      assert.is_true(again.readonly or false)
+      assert.equal(204, app:request("DELETE", "/x/auth-acl/rules/r1", nil, boss).status)
+      assert.equal(404, app:request("DELETE", "/x/auth-acl/rules/r1", nil, boss).status)
+      assert.is_truthy(app:client { user = "eve", doc = "notes/1" }.closed)
+    end)
+
+    it("lets those who may share a document give what they have there, and no more", function()
+      assert.equal(200, put(ana, "mine", { docs = "notes/1", users = { "eve" }, give = "editor" }).status)
+      assert.equal(403, put(ana, "other", { docs = "notes/2", users = { "eve" }, give = "viewer" }).status)
+      assert.equal(403, put(ana, "all", { docs = "notes/*", users = { "eve" }, give = "viewer" }).status)
+      local eve = app:client { user = "eve", doc = "notes/1" }
+      assert.equal(403, put(eve, "more", { docs = "notes/1", users = { "mal" }, give = "viewer" }).status)
+      assert.equal(403, app:request("DELETE", "/x/auth-acl/rules/mine", nil, eve).status)
+      assert.equal(403, app:request("GET", "/x/auth-acl/rules", nil, ana).status)
+      assert.equal("mine", app:request("GET", "/x/auth-acl/rules?doc=notes/1", nil, ana).json.items[1].id)
+      -- A rule about another document is not theirs to replace.
+      assert.equal(200, put(boss, "b", { docs = "notes/2", users = { "ana" }, give = "viewer" }).status)
+      assert.equal(403, put(ana, "b", { docs = "notes/1", users = { "eve" }, give = "viewer" }).status)
+      assert.equal(204, app:request("DELETE", "/x/auth-acl/rules/mine", nil, ana).status)
+    end)
+
+    it("says what is wrong with a rule", function()
+      for _, rule in ipairs { {}, { docs = "x" }, { docs = "x", give = "king" }, { docs = "/x", give = "viewer" }, { docs = "x", give = "viewer", users = "ana" },
+                              { docs = "x", give = "viewer", users = { 1 } }, { docs = "x", give = "viewer", ["until"] = "soon" },
+                              { docs = "x", give = "viewer", user = { "ana" } }, { docs = "x", give = "viewer", users = { a = "b" } } } do
+        assert.equal(422, put(boss, "r", rule).status)
+      end
+      assert.equal(422, put(boss, "a.b", { docs = "x", give = "viewer" }).status)
+      assert.equal(0, #app:request("GET", "/x/auth-acl/rules", nil, boss).json.items)
+    end)
+  end)
+
+  describe("with a service that knows", function()
+    local app
+    before_each(function()
+      app = t.app { plugins = { ["auth-acl"] = { config = { source = "http", http_url = "https://rights.example/ask", http_headers = { authorization = "Bearer s" } } } } }
+    end)
+    after_each(function() app:close() end)
+    local function says(status, body)
+      app.http:on("POST", "https://rights.example/ask"):reply(status, body)
+    end
+    local function count() return #app.http.calls end
+
+    it("asks once, keeps the answer, and asks again when it is told to", function()
+      says(200, '{"give":["editor"]}')
+      app:client { user = "eve", doc = "notes/1" }
+      app:settle()
+      local first = count()
+      assert.is_true(first >= 1)
+      app:client { user = "eve", doc = "notes/1" }
+      app:settle()
+      assert.equal(first, count())
+      local said = app.http.calls[1].json
+      assert.equal("notes/1", said.doc)
+      assert.equal("eve", said.user)
+      says(200, '{"give":[]}')
+      local boss = app:client { user = "bo", roles = { "admin" }, doc = "notes/1" }
+      assert.equal(204, app:request("POST", "/x/auth-acl/changed", { doc = "notes/1" }, boss).status)
+      assert.is_truthy(app:client { user = "eve", doc = "notes/1" }.closed)
+    end)
+
+    it("lets nobody in while the service is broken", function()
+      says(500, "")
+      local eve = app:client { user = "eve", doc = "notes/1" }
+      app:settle()
+      assert.is_truthy(eve.closed)
+    end)
+  end)
+
+  it("makes whoever made a document its owner, and keeps others from making any", function()
+    local app = t.app { plugins = { ["auth-acl"] = { config = { owner_role = "owner", roles = { filler = { write = true, create = false } },
+      rules = { { docs = "**", users = { "ana" }, give = "editor" }, { docs = "**", users = { "eve" }, give = "filler" } } } } } }
+    app:client { user = "ana", doc = "new/1" }:text("content"):insert(0, "x")
+    app:settle()
+    local born = app.kv:all "owner/"
+    local count = 0
+    for _, value in pairs(born) do count = count + 1; assert.equal("ana", (value.value or value).user) end
+    assert.equal(1, count)
+    local eve = app:client { user = "eve", doc = "new/2" }
+    app:settle()
+    assert.is_truthy(eve.closed)
+    app:close()
   end)
 end)
