@@ -23,6 +23,8 @@
 #include "base/hashmap.h"
 #include "engine/position.h"
 
+#define FIRST_CAP_MAX 32
+
 /* ---- Tables ------------------------------------------------------------------------------------
  */
 
@@ -167,7 +169,7 @@ static bool is_deleted(const struct ml_effects *fx, ml_client_id client, uint64_
 static uint32_t new_container(struct ml_effects *fx, const struct ml_container *c)
 {
     void *grown = ml_effects_grow(fx->arena, fx->containers, fx->container_count,
-                                  &fx->container_cap, sizeof *fx->containers);
+                                  &fx->container_cap, 2, sizeof *fx->containers);
 
     if (!grown)
         return NIL;
@@ -220,9 +222,14 @@ uint32_t ml_effects_branch(struct ml_effects *fx, uint32_t branch)
 /* The container of a root that the document may not know yet. */
 static bool enter_root(struct ml_effects *fx, struct ml_part *part)
 {
-    uint32_t name = ml_name_find(fx->doc, part->root);
-    uint32_t branch = name == NIL ? NIL : fx->doc->names[name].root;
+    uint32_t name, branch;
 
+    if (fx->last_root.ptr && ml_slice_equal(fx->last_root, part->root)) {
+        part->container = fx->last_root_container;
+        return true;
+    }
+    name = ml_name_find(fx->doc, part->root);
+    branch = name == NIL ? NIL : fx->doc->names[name].root;
     if (branch != NIL) {
         part->container = ml_effects_branch(fx, branch);
     } else {
@@ -237,7 +244,11 @@ static bool enter_root(struct ml_effects *fx, struct ml_part *part)
                 return false;
         }
     }
-    return part->container != NIL;
+    if (part->container == NIL)
+        return false;
+    fx->last_root = part->root;
+    fx->last_root_container = part->container;
+    return true;
 }
 
 /* What the part holds, if it holds a type. */
@@ -381,9 +392,11 @@ static enum ml_effect_kind kind_of(const struct ml_container *c, bool keyed, uns
     return kinds[family_of(c, kind, type_ref)][removes];
 }
 
+/* A zeroed one. */
 static struct ml_effect *new_effect(struct ml_effects *fx)
 {
-    void *grown = ml_effects_grow(fx->arena, fx->at, fx->count, &fx->cap, sizeof *fx->at);
+    void *grown =
+        ml_effects_grow(fx->arena, fx->at, fx->count, &fx->cap, fx->first_cap, sizeof *fx->at);
 
     if (!grown)
         return NULL;
@@ -442,17 +455,15 @@ static enum ml_err add_part(struct ml_effects *fx, uint32_t number)
     e = new_effect(fx);
     if (!e)
         return ML_ELIMIT;
-    *e = (struct ml_effect){
-        .kind = kind_of(&fx->containers[part->container], part->key.ptr != NULL, part->kind,
-                        part->type_ref, false),
-        .waited = part->waited,
-        .id = part->id,
-        .len = part->len,
-        .key = part->key,
-        .part = number,
-        .item = NIL,
-        .container = part->container,
-    };
+    e->kind = kind_of(&fx->containers[part->container], part->key.ptr != NULL, part->kind,
+                      part->type_ref, false);
+    e->waited = part->waited;
+    e->id = part->id;
+    e->len = part->len;
+    e->key = part->key;
+    e->part = number;
+    e->item = NIL;
+    e->container = part->container;
     if (part->kind == ML_WIRE_STRING && !part->key.ptr && !part->half)
         e->text = part->content;
     if (part->kind == ML_WIRE_TYPE)
@@ -593,6 +604,12 @@ static void write_escaped(struct ml_writer *w, struct ml_slice text)
     }
 }
 
+/* Does it stand in a path as it is? */
+static bool is_plain(struct ml_slice text)
+{
+    return !text.len || (!memchr(text.ptr, '~', text.len) && !memchr(text.ptr, '/', text.len));
+}
+
 static void write_number(struct ml_writer *w, uint32_t number)
 {
     char digits[10];
@@ -665,6 +682,10 @@ static bool write_path(struct ml_effects *fx, uint32_t container)
     struct ml_writer path, by_id;
     bool has_id = false, ok;
 
+    if (c->is_root && is_plain(c->root)) {
+        c->path = ml_arena_copy(fx->arena, c->root);
+        return c->path.ptr != NULL;
+    }
     ml_writer_init(&path, SIZE_MAX / 4);
     ml_writer_init(&by_id, SIZE_MAX / 4);
     if (c->is_root) {
@@ -724,6 +745,14 @@ static enum ml_err write_paths(struct ml_effects *fx)
     return ML_OK;
 }
 
+/* A key needs room for one; more than a few grow as they come. */
+static uint32_t first_cap(const struct ml_update *update)
+{
+    size_t most = (size_t)update->facts.structs + update->facts.delete_ranges;
+
+    return most < FIRST_CAP_MAX ? (uint32_t)most : FIRST_CAP_MAX;
+}
+
 enum ml_err ml_update_effects(struct ml_doc *doc, const struct ml_update *update,
                               struct ml_arena *arena, struct ml_effects **out)
 {
@@ -737,6 +766,7 @@ enum ml_err ml_update_effects(struct ml_doc *doc, const struct ml_update *update
     fx->doc = doc;
     fx->update = update;
     fx->arena = arena;
+    fx->first_cap = first_cap(update);
     err = read_deletes(fx);
     if (!err)
         err = ml_effects_read(fx);

@@ -75,6 +75,9 @@ struct ml_effects {
     uint32_t *by_id; /* numbers of the parts, by client and clock */
     struct ml_container *containers;
     uint32_t container_count, container_cap;
+    uint32_t first_cap; /* of parts and edits: as many as the update has structs and deletes */
+    struct ml_slice last_root; /* structs of one root come one behind the other */
+    uint32_t last_root_container;
     struct ml_effect_table branches, entries, erased;
     struct ml_wire_range *deleted; /* the delete set, sorted and joined */
     size_t deleted_count;
@@ -116,9 +119,10 @@ enum ml_err ml_effects_judge(const struct ml_verdict *verdict, struct ml_arena *
 /** Write what was put in the place of what was refused. False: out of memory. */
 bool ml_txn_rewrite(struct ml_doc *doc, const struct ml_judgement *judgement);
 
-/** An array of the arena with room for one more; NULL: it is full. */
+/** An array of the arena with room for one more, zeroed, at first for `first` (0: some); NULL: it
+ * is full. */
 void *ml_effects_grow(struct ml_arena *arena, void *at, uint32_t count, uint32_t *cap,
-                      size_t each_bytes);
+                      uint32_t first, size_t each_bytes);
 
 /** Fill `parts` and `by_id`. ML_ELIMIT */
 enum ml_err ml_effects_read(struct ml_effects *fx) ML_MUST_CHECK;

@@ -15,7 +15,7 @@ static uint32_t add_piece(struct ml_pieces *list, uint32_t item, uint32_t part, 
                           uint32_t to)
 {
     void *grown =
-        ml_effects_grow(list->fx->arena, list->at, list->count, &list->cap, sizeof *list->at);
+        ml_effects_grow(list->fx->arena, list->at, list->count, &list->cap, 0, sizeof *list->at);
 
     if (!grown)
         return NIL;

@@ -39,9 +39,9 @@ struct play {
 };
 
 void *ml_effects_grow(struct ml_arena *arena, void *at, uint32_t count, uint32_t *cap,
-                      size_t each_bytes)
+                      uint32_t first, size_t each_bytes)
 {
-    uint32_t more = *cap ? *cap * 2 : 8;
+    uint32_t more = *cap ? *cap * 2 : first ? first : 8;
     void *grown;
 
     if (count < *cap)
@@ -203,37 +203,38 @@ static bool has_more(const struct play *p, const struct lane *lane)
 static bool take(struct play *p, struct lane *lane, struct row *r)
 {
     struct ml_effects *fx = p->fx;
-    struct ml_wire s = r->next;
+    const struct ml_wire *s = &r->next;
+    struct ml_wire cut;
     struct ml_part *part;
-    void *grown =
-        ml_effects_grow(fx->arena, fx->parts, fx->part_count, &fx->part_cap, sizeof *fx->parts);
+    void *grown = ml_effects_grow(fx->arena, fx->parts, fx->part_count, &fx->part_cap,
+                                  fx->first_cap, sizeof *fx->parts);
 
     if (!grown)
         return false;
     fx->parts = grown;
-    if (lane->next > s.clock)
-        ml_wire_cut(&s, lane->next - s.clock);
-    part = &fx->parts[fx->part_count++];
-    *part = (struct ml_part){
-        .id = {s.client, s.clock},
-        .len = (uint32_t)s.len,
-        .kind = s.kind,
-        .type_ref = s.type_ref,
-        .parent = s.parent,
-        .has_origin = s.info & ML_INFO_ORIGIN,
-        .has_right = s.info & ML_INFO_RIGHT_ORIGIN,
-        .half = s.half,
-        .waited = r->parked != NULL,
-        .origin = s.parent == ML_PARENT_ID ? s.parent_id : s.origin,
-        .right = s.right_origin,
-        .root = s.root,
-        .key = s.key,
-        .content = s.content,
-        .name = s.name,
-        .container = NIL,
-        .holds = NIL,
-    };
-    lane->next = s.clock + s.len;
+    if (lane->next > s->clock) {
+        cut = *s;
+        ml_wire_cut(&cut, lane->next - s->clock);
+        s = &cut;
+    }
+    part = &fx->parts[fx->part_count++]; /* zeroed */
+    part->id = (struct ml_id){s->client, s->clock};
+    part->len = (uint32_t)s->len;
+    part->kind = s->kind;
+    part->type_ref = s->type_ref;
+    part->parent = s->parent;
+    part->has_origin = s->info & ML_INFO_ORIGIN;
+    part->has_right = s->info & ML_INFO_RIGHT_ORIGIN;
+    part->half = s->half;
+    part->waited = r->parked != NULL;
+    part->origin = s->parent == ML_PARENT_ID ? s->parent_id : s->origin;
+    part->right = s->right_origin;
+    part->root = s->root;
+    part->key = s->key;
+    part->content = s->content;
+    part->name = s->name;
+    part->container = part->holds = NIL;
+    lane->next = s->clock + s->len;
     return true;
 }
 
@@ -300,6 +301,7 @@ static int by_id(const void *pa, const void *pb, void *arg)
 enum ml_err ml_effects_read(struct ml_effects *fx)
 {
     struct play p = {.fx = fx};
+    bool sorted = true;
 
     if (!set_up(&p) || !run(&p))
         return ML_ELIMIT;
@@ -315,9 +317,11 @@ enum ml_err ml_effects_read(struct ml_effects *fx)
     fx->by_id = ml_arena_array(fx->arena, fx->part_count, sizeof *fx->by_id);
     if (!fx->by_id)
         return ML_ELIMIT;
-    for (uint32_t i = 0; i < fx->part_count; i++)
+    for (uint32_t i = 0; i < fx->part_count; i++) {
         fx->by_id[i] = i;
-    if (fx->part_count > 1)
+        sorted = sorted && (!i || by_id(&fx->by_id[i - 1], &fx->by_id[i], fx->parts) < 0);
+    }
+    if (!sorted) /* one author's come in order */
         qsort_r(fx->by_id, fx->part_count, sizeof *fx->by_id, by_id, fx->parts);
     return ML_OK;
 }

@@ -5,7 +5,17 @@
 void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,
                            struct ml_doc *doc, struct ml_arena *scratch)
 {
-    *u = (struct ml_script_update){.update = update, .doc = doc, .scratch = scratch};
+    /* Labels and amendments count from 0; a kilobyte is not cleared for every key. */
+    u->update = update;
+    u->doc = doc;
+    u->scratch = scratch;
+    u->effects = NULL;
+    u->refusals = NULL;
+    u->refusal_count = u->refusal_cap = 0;
+    u->label_count = u->amendment_count = 0;
+    u->current = 0;
+    u->plugin = NULL;
+    u->asked = NULL;
 }
 
 enum ml_err ml_script_update_look(struct ml_script_update *u)

@@ -24,6 +24,7 @@ const char *const ml_edit_words[ML_EFFECT_KINDS] = {
 };
 
 #define BIT(kind)  (1u << (kind))
+#define WORD_MAX   16 /* none is as long */
 #define KEYED_BITS (BIT(ML_EFFECT_MAP_SET) | BIT(ML_EFFECT_XML_ATTR))
 /* A delete set takes away anything; a format too, and an attribute. */
 #define DELETE_BITS                                                                                \
@@ -34,11 +35,13 @@ uint32_t ml_edit_word_bits(struct ml_slice word)
 {
     uint32_t bits = 0;
 
+    if (!word.len || word.len > WORD_MAX || memchr(word.ptr, '\0', word.len))
+        return 0;
     for (int i = 0; i < ML_EFFECT_KINDS; i++) {
-        struct ml_slice known = ml_slice_str(ml_edit_words[i]);
+        const char *known = ml_edit_words[i];
 
-        if (ml_slice_equal(known, word) || (known.len > word.len && known.ptr[word.len] == '.' &&
-                                            memcmp(known.ptr, word.ptr, word.len) == 0))
+        if (strncmp(known, (const char *)word.ptr, word.len) == 0 &&
+            (known[word.len] == '\0' || known[word.len] == '.'))
             bits |= BIT(i);
     }
     return bits;
@@ -123,10 +126,8 @@ static bool has_any_key(const struct ml_edit_filter *filter, const struct ml_eff
 
 bool ml_filter_takes(const struct ml_edit_filter *filter, const struct ml_effect *effect)
 {
-    if (effect->fate == ML_FATE_UNDONE || effect->fate == ML_FATE_REMOVED)
-        return false;
-    return (!filter->kinds || (filter->kinds & BIT(effect->kind))) && has_any_key(filter, effect) &&
-           at_any_path(filter, effect);
+    return ml_effect_is_open(effect) && (!filter->kinds || (filter->kinds & BIT(effect->kind))) &&
+           has_any_key(filter, effect) && at_any_path(filter, effect);
 }
 
 enum ml_err ml_filter_matches(const struct ml_edit_filter *filter, struct ml_script_update *update,

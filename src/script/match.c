@@ -25,6 +25,7 @@
 #define CAPTURES_MAX   32
 #define ITEMS_MAX      256
 #define PATTERN_MAX    4096
+#define SHORT_MAX      256u     /* bytes that are looked through byte by byte */
 #define POSITION       SIZE_MAX /* length of a position capture */
 #define UNCLOSED       (SIZE_MAX - 1)
 
@@ -538,6 +539,22 @@ static bool is_plain(const char *pattern, size_t len)
     return true;
 }
 
+/* memmem is linear, but makes a table first: what is short is looked through without one. */
+static const char *find_plain(const char *text, size_t len, const char *what, size_t what_len)
+{
+    const char *at = text, *end = text + len;
+
+    if (len > SHORT_MAX || !what_len)
+        return memmem(text, len, what, what_len);
+    while ((size_t)(end - at) >= what_len) {
+        at = memchr(at, what[0], (size_t)(end - at) - what_len + 1);
+        if (!at || memcmp(at, what, what_len) == 0)
+            return at;
+        at++;
+    }
+    return NULL;
+}
+
 /* string.find(s, pattern [, init [, plain]]) -> from, to, captures | nil   [may raise] */
 static int lua_find(lua_State *L)
 {
@@ -549,8 +566,7 @@ static int lua_find(lua_State *L)
 
     from = start_offset(L, 3, len);
     if (lua_toboolean(L, 4) || is_plain(pattern, pattern_len)) {
-        /* memmem is linear (two-way). */
-        const char *hit = memmem(subject + from, len - from, pattern, pattern_len);
+        const char *hit = find_plain(subject + from, len - from, pattern, pattern_len);
 
         if (!hit) {
             lua_pushnil(L);

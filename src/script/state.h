@@ -429,6 +429,11 @@ uint32_t ml_origin_bits(struct ml_slice word);
 bool ml_effect_is_at(const struct ml_effect *effect, struct ml_slice pattern);
 /** Is this edit one that the filter lets through? Not one that was refused already. */
 bool ml_filter_takes(const struct ml_edit_filter *filter, const struct ml_effect *effect);
+/** Is it still going to happen? */
+static inline bool ml_effect_is_open(const struct ml_effect *effect)
+{
+    return effect->fate != ML_FATE_UNDONE && effect->fate != ML_FATE_REMOVED;
+}
 /**
  * Must Lua see this update? Edits are looked at only if the bytes alone do not tell.
  * @retval ML_ELIMIT  too large to be looked at

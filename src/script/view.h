@@ -74,10 +74,11 @@ struct ml_shown_view {
 };
 
 struct ml_views {
-    uint64_t generation; /* of the running call; odd while one runs */
-    int views[KINDS];    /* references to the reused userdata */
-    int pairs[3];        /* headers, query, cookies */
-    int sides[2];        /* c.current, c.incoming */
+    uint64_t generation;               /* of the running call; odd while one runs */
+    int views[KINDS];                  /* references to the reused userdata */
+    const struct ml_lent *lent[KINDS]; /* where they lie: as long as the state is there */
+    int pairs[3];                      /* headers, query, cookies */
+    int sides[2];                      /* c.current, c.incoming */
     int side_authors[2];
     int metatables[KINDS];
     struct ml_tx *tx;   /* the one transaction that is at work; NULL: none */

@@ -284,14 +284,13 @@ static int next_edit(lua_State *L)
 {
     struct edit_view *e = ml_view_check(L, 1, KIND_EDIT);
     const struct ml_script_update *update = e->view.subject;
-    const struct ml_edit_filter kinds = {.kinds = e->wanted};
 
     while (e->next < ml_effects_count(update->effects)) {
         const struct ml_effect *effect = ml_effects_at(update->effects, e->next++);
 
         if (e->next % 1024 == 0)
             ml_budget_check(&ml_script_of(L)->budget, L);
-        if (!ml_filter_takes(&kinds, effect) ||
+        if (!ml_effect_is_open(effect) || !(e->wanted & 1u << effect->kind) ||
             (e->pattern.ptr && !ml_effect_is_at(effect, e->pattern)))
             continue;
         e->number = e->next - 1;

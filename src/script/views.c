@@ -46,9 +46,9 @@ void *ml_view_check(lua_State *L, int index, enum ml_lent_kind kind)
 {
     struct ml_views *views = ml_views_of(L);
     struct ml_lent *view = lua_touserdata(L, index);
-    bool ours = false;
+    bool ours = view && view == views->lent[kind]; /* the usual one, without asking for its table */
 
-    if (view && lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
+    if (!ours && view && lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, views->metatables[kind]);
         ours = lua_rawequal(L, -1, -2);
         lua_pop(L, 2);
@@ -244,8 +244,12 @@ void ml_views_open(lua_State *L)
     for (int kind = 0; kind < KINDS; kind++) {
         make_metatable(L, (enum ml_lent_kind)kind);
         views->metatables[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
-        if (kinds[kind]->bytes)
-            views->views[kind] = make_view(L, views, (enum ml_lent_kind)kind);
+        if (!kinds[kind]->bytes)
+            continue;
+        views->views[kind] = make_view(L, views, (enum ml_lent_kind)kind);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, views->views[kind]);
+        views->lent[kind] = lua_touserdata(L, -1);
+        lua_pop(L, 1);
     }
     for (int i = 0; i < 3; i++)
         views->pairs[i] = make_view(L, views, KIND_PAIRS);

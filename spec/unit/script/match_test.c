@@ -80,6 +80,14 @@ static const char compare[] =
     "  for j = 1, math.random(0, 12) do s[j] = letters[math.random(#letters)] end\n"
     "  both(table.concat(s), table.concat(p))\n"
     "end\n"
+    /* Plain text, on both sides of the length from which another way is taken. */
+    "for i = 1, 2000 do\n"
+    "  local p, s = {}, {}\n"
+    "  for j = 1, math.random(0, 5) do p[j] = ('ab'):sub(math.random(2)):sub(1, 1) end\n"
+    "  for j = 1, math.random(0, 9) + (i % 2) * 249 do s[j] = i % 4 < 2 and 'a' or p[j % 7] or 'b' "
+    "end\n"
+    "  same('find', table.concat(s), table.concat(p), math.random(-9, #s + 2), true)\n"
+    "end\n"
     "return count, good\n";
 
 struct run {
