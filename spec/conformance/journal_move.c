@@ -93,6 +93,7 @@ static int end(void **state)
 
 struct writer {
     struct append_case c;
+    struct ml_claim claim; /* a client id for each record */
     struct journal_client *node;
     char session[16], name[16];
     uint64_t next_no, acknowledged, slowest_ms, sent_ms;
@@ -106,6 +107,10 @@ static void send_next(struct writer *w)
     append_init(&w->c, w->name);
     w->c.append.org = ML_SLICE("acme");
     append_add(&w->c, "some words", w->session, w->next_no);
+    w->claim = (struct ml_claim){.client = (uint64_t)(w - writers) << 32 | w->next_no,
+                                 .user = ml_slice_str(w->session)};
+    w->c.append.claims = &w->claim;
+    w->c.append.claim_count = 1;
     w->sent_ms = uv_hrtime() / 1000000;
     w->is_on_the_way = true;
     append_send(w->node, &w->c);
@@ -119,6 +124,7 @@ static void take_answer(struct writer *w)
     w->slowest_ms = took_ms > w->slowest_ms ? took_ms : w->slowest_ms;
     if (w->c.append.err && w->c.append.err != ML_EIO)
         fail_msg("%s", w->c.append.diag.text);
+    assert_false(w->claim.is_taken);
     if (!w->c.append.err) {
         w->acknowledged++;
         w->next_no++;
@@ -177,7 +183,9 @@ static void check_at(unsigned home, bool is_swept)
     assert_string_equal(ask(urls[home], "SELECT count(DISTINCT (session, message_no)) FROM records"
                                         " WHERE org = 'acme'"),
                         text);
+    assert_string_equal(ask(urls[home], "SELECT count(*) FROM authors WHERE org = 'acme'"), text);
     if (is_swept) {
+        assert_string_equal(ask(urls[1 - home], "SELECT count(*) FROM authors"), "0");
         assert_string_equal(ask(urls[1 - home], "SELECT count(*) FROM records"), "0");
         assert_string_equal(ask(urls[1 - home], "SELECT count(*) FROM documents"), "0");
     }

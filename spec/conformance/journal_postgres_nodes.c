@@ -236,6 +236,35 @@ static void of_nodes_that_expect_one_head_one_is_in_time(void **state)
     }
 }
 
+static void of_nodes_that_claim_one_client_id_one_has_it(void **state)
+{
+    enum { ROUNDS = 100 };
+    static const char *const users[NODES] = {"anna", "ben", "cleo"};
+    struct append_case cases[NODES];
+    struct ml_claim claims[NODES];
+    unsigned had = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned n = 0; n < NODES; n++) {
+            claims[n] = (struct ml_claim){.client = round, .user = ml_slice_str(users[n])};
+            append_init(&cases[n], "claimed");
+            if (round % 2)
+                append_add(&cases[n], "x", NULL, 0);
+            cases[n].append.claims = &claims[n];
+            cases[n].append.claim_count = 1;
+            append_send(&nodes[n].client, &cases[n]);
+        }
+        for (unsigned n = 0; n < NODES; n++) {
+            client_wait(&nodes[n].client, &cases[n].answered);
+            assert_int_equal(cases[n].append.err, ML_OK);
+            had += !claims[n].is_taken;
+            append_release(&cases[n]);
+        }
+        assert_int_equal(had, round + 1);
+    }
+}
+
 static void a_tenant_with_a_role_of_its_own_sees_its_org(void **state)
 {
     struct append_case c;
@@ -271,6 +300,7 @@ int main(void)
         TEST(a_connection_that_is_cut_at_any_moment_loses_and_doubles_nothing),
         TEST(of_nodes_that_create_one_document_one_succeeds),
         TEST(of_nodes_that_expect_one_head_one_is_in_time),
+        TEST(of_nodes_that_claim_one_client_id_one_has_it),
         TEST(a_tenant_with_a_role_of_its_own_sees_its_org),
 #undef TEST
     };

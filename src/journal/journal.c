@@ -11,6 +11,8 @@ void ml_load_release(struct ml_load *load)
 {
     ml_blob_unref(load->snapshot);
     load->snapshot = NULL;
+    ml_blob_unref(load->claims);
+    load->claims = NULL;
     for (size_t i = 0; i < load->count; i++) {
         ml_blob_unref(load->records[i].bytes);
         ml_blob_unref(load->records[i].author);
@@ -166,7 +168,11 @@ static uint64_t cost_of_records(const struct ml_record *records, size_t count)
 
 uint64_t ml_append_cost(const struct ml_append *append)
 {
-    return sizeof *append + cost_of_records(append->records, append->count);
+    uint64_t cost = sizeof *append + cost_of_records(append->records, append->count);
+
+    for (size_t i = 0; i < append->claim_count; i++)
+        cost += sizeof append->claims[i] + append->claims[i].user.len;
+    return cost;
 }
 
 bool ml_append_grow(struct ml_append *append, struct ml_record *records, size_t count,
@@ -222,6 +228,9 @@ void ml_journal_append(struct ml_journal *journal, struct ml_append *append)
         append->records[i].seq = 0;
         append->records[i].repeated = false;
     }
+    ML_ASSERT(append->claims || !append->claim_count);
+    for (size_t i = 0; i < append->claim_count; i++)
+        append->claims[i].is_taken = false;
     journal->ops->append(journal, append);
 }
 
@@ -246,7 +255,7 @@ void ml_journal_load(struct ml_journal *journal, struct ml_load *load)
     prepare(&load->node, ML_REQUEST_LOAD);
     load->exists = load->is_compacted = false;
     load->epoch = load->head = load->snapshot_seq = 0;
-    load->snapshot = NULL;
+    load->snapshot = load->claims = NULL;
     load->records = NULL;
     load->count = 0;
     journal->ops->load(journal, load);

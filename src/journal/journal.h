@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/blob.h"
+#include "base/codec.h"
 #include "base/err.h"
 #include "base/histogram.h"
 #include "base/list.h"
@@ -56,6 +57,16 @@ struct ml_record {
 };
 
 /**
+ * That a Yjs client id is a user's, in one document: the first who claims it has it, for good. Who
+ * wrote a record is in the record; this tells whose edits may come under that id at all.
+ */
+struct ml_claim {
+    uint64_t client;
+    struct ml_slice user; /* empty: the server; borrowed until done */
+    bool is_taken;        /* result: it is another's, and was left so */
+};
+
+/**
  * Add records to one document, all or nothing, in one transaction with others (group commit).
  *
  * The first append creates the document (and its org); one with no records creates it empty. A
@@ -64,12 +75,17 @@ struct ml_record {
  * committed do not count as somebody else's for `expected_head`.
  *
  * With `creates` the document must not be there, alive or deleted: of many who ask, one succeeds.
+ *
+ * Claims go in with the records, or (ML_OK, is_taken) do not because somebody else has that id. A
+ * claim of what is one's own already changes nothing.
  */
 struct ml_append {
     /* request */
     struct ml_slice org, name; /* borrowed until done */
     struct ml_record *records; /* borrowed until done; seq and repeated are filled in */
     size_t count;
+    struct ml_claim *claims; /* borrowed until done; is_taken is filled in; not grown */
+    size_t claim_count;
     uint64_t expected_head; /* ML_EMOVED if the head is another; ML_SEQ_ANY: unconditional */
     uint64_t not_before_ms; /* monotonic; until then it may wait for more to come (it may grow),
                                unless something else than appends is asked, or the journal closes */
@@ -111,6 +127,7 @@ struct ml_load {
     bool is_closed;            /* nobody writes on top of it: a replica that has everything that was
                                   acknowledged until now may answer; so it may for lists, descriptions,
                                   histories and versions */
+    bool wants_claims;         /* `claims`, too */
     void (*done)(struct ml_load *load);
     /* result: belongs to the caller, freed by ml_load_release */
     enum ml_err err; /* ML_OK (also for a document that does not exist: head 0),
@@ -123,11 +140,16 @@ struct ml_load {
     struct ml_blob *snapshot; /* V1 state; NULL: none */
     struct ml_stored *records;
     size_t count;
+    struct ml_blob *claims; /* at most ML_CLAIMS_MAX, for ml_claims_next; NULL: none */
     struct ml_diag diag;
     /* private */
     struct ml_journal_node node;
 };
 void ml_load_release(struct ml_load *load);
+
+#define ML_CLAIMS_MAX 100000u /* of one document */
+/** Walk claims as a load brings them, in no order; `in` begins at their blob. False: the end. */
+bool ml_claims_next(struct ml_reader *in, struct ml_claim *out);
 
 #include "journal/versions.h"
 

@@ -63,6 +63,7 @@ static void free_document(struct memory_document *document)
     for (size_t i = 0; i < document->version_count; i++)
         ml_memory_free_version(&document->versions[i]);
     ml_hashmap_release(&document->keys);
+    ml_memory_free_claims(document);
     free(document->versions);
     free(document->records);
     free(document->snapshots);
@@ -82,6 +83,7 @@ static struct memory_document *make_document(struct memory_journal *j, struct ml
     document->epoch = 1;
     document->created_ms = document->updated_ms = at_ms;
     ml_hashmap_init(&document->keys);
+    ml_hashmap_init(&document->claims);
     if (!ml_hashmap_put(&j->documents, document->key, document)) {
         free_document(document);
         return NULL;
@@ -210,6 +212,12 @@ static enum ml_err append_records(struct memory_journal *j, struct ml_append *ap
             undo_records(document, head_before);
             return err;
         }
+    }
+    for (size_t i = 0; i < append->claim_count && !err; i++)
+        err = ml_memory_take_claim(document, &append->claims[i]);
+    if (err) {
+        undo_records(document, head_before);
+        return err;
     }
     append->head = document->head;
     j->stats.rows += document->head - head_before;
@@ -346,6 +354,10 @@ static enum ml_err load_document(struct memory_journal *j, struct ml_load *load)
     load->head = document->head;
     if (document->deleted_ms)
         return ML_ENOTFOUND;
+    if (load->wants_claims)
+        err = ml_memory_load_claims(document, load);
+    if (err)
+        return err;
     if (load->until_ms && !find_moment(document, load)) {
         load->is_compacted = document->compacted_seq > 0;
         return load->is_compacted ? ML_ENOTFOUND : ML_OK;

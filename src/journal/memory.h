@@ -44,6 +44,7 @@ struct memory_document {
     uint64_t last_version, published;
     uint64_t compacted_seq; /* records up to here have no bytes any more */
     struct ml_hashmap keys;
+    struct ml_hashmap claims; /* memory_claims.c */
     uint8_t text[];
 };
 
@@ -70,6 +71,13 @@ struct memory_journal {
 enum ml_err ml_memory_find(struct memory_journal *j, struct ml_slice org, struct ml_slice name,
                            struct memory_document **out) ML_MUST_CHECK;
 void ml_memory_release_record(struct memory_record *record);
+
+/* memory_claims.c */
+enum ml_err ml_memory_take_claim(struct memory_document *document,
+                                 struct ml_claim *claim) ML_MUST_CHECK;
+enum ml_err ml_memory_load_claims(const struct memory_document *document,
+                                  struct ml_load *load) ML_MUST_CHECK;
+void ml_memory_free_claims(struct memory_document *document);
 
 /* memory_versions.c */
 void ml_memory_free_version(struct memory_version *version);

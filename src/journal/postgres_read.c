@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "journal/chain.h"
+#include "journal/claims.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,7 @@ enum {
     SQL_AUTHORS,
     SQL_HISTORY,
     SQL_HEADS,
+    SQL_CLAIMS,
 };
 
 const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
@@ -68,6 +70,8 @@ const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
         " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (org, name, at)"
         " LEFT JOIN documents d ON d.org = k.org COLLATE \"C\" AND d.name = k.name COLLATE \"C\""
         " LEFT JOIN orgs o ON o.org = k.org COLLATE \"C\"",
+    [SQL_CLAIMS] = "SELECT client, author FROM authors WHERE org = $1::text"
+                   " AND document = $2::bytea ORDER BY author LIMIT $3::bigint",
     [ML_PG_SQL_GATE] = ml_pg_gate_sql,
 };
 
@@ -318,6 +322,23 @@ static enum ml_err read_records(struct reading *r, struct ml_load *load)
     return err ? err : ml_chain_end(&chain, load, r->head_checksum);
 }
 
+static enum ml_err read_claims(struct reading *r, struct ml_load *load)
+{
+    struct ml_claims_writer out;
+    PGresult *result;
+
+    by_id(r);
+    ml_pg_int8(&r->args, ML_CLAIMS_MAX);
+    result = ask(r, SQL_CLAIMS);
+    if (!result)
+        return ML_EIO;
+    ml_claims_begin(&out);
+    for (int i = 0; i < PQntuples(result); i++)
+        ml_claims_put(&out, (uint64_t)ml_pg_number(result, i, 0), ml_pg_bytes(result, i, 1));
+    PQclear(result);
+    return ml_claims_end(&out, load);
+}
+
 enum ml_err ml_pg_read_load(struct ml_pg *pg, struct ml_load *load)
 {
     struct reading r;
@@ -334,6 +355,8 @@ enum ml_err ml_pg_read_load(struct ml_pg *pg, struct ml_load *load)
     }
     if (!err && load->exists && !is_too_early && !load->after_seq)
         err = find_snapshot(&r, load);
+    if (!err && load->exists && load->wants_claims)
+        err = read_claims(&r, load);
     if (!err && load->exists && !is_too_early)
         err = read_records(&r, load);
     err = end(&r, err);

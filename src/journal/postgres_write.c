@@ -9,6 +9,7 @@
  *   orgs and documents that are new ─┐
  *   records                          │
  *   heads                            │
+ *   claims                           │
  *   COMMIT                          ─┘ second answer: only now anything was true
  *
  * Every statement takes arrays: a batch of 256 records is one INSERT. Rows are locked in the order
@@ -40,7 +41,14 @@ enum {
     SQL_DOCUMENTS,
     SQL_RECORDS,
     SQL_HEADS,
+    SQL_CLAIMS,
+    SQL_TAKEN,
+    SQL_TOUCH,
 };
+
+#define CLAIMS_K                                                                                   \
+    " FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[]) WITH ORDINALITY"              \
+    " AS k (org, document, client, author, at)"
 
 const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED", /* each statement sees what is now */
@@ -83,6 +91,16 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
         "$6::bigint[],"
         " $7::bigint[]) AS k (org, document, old_head, head, checksum, bytes, at)"
         " WHERE d.org = k.org COLLATE \"C\" AND d.document = k.document AND d.head = k.old_head",
+    [SQL_CLAIMS] = "INSERT INTO authors (org, document, client, author, first_seen_ms)"
+                   " SELECT k.org, k.document, k.client, k.author, $5::bigint" CLAIMS_K
+                   " ORDER BY 1, 2, 3 ON CONFLICT (org, document, client) DO NOTHING",
+    [SQL_TAKEN] = "SELECT k.at" CLAIMS_K " JOIN authors a ON a.org = k.org COLLATE \"C\""
+                  " AND a.document = k.document AND a.client = k.client"
+                  " WHERE a.author <> k.author AND $5::bigint > 0",
+    /* Who moves an org looks for documents whose row has changed. */
+    [SQL_TOUCH] = "UPDATE documents d SET updated_ms = d.updated_ms"
+                  " FROM unnest($1::text[], $2::bytea[]) AS k (org, document)"
+                  " WHERE d.org = k.org COLLATE \"C\" AND d.document = k.document",
     [ML_PG_SQL_GATE] = ml_pg_gate_sql,
     [ML_PG_SQL_FENCE] = ml_pg_fence_sql,
     [ML_PG_SQL_FENCE_BATCH] = ml_pg_fence_batch_sql,
@@ -109,6 +127,12 @@ struct row {
     bool goes_in;
 };
 
+/* A claim of the batch. */
+struct put_claim {
+    struct ml_claim *claim;
+    const struct document *document;
+};
+
 struct batch {
     struct ml_pg *pg;
     struct ml_append **appends;
@@ -118,6 +142,8 @@ struct batch {
     size_t *document_of; /* [count] */
     struct row *rows;    /* of all appends, one after the other */
     size_t row_count;
+    struct put_claim *claims; /* of all appends that go in */
+    size_t claim_count;
     struct ml_pg_args args;
     char state[6]; /* of the statement that failed */
     bool again;    /* somebody was faster: begin anew */
@@ -145,20 +171,22 @@ static void batch_release(struct batch *b)
     free(b->documents);
     free(b->document_of);
     free(b->rows);
+    free(b->claims);
 }
 
 static bool batch_init(struct batch *b, struct ml_pg *pg, struct ml_append **appends, size_t count)
 {
-    size_t rows = 0, at = 0;
+    size_t rows = 0, claims = 0, at = 0;
 
     *b = (struct batch){.pg = pg, .appends = appends, .count = count};
     ml_pg_args_init(&b->args);
     for (size_t i = 0; i < count; i++)
-        rows += appends[i]->count;
+        rows += appends[i]->count, claims += appends[i]->claim_count;
     b->documents = calloc(count, sizeof *b->documents);
     b->document_of = calloc(count, sizeof *b->document_of);
     b->rows = calloc(rows + 1, sizeof *b->rows);
-    if (!b->documents || !b->document_of || !b->rows) {
+    b->claims = calloc(claims + 1, sizeof *b->claims);
+    if (!b->documents || !b->document_of || !b->rows || !b->claims) {
         batch_release(b);
         return false;
     }
@@ -218,6 +246,7 @@ static enum ml_err send_repeats(struct batch *b, struct ml_diag *diag)
 
 static void forget_documents(struct batch *b)
 {
+    b->claim_count = 0;
     for (size_t i = 0; i < b->document_count; i++) {
         struct document *d = &b->documents[i];
 
@@ -400,6 +429,10 @@ static enum ml_err decide(struct batch *b, struct ml_append *append, struct docu
             put_in(&rows[i]);
     }
     append->head = d->head;
+    for (size_t i = 0; i < append->claim_count; i++) {
+        append->claims[i].is_taken = false;
+        b->claims[b->claim_count++] = (struct put_claim){&append->claims[i], d};
+    }
     return ML_OK;
 }
 
@@ -557,6 +590,41 @@ static enum ml_err send_heads(struct batch *b, size_t count, struct ml_diag *dia
     return ml_pg_send(b->pg, SQL_HEADS, &b->args, diag);
 }
 
+/* The claims, and then which of them are others'. */
+static enum ml_err send_claims(struct batch *b, struct ml_diag *diag)
+{
+    struct ml_pg_args *args = &b->args;
+    enum ml_err err;
+
+#define COLUMN(type, put)                                                                          \
+    ml_pg_array(args, type, b->claim_count);                                                       \
+    for (const struct put_claim *c = b->claims; c < b->claims + b->claim_count; c++)               \
+    put
+    ml_pg_args_reset(args);
+    COLUMN(ML_PG_TEXT_ARRAY, put_org(args, c->document));
+    COLUMN(ML_PG_BYTEA_ARRAY, put_id(args, c->document));
+    err = ml_pg_send(b->pg, SQL_TOUCH, args, diag);
+    COLUMN(ML_PG_INT8_ARRAY, ml_pg_item_int8(args, (int64_t)c->claim->client));
+    COLUMN(ML_PG_TEXT_ARRAY, ml_pg_item(args, c->claim->user));
+#undef COLUMN
+    ml_pg_int8(args, ml_clock_wall_ms());
+    if (!err)
+        err = ml_pg_send(b->pg, SQL_CLAIMS, args, diag);
+    return err ? err : ml_pg_send(b->pg, SQL_TAKEN, args, diag);
+}
+
+static void take_claims(struct batch *b, struct ml_diag *diag)
+{
+    PGresult *result;
+
+    (void)next_is_done(b, diag);
+    (void)next_is_done(b, diag);
+    result = next(b, diag);
+    for (int i = 0; i < PQntuples(result); i++)
+        b->claims[ml_pg_number(result, i, 0) - 1].claim->is_taken = true;
+    PQclear(result);
+}
+
 /* Did the next statement change so many rows? */
 static bool next_changes(struct batch *b, size_t count, struct ml_diag *diag)
 {
@@ -590,6 +658,8 @@ static enum ml_err write_all(struct batch *b, struct ml_diag *diag)
         err = send_records(b, rows, diag);
     if (!err && rows)
         err = send_heads(b, moved, diag);
+    if (!err && b->claim_count)
+        err = send_claims(b, diag);
     if (!err)
         err = ml_pg_send(b->pg, SQL_COMMIT, NULL, diag);
     if (!err)
@@ -607,6 +677,8 @@ static enum ml_err write_all(struct batch *b, struct ml_diag *diag)
         if (!next_changes(b, moved, diag) && !b->state[0])
             memcpy(b->state, "23000", 6); /* under the lock the head did not stand where it stood */
     }
+    if (b->claim_count)
+        take_claims(b, diag);
     committed = next_commits(b, diag);
     err = ml_pg_drain(b->pg, b->state[0] ? NULL : diag);
     return !err && committed && !b->state[0] ? ML_OK : ML_EIO;

@@ -106,6 +106,7 @@ enum ml_sqlite_read_statement {
     ML_SQL_DESCRIBE,
     ML_SQL_AUTHORS,
     ML_SQL_HISTORY,
+    ML_SQL_CLAIMS,
     ML_SQL_READ_COUNT
 };
 extern const char *const ml_sqlite_read_sql[];

@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "journal/chain.h"
+#include "journal/claims.h"
 
 #include <stdlib.h>
 
@@ -47,6 +48,8 @@ const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
                        " GROUP BY 1 ORDER BY 1",
     [ML_SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
                        " WHERE org = ?1 AND document = ?2 AND seq < ?3 ORDER BY seq DESC",
+    [ML_SQL_CLAIMS] = "SELECT client, author FROM authors WHERE org = ?1 AND document = ?2"
+                      " ORDER BY author LIMIT ?3",
     [ML_SQL_GATE] = ml_sqlite_gate_sql,
 };
 
@@ -259,6 +262,25 @@ static enum ml_err read_records(struct ml_sqlite_conn *conn, struct ml_load *loa
     return err ? err : ml_chain_end(&chain, load, row->head_checksum);
 }
 
+static enum ml_err read_claims(struct ml_sqlite_conn *conn, struct ml_load *load,
+                               const struct document_row *row)
+{
+    sqlite3_stmt *stmt = keyed(conn, ML_SQL_CLAIMS, load->org, row->id);
+    struct ml_claims_writer out;
+    enum ml_err err;
+    int rc;
+
+    if (!stmt)
+        return ml_sqlite_fail(conn, ML_EIO, "reading", &load->diag);
+    sqlite3_bind_int64(stmt, 3, ML_CLAIMS_MAX);
+    ml_claims_begin(&out);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        ml_claims_put(&out, (uint64_t)sqlite3_column_int64(stmt, 0), ml_sqlite_column(stmt, 1));
+    sqlite3_reset(stmt);
+    err = ml_claims_end(&out, load);
+    return rc == SQLITE_DONE ? err : ml_sqlite_reading_failed(conn, rc, &load->diag);
+}
+
 enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *load)
 {
     struct document_row row = {0};
@@ -278,6 +300,8 @@ enum ml_err ml_sqlite_read_load(struct ml_sqlite_conn *conn, struct ml_load *loa
     }
     if (!err && load->exists && !is_too_early && !load->after_seq)
         err = find_snapshot(conn, load, &row);
+    if (!err && load->exists && load->wants_claims)
+        err = read_claims(conn, load, &row);
     if (!err && load->exists && !is_too_early)
         err = read_records(conn, load, &row);
     /* The error that came first is the one that counts. */

@@ -40,8 +40,10 @@ enum {
     SQL_DROP_SNAPSHOTS,
     SQL_GOOD_SNAPSHOT,
     SQL_SET_DELETED,
+    SQL_CLAIM,
+    SQL_CLAIMANT,
 };
-_Static_assert(SQL_SET_DELETED < ML_SQL_GATE, "room for every statement");
+_Static_assert(SQL_CLAIMANT < ML_SQL_GATE, "room for every statement");
 
 const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -84,6 +86,9 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
     [SQL_GOOD_SNAPSHOT] = "SELECT " ML_SQL_SNAPSHOT_COLUMNS " FROM snapshots"
                           " WHERE org = ?1 AND document = ?2 AND seq = ?3 AND epoch = ?4",
     [SQL_SET_DELETED] = "UPDATE documents SET deleted_ms = ?3 WHERE org = ?1 AND document = ?2",
+    [SQL_CLAIM] = "INSERT INTO authors (org, document, client, author, first_seen_ms)"
+                  " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (org, document, client) DO NOTHING",
+    [SQL_CLAIMANT] = "SELECT author FROM authors WHERE org = ?1 AND document = ?2 AND client = ?3",
     [ML_SQL_GATE] = ml_sqlite_gate_sql,
 };
 
@@ -341,6 +346,39 @@ static int write_record(struct ml_sqlite_conn *conn, const struct ml_append *app
     return rc;
 }
 
+/* The first who claims a client id has it. */
+static int write_claim(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                       const struct document_row *row, struct ml_claim *claim)
+{
+    sqlite3_stmt *stmt = keyed(conn, SQL_CLAIM, append->org, row->id);
+    int rc;
+
+    claim->is_taken = false;
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)claim->client);
+    ml_sqlite_bind_text(stmt, 4, claim->user, false);
+    sqlite3_bind_int64(stmt, 5, ml_clock_wall_ms());
+    rc = ml_sqlite_run(stmt);
+    if (rc != SQLITE_DONE)
+        return rc;
+    if (sqlite3_changes(conn->db))
+        return SQLITE_OK;
+    stmt = keyed(conn, SQL_CLAIMANT, append->org, row->id);
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)claim->client);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        claim->is_taken = !ml_slice_equal(ml_sqlite_column(stmt, 0), claim->user);
+        rc = SQLITE_OK;
+    } else if (rc == SQLITE_DONE) {
+        rc = SQLITE_CORRUPT;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
 /* Inside the transaction. SQLITE_OK: append->err and head are decided. */
 static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, struct tally *tally)
 {
@@ -384,6 +422,8 @@ static int write_append(struct ml_sqlite_conn *conn, struct ml_append *append, s
         rc = write_record(conn, append, &row, &append->records[i], &added);
     if (rc == SQLITE_OK && added.rows)
         rc = move_head(conn, append, &row, &added);
+    for (size_t i = 0; rc == SQLITE_OK && i < append->claim_count; i++)
+        rc = write_claim(conn, append, &row, &append->claims[i]);
     append->head = row.head;
     tally->rows += added.rows;
     tally->bytes += added.bytes;
