@@ -510,7 +510,7 @@ static int app_redeploy(lua_State *L)
     ml_writer_init(&report, REPORT_MAX);
     if (deploy(app, slice_at(L, 2), slice_at(L, 3), &report, &next))
         return raise_report(L, &report);
-    err = ml_cells_prepare(app->cells, next, &diag);
+    err = ml_cells_prepare(app->cells, next, false, &diag);
     if (err)
         ml_cells_withdraw(app->cells);
     else

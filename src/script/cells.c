@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/hashmap.h"
 #include "base/log.h"
+#include "script/health.h"
 #include "script/lib.h"
 
 #define IDLE_MS        (10u * 60 * 1000)
@@ -309,6 +310,7 @@ void ml_cells_tick(struct ml_cells *cells)
             try_again(cells, cell);
         } else if (cell->script) {
             ml_script_tick(cell->script);
+            ml_health_tick(cell->script);
         }
         if (cell->old)
             ml_script_tick(cell->old);

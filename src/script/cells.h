@@ -69,8 +69,9 @@ enum ml_err ml_cells_build(const struct ml_cells *cells, const struct ml_deploy 
                            struct ml_script **script_out) ML_MUST_CHECK;
 /** Takes the script; it may be NULL. */
 void ml_cells_offer(struct ml_cells *cells, struct ml_slice org, struct ml_script *script);
-/** Run the setup of all that was offered, and make what was not. On failure: withdraw. */
-enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy,
+/** Run the setup of all that was offered, and make what was not; with `force`, whatever they say
+ * of their health. On failure: withdraw. */
+enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, bool force,
                              struct ml_diag *diag) ML_MUST_CHECK;
 void ml_cells_withdraw(struct ml_cells *cells);
 
@@ -89,6 +90,7 @@ void ml_cells_settle(struct ml_cells *cells);
  * asked between swap and settle for `before`, later for `now`. */
 struct ml_cells_watch {
     uint64_t calls, denials, failures;
+    uint64_t bad; /* changed instances that said twice running that they are not well */
 };
 void ml_cells_watch(const struct ml_cells *cells, struct ml_cells_watch *now,
                     struct ml_cells_watch *before);

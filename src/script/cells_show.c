@@ -81,6 +81,20 @@ static uint64_t open_ms(struct ml_script *script, const struct ml_plugin *plugin
     return longest;
 }
 
+static const char *state_of(const struct ml_script *script, const struct ml_plugin *plugin,
+                            uint64_t open_for_ms)
+{
+    if (!script->L)
+        return "failing";
+    if (open_for_ms)
+        return "open";
+    if (plugin->health.is == ML_HEALTH_BAD)
+        return "bad";
+    if (plugin->health.is == ML_HEALTH_WARN)
+        return "warn";
+    return plugin->is_shadow ? "shadow" : "ok";
+}
+
 static void describe(struct ml_cell *cell, const struct ml_plugin *plugin, struct ml_writer *out)
 {
     struct ml_script *script = cell->script;
@@ -94,17 +108,16 @@ static void describe(struct ml_cell *cell, const struct ml_plugin *plugin, struc
           ",\"instance\":\"%s\",\"plugin\":\"%s\",\"version\":\"%s\",\"generation\":%u,"
           "\"state\":\"%s\"",
           plugin->name, plugin->folder, plugin->version, plugin->generation,
-          !script->L          ? "failing"
-          : open              ? "open"
-          : plugin->is_shadow ? "shadow"
-                              : "ok");
+          state_of(script, plugin, open));
     print(out,
           ",\"open_ms\":%llu,\"calls\":%llu,\"denials\":%llu,\"failures\":%llu,\"p99_us\":%llu,"
           "\"memory_bytes\":%zu,\"error\":",
           (unsigned long long)open, (unsigned long long)plugin->stats.calls,
           (unsigned long long)plugin->stats.denials, (unsigned long long)plugin->stats.failures,
           (unsigned long long)p99_us(&plugin->stats.took), script->memory_bytes);
-    write_text(out, ml_slice_str(plugin->stats.error));
+    write_text(out, ml_slice_str(plugin->health.is > ML_HEALTH_OK && *plugin->health.text
+                                     ? plugin->health.text
+                                     : plugin->stats.error));
     ml_write_bytes(out, ML_SLICE(",\"hooks\":["));
     write_hooks(script, plugin, out);
     ml_write_bytes(out, ML_SLICE("]}"));
@@ -202,6 +215,7 @@ static void add(const struct ml_script *script, struct ml_cells_watch *to)
         to->calls += plugin->stats.calls;
         to->denials += plugin->stats.denials;
         to->failures += plugin->stats.failures;
+        to->bad += plugin->is_changed && plugin->health.bad_count >= 2;
     }
 }
 

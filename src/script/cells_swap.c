@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "script/health.h"
 #include "script/recorder.h"
 
 #define DRAIN_MS 30000
@@ -83,7 +84,7 @@ void ml_cells_withdraw(struct ml_cells *cells)
 }
 
 static enum ml_err prepare_cell(struct ml_cells *cells, struct ml_cell *cell,
-                                struct ml_deploy *deploy, struct ml_diag *diag)
+                                struct ml_deploy *deploy, bool force, struct ml_diag *diag)
 {
     struct ml_diag why = {0};
     enum ml_err err = ML_OK;
@@ -95,17 +96,21 @@ static enum ml_err prepare_cell(struct ml_cells *cells, struct ml_cell *cell,
     cell->has_next = !err;
     if (!err && cell->next)
         err = ml_script_setup(cell->next, &why);
+    if (!err && cell->next && !force)
+        err = ml_health_first(cell->next, &why);
     return err ? ml_diag_set(diag, err, 0, "org %.*s: %s", ML_PRINT(cell->org), why.text) : ML_OK;
 }
 
-enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, struct ml_diag *diag)
+enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, bool force,
+                             struct ml_diag *diag)
 {
     enum ml_err err = ML_OK;
 
     ML_LIST_EACH(node, &cells->all)
     {
         if (!err)
-            err = prepare_cell(cells, ML_CONTAINER(node, struct ml_cell, node), deploy, diag);
+            err =
+                prepare_cell(cells, ML_CONTAINER(node, struct ml_cell, node), deploy, force, diag);
     }
     return err;
 }

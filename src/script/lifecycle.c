@@ -5,7 +5,8 @@
  *   old state                       C                         new state
  *   handoff() -> table ----> plain data, 1 MiB ----> adopt(table)
  *   (an instance that did not change and hands nothing over keeps its self.state, as far as that is
- *    plain data)
+ *    plain data; so does one whose config alone changed, if it has configure(old_config), which is
+ *    told then: docs/adr/0024)
  *
  * Plain data is nil, booleans, numbers, text and tables of these, without loops: nothing that could
  * point from one state into another.
@@ -113,6 +114,8 @@ struct parcel {
     bool is_state; /* the whole of self.state, not what handoff answered */
     bool has_any;
     bool is_unchanged;
+    const struct ml_plugin
+        *before; /* the same code with another config, and configure(); or NULL */
 };
 
 /* Push the method, or answer false with nothing pushed. */
@@ -142,7 +145,7 @@ static void pack(lua_State *L, void *arg)
         if (lua_isnil(L, -1))
             return;
         luaL_checktype(L, -1, LUA_TTABLE);
-    } else if (parcel->is_unchanged) {
+    } else if (parcel->is_unchanged || parcel->before) {
         push_self(L, parcel->plugin);
         lua_getfield(L, -1, "state");
         parcel->is_state = true;
@@ -175,6 +178,38 @@ static void unpack(lua_State *L, void *arg)
     }
 }
 
+/* configure(old_config), when everything else is as it was. */
+static void configure(lua_State *L, void *arg)
+{
+    struct parcel *parcel = arg;
+    struct ml_plugin old = *parcel->plugin; /* for its name and schema */
+
+    if (!push_method(L, parcel->plugin, "configure"))
+        return;
+    push_self(L, parcel->plugin);
+    old.config_json = parcel->before->config_json;
+    old.config_len = parcel->before->config_len;
+    ml_config_push(L, ml_script_of(L), &old);
+    lua_call(L, 2, 0);
+}
+
+/* Is there a function configure? */
+static void find_configure(lua_State *L, void *arg)
+{
+    struct parcel *parcel = arg;
+
+    if (!push_method(L, parcel->plugin, "configure"))
+        parcel->before = NULL;
+}
+
+/* Same code, other config: is it a case for configure()? */
+static bool is_configured(const struct ml_plugin *before, const struct ml_plugin *heir)
+{
+    return before->generation != heir->generation && before->source->hash == heir->source->hash &&
+           (before->config_len != heir->config_len ||
+            memcmp(before->config_json, heir->config_json, heir->config_len) != 0);
+}
+
 static struct ml_plugin *plugin_named(struct ml_script *script, const char *name)
 {
     for (size_t i = 0; i < script->plugin_count; i++)
@@ -190,9 +225,17 @@ static enum ml_err hand_over_one(struct ml_script *from, struct ml_script *to,
     struct parcel parcel = {.plugin = plugin_named(from, heir->name)};
     enum ml_err err;
 
+    heir->is_changed = true;
     if (!parcel.plugin || strcmp(parcel.plugin->folder, heir->folder) != 0)
         return ML_OK;
     parcel.is_unchanged = parcel.plugin->generation == heir->generation;
+    heir->is_changed = !parcel.is_unchanged;
+    if (is_configured(parcel.plugin, heir)) {
+        struct parcel asked = {.plugin = heir, .before = parcel.plugin};
+
+        if (!ml_script_protect(to, 0, find_configure, &asked, ML_LOAD_US))
+            parcel.before = asked.before;
+    }
     ml_writer_init(&parcel.bytes, CARRY_MAX);
     err = ml_script_protect(from, 0, pack, &parcel, ML_LOAD_US);
     if (err && (force || parcel.is_state)) /* a cache that cannot be carried begins empty */
@@ -207,6 +250,9 @@ static enum ml_err hand_over_one(struct ml_script *from, struct ml_script *to,
             err = ml_diag_set(diag, ML_ESCRIPT, 0, "%s: adopt: %s", heir->name, to->fault.text);
     }
     ml_writer_release(&parcel.bytes);
+    parcel.plugin = heir;
+    if (!err && parcel.before && ml_script_protect(to, 0, configure, &parcel, ML_LOAD_US))
+        err = ml_diag_set(diag, ML_ESCRIPT, 0, "%s: configure: %s", heir->name, to->fault.text);
     return err;
 }
 

@@ -322,6 +322,9 @@ static void load_code(lua_State *L, void *arg)
     if (!lua_isnil(L, -1))
         luaL_error(L, "%s", lua_tostring(L, -1));
     lua_settop(L, 1);
+    lua_getfield(L, 1, "health");
+    plugin->has_health = lua_isfunction(L, -1);
+    lua_settop(L, 1);
     ml_config_push(L, step->script, plugin);
     run_validate(L);
     push_instance(L, plugin);

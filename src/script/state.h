@@ -209,6 +209,8 @@ void ml_state_tidy(struct ml_script *script);
 /* ---- Plugins -----------------------------------------------------------------------------------
  */
 
+enum ml_health_is { ML_HEALTH_UNKNOWN, ML_HEALTH_OK, ML_HEALTH_WARN, ML_HEALTH_BAD };
+
 struct ml_plugin {
     char name[ML_INSTANCE_NAME_MAX + 1]; /* of the instance: "webhook/crm" */
     char folder[ML_PLUGIN_NAME_MAX + 1]; /* of the plugin: "webhook" */
@@ -227,6 +229,16 @@ struct ml_plugin {
     int manifest_ref; /* normalised, by lua/moonloom/manifest.lua */
     int env_ref, library_ref, table_ref, self_ref;
 
+    bool has_health; /* Plugin:health() is there. health.c */
+    struct {
+        enum ml_health_is is;
+        bool is_asked;      /* and has not answered yet */
+        unsigned bad_count; /* how often running */
+        uint64_t asked_ms;  /* mono_ms; 0: never */
+        char text[160];
+    } health;
+
+    bool is_changed; /* by the last swap */
     bool is_watched; /* its failures may bring the deployment before back */
     struct {
         uint64_t calls, denials, failures;

@@ -182,6 +182,7 @@ static void watch_part(struct ml_plugins *p, unsigned loop)
     p->now.calls += now.calls;
     p->now.denials += now.denials;
     p->now.failures += now.failures;
+    p->now.bad += now.bad;
     p->before.calls += before.calls;
     p->before.denials += before.denials;
     p->before.failures += before.failures;
@@ -199,7 +200,7 @@ static void do_part(struct ml_plugins *p, unsigned loop)
     switch (p->phase) {
     case PREPARE:
         take_offers(p, loop);
-        err = ml_cells_prepare(cells, p->next, &diag);
+        err = ml_cells_prepare(cells, p->next, p->ask.is_forced || p->is_rollback, &diag);
         break;
     case SWAP:
         err = ml_cells_swap(cells, p->next, p->ask.is_forced, &diag, &p->swaps[loop]);
@@ -474,9 +475,11 @@ static void begin_build(struct ml_plugins *p)
     }
 }
 
-/* Failures over 1 %, or three times as many denials as before (plugin-api 14). */
+/* Not well, failures over 1 %, or three times as many denials as before (plugin-api 14). */
 static bool is_worse(const struct ml_cells_watch *now, const struct ml_cells_watch *before)
 {
+    if (now->bad)
+        return true;
     if (now->failures >= WATCH_FAILURES && now->failures * 100 > now->calls &&
         now->failures * before->calls >= before->failures * now->calls)
         return true;
@@ -489,9 +492,9 @@ static void judge(struct ml_plugins *p)
     p->phase = IDLE;
     if (!is_worse(&p->now, &p->baseline) || !p->history[0])
         return;
-    ml_log(ML_LOG_WARN, "plugins.worse", "calls=%llu failures=%llu denials=%llu",
+    ml_log(ML_LOG_WARN, "plugins.worse", "calls=%llu failures=%llu denials=%llu bad=%llu",
            (unsigned long long)p->now.calls, (unsigned long long)p->now.failures,
-           (unsigned long long)p->now.denials);
+           (unsigned long long)p->now.denials, (unsigned long long)p->now.bad);
     p->ask = (struct ml_operator_ask){.is_rollback = true, .is_forced = true};
     p->ticket++;
     p->is_automatic = true;

@@ -9,6 +9,7 @@ struct scene {
     struct ml_deploy *now, *next;
     struct ml_cells *cells;
     struct ml_cells_swap swap;
+    const char *config; /* of the server; NULL: both plugins */
 };
 
 static const char counting[] = "local ml = require 'moonloom'\nlocal P = {}\n"
@@ -28,10 +29,11 @@ static void source(struct scene *s, const char *v, const char *more)
 
 static enum ml_err deploy(struct scene *s, const struct ml_deploy *before, struct ml_deploy **out)
 {
-    struct ml_deploy_options options = {.plugins_dir = s->world.options.plugins_dir,
-                                        .server_json =
-                                            ML_SLICE("{\"plugins\":{\"count\":{},\"other\":{}}}"),
-                                        .before = before};
+    struct ml_deploy_options options = {
+        .plugins_dir = s->world.options.plugins_dir,
+        .server_json = s->config ? ml_slice_str(s->config)
+                                 : ML_SLICE("{\"plugins\":{\"count\":{},\"other\":{}}}"),
+        .before = before};
 
     return ml_deploy_new(&options, NULL, &s->world.diag, out);
 }
@@ -82,7 +84,7 @@ static enum ml_err offer(struct scene *s, const char *org)
 
 static enum ml_err swap(struct scene *s, bool force)
 {
-    enum ml_err err = ml_cells_prepare(s->cells, s->next, &s->world.diag);
+    enum ml_err err = ml_cells_prepare(s->cells, s->next, force, &s->world.diag);
 
     if (err) {
         ml_cells_withdraw(s->cells);
@@ -118,6 +120,71 @@ static void the_new_one_begins_where_the_old_one_ended(void **state)
     ml_cells_tick(s.cells);
     EXPECT(&s.world, says(&s, "acme", "new2:22"));
     EXPECT(&s.world, says(&s, "beta", "new2:1")); /* made after the swap */
+    end(&s);
+}
+
+static void another_config_is_told_to_configure(void **state)
+{
+    static const char with_b[] = "{\"plugins\":{\"count\":{\"config\":{\"word\":\"b\"}}}}";
+    static const char manifest[] = "phase = 'validate', hooks = { before_update = {} }, config = { "
+                                   "fields = { { 'word', type = "
+                                   "'string', default = 'a', doc = 'a word' } } }";
+    struct scene s;
+
+    (void)state;
+    begin(&s);
+    world_plugin(&s.world, "count", manifest, "");
+    source(
+        &s, "v",
+        "function P:configure(old) if self.config.word == 'bad' then error('no such word') end\n"
+        "  self.state.n = self.state.n + (old.word == 'a' and self.config.word == 'b' and 100 or "
+        "1000) end\n");
+    ml_cells_free(s.cells);
+    ml_deploy_unref(s.now);
+    assert_int_equal(deploy(&s, NULL, &s.now), ML_OK);
+    struct ml_cells_options options = {.deploy = s.now, .script = s.world.options};
+    assert_int_equal(ml_cells_new(&options, &s.world.diag, &s.cells), ML_OK);
+    EXPECT(&s.world, says(&s, "acme", "v1:1"));
+
+    s.config = "{\"plugins\":{\"count\":{\"config\":{\"word\":\"bad\"}}}}";
+    assert_int_equal(deploy(&s, s.now, &s.next), ML_OK);
+    EXPECT(&s.world, swap(&s, false) == ML_ESCRIPT);
+    EXPECT(&s.world, strstr(s.world.diag.text, "count: configure: ") &&
+                         strstr(s.world.diag.text, "no such word"));
+    EXPECT(&s.world, says(&s, "acme", "v1:2"));
+    ml_deploy_unref(s.next);
+
+    s.config = with_b;
+    assert_int_equal(deploy(&s, s.now, &s.next), ML_OK);
+    EXPECT(&s.world, !swap(&s, false));
+    ml_cells_settle(s.cells);
+    EXPECT(&s.world, says(&s, "acme", "v2:103"));
+    end(&s);
+}
+
+static void who_is_not_well_does_not_come_in(void **state)
+{
+    struct scene s;
+    struct ml_cells_watch now = {0}, before = {0};
+
+    (void)state;
+    begin(&s);
+    EXPECT(&s.world, says(&s, "acme", "old1:1"));
+    source(&s, "new", "function P:health() return 'bad', 'no disk' end\n");
+    assert_int_equal(deploy(&s, s.now, &s.next), ML_OK);
+    EXPECT(&s.world, swap(&s, false) == ML_ESCRIPT);
+    EXPECT(&s.world, strstr(s.world.diag.text, "count: health: no disk") != NULL);
+    EXPECT(&s.world, says(&s, "acme", "old1:2"));
+    EXPECT(&s.world, !swap(&s, true)); /* somebody insists */
+    ml_cells_settle(s.cells);
+    EXPECT(&s.world, says(&s, "acme", "new2:1"));
+    ml_cells_tick(s.cells);
+    ml_cells_watch(s.cells, &now, &before);
+    EXPECT(&s.world, now.bad == 0); /* once is not enough */
+    world_mono_ms += 5000;
+    ml_cells_tick(s.cells);
+    ml_cells_watch(s.cells, &now, &before);
+    EXPECT(&s.world, now.bad == 1);
     end(&s);
 }
 
@@ -280,6 +347,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_new_one_begins_where_the_old_one_ended),
+        cmocka_unit_test(another_config_is_told_to_configure),
+        cmocka_unit_test(who_is_not_well_does_not_come_in),
         cmocka_unit_test(what_did_not_change_keeps_its_state_and_its_generation),
         cmocka_unit_test(an_org_without_a_change_keeps_its_state_as_it_is),
         cmocka_unit_test(each_way_to_fail_leaves_the_old_one_serving),
