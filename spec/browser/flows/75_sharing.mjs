@@ -164,9 +164,26 @@ export default [
         await dialog(guest).getByText("Its owners decide who else can open it. You are Viewer by a link.").waitFor();
         await guest.keyboard.press("Escape");
 
+        // Another role under the same address; then another address.
+        await dialog(ana).getByLabel("Role of the link").selectOption("editor");
+        await readOnly(guest).waitFor({ state: "detached", timeout: 8_000 });
+        same(await dialog(ana).getByLabel("Link for anyone").inputValue(), address, "the address after a change of role");
+        await ana.keyboard.press("Escape");
+        await opensShare(ana);
+        await dialog(ana).getByRole("button", { name: "Replace it by a new one" }).click();
+        const second = await until("the second link", async () => {
+          const value = await dialog(ana).getByLabel("Link for anyone").inputValue({ timeout: 1_000 });
+          return value.includes("#link=") && value;
+        });
+        check(second !== address, "the new link is another one");
+        await reaches(guest, "refused", 8_000);
+        const other = await browser.visitor();
+        await other.goto(second);
+        await sees(other, "read me");
+
         await dialog(ana).getByLabel("Role of the link").selectOption("remove");
         await dialog(ana).getByRole("button", { name: "Make a link" }).waitFor();
-        await reaches(guest, "refused", 8_000);
+        await reaches(other, "refused", 8_000);
       });
     },
   ],

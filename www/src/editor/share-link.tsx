@@ -21,12 +21,16 @@ interface Props {
   /** It was made just now, so its address can be copied. */
   fresh: boolean;
   onMake: (role: Role, expires: number | null) => unknown;
+  /** The address stays the same. */
+  onRole: (role: Role) => unknown;
+  /** The address of before opens nothing any more. */
+  onReplace: (role: Role, expires: number | null) => unknown;
   onDrop: () => unknown;
 }
 
-export function LinkRow({ link, fresh, onMake, onDrop }: Props) {
+export function LinkRow({ link, fresh, onMake, onRole, onReplace, onDrop }: Props) {
   const [days, setDays] = useState(USUAL_LIFE);
-  const make = (role: Role) => onMake(role, days === 0 ? null : Date.now() + days * DAY_MS);
+  const expires = () => (days === 0 ? null : Date.now() + days * DAY_MS);
   if (link === null) {
     return (
       <section class="share-link" aria-label="Link">
@@ -43,7 +47,7 @@ export function LinkRow({ link, fresh, onMake, onDrop }: Props) {
             </select>
             <Icon name="chevron-down" />
           </span>
-          <button type="button" class="btn" onClick={() => make("viewer")}>
+          <button type="button" class="btn" onClick={() => onMake("viewer", expires())}>
             Make a link
           </button>
         </div>
@@ -55,12 +59,12 @@ export function LinkRow({ link, fresh, onMake, onDrop }: Props) {
       <div class="share-row">
         <Icon name="link" />
         <span class="share-name">{linkWords(link)}</span>
-        <RoleSelect label="Role of the link" role={link.role} roles={ROLES} removable removeWord="Turn off" onRole={(role) => onMake(role, link.expires)} onRemove={onDrop} />
+        <RoleSelect label="Role of the link" role={link.role} roles={ROLES} removable removeWord="Turn off" onRole={onRole} onRemove={onDrop} />
       </div>
       {!fresh && (
         <p class="panel-text share-note">
           The link was shown when it was made.{" "}
-          <button type="button" class="text-button" onClick={() => make(link.role)}>
+          <button type="button" class="text-button" onClick={() => onReplace(link.role, expires())}>
             Replace it by a new one
           </button>
         </p>

@@ -54,9 +54,8 @@ export function People({ org, name, self, onCopied }: Props) {
 
   const people = items?.filter((share) => share.kind === "user") ?? [];
   const link = items?.find((share) => share.kind === "link") ?? null;
-  const makeLink = async (role: Role, expires: number | null) => {
-    setToken(await putShare(org, name, { id: LINK, kind: "link", role, ...(expires === null ? {} : { expires }) }));
-  };
+  const putLink = (role: Role, expires: number | null) => putShare(org, name, { id: LINK, kind: "link", role, ...(expires === null ? {} : { expires }) });
+  const makeLink = async (role: Role, expires: number | null) => setToken(await putLink(role, expires));
   const dropLink = async () => {
     await dropShare(org, name, LINK);
     setToken(null);
@@ -103,7 +102,14 @@ export function People({ org, name, self, onCopied }: Props) {
         ))}
         {items === null && failure === "" && <li class="muted">Loading…</li>}
       </ul>
-      <LinkRow link={link} fresh={token !== null} onMake={(role, expires) => run(() => makeLink(role, expires))} onDrop={() => run(dropLink)} />
+      <LinkRow
+        link={link}
+        fresh={token !== null}
+        onMake={(role, expires) => run(() => makeLink(role, expires))}
+        onRole={(role) => run(() => putLink(role, link?.expires ?? null))}
+        onReplace={(role, expires) => run(() => dropLink().then(() => makeLink(role, expires)))}
+        onDrop={() => run(dropLink)}
+      />
       <p class="panel-text share-reason" aria-live="polite">
         {reason?.words ?? " "}
       </p>
