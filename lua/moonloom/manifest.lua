@@ -336,6 +336,11 @@ function options.durable(value, report, field, out)
   out.durable = value
 end
 
+function options.proposals(value, report, field, out)
+  if type(value) ~= "boolean" then return report:add(field, "must be true or false") end
+  out.proposals = value
+end
+
 -- The failure mode in force: that of the hook, or a stricter one that the manifest asks for.
 local function failure_mode(def, phase)
   if def.fails ~= "phase" then return def.fails end

@@ -71,6 +71,9 @@ bool ml_grant_allows_edit(const struct ml_grant *grant, const struct ml_grant_ed
 bool ml_grant_allows_proposal(const struct ml_grant *grant, const struct ml_grant_edit *edit,
                               struct ml_slice *added_out, struct ml_slice *removed_out);
 
+/** Is there anything that it only lets propose? */
+bool ml_grant_proposes(const struct ml_grant *grant);
+
 static inline bool ml_grant_allows(const struct ml_grant *grant, unsigned what)
 {
     unsigned may = grant->may | (grant->rules.len ? 0u : (unsigned)ML_MAY_EVERYWHERE);

@@ -159,3 +159,14 @@ bool ml_grant_allows_proposal(const struct ml_grant *grant, const struct ml_gran
     }
     return false;
 }
+
+bool ml_grant_proposes(const struct ml_grant *grant)
+{
+    struct ml_reader in = ml_reader_make(grant->rules);
+    struct rule rule;
+
+    while (next_rule(&in, &rule))
+        if (rule.does == PROPOSES)
+            return true;
+    return false;
+}

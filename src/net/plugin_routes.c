@@ -397,6 +397,7 @@ static void run_rpc(struct ml_call *call, const struct ml_doc *doc, struct ml_do
         .presence = ml_grant_allows(grant, ML_MAY_PRESENCE),
         .messages = ml_grant_allows(grant, ML_MAY_MESSAGE),
         .history = ml_grant_allows(grant, ML_MAY_HISTORY),
+        .everywhere = ml_grant_allows(grant, ML_MAY_WRITE | ML_MAY_EVERYWHERE),
     };
     const struct ml_work_input input = {
         .args_json = ml_writer_slice(&call->body),

@@ -50,8 +50,9 @@ static enum ml_err join(struct ml_room *room, const struct ml_slice *parts, size
     return err;
 }
 
-enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script, struct ml_slice bytes,
-                          struct ml_ruling *ruling)
+enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script,
+                          const struct ml_scope *scope, struct ml_slice bytes,
+                          struct ml_ruling *ruling, struct ml_denial *denial_out)
 {
     struct ml_script_update *update = &ruling->update;
     bool judged = ruling->verdict.undo_waiting || ml_script_update_is_judged(update);
@@ -67,7 +68,7 @@ enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script, struct
     if (!err) {
         parts[0] = change->was_pending && !judged ? bytes : change->bytes;
         count = parts[0].len > 0;
-        err = ml_script_amend(script, update, copy, parts + count, &more);
+        err = ml_script_amend(script, scope, update, copy, parts + count, &more, denial_out);
     }
     if (!err && count + more)
         err = join(room, parts, count + more, ruling);

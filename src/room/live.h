@@ -431,10 +431,12 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
                            struct ml_arena *scratch, struct ml_ruling *ruling) ML_MUST_CHECK;
 /**
  * Work out ruling->amended. amend.c
+ * @retval ML_EDENIED  *denial_out, of all of it
  * @retval ML_ESCRIPT  a plugin failed: hold
  */
-enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script, struct ml_slice bytes,
-                          struct ml_ruling *ruling) ML_MUST_CHECK;
+enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script,
+                          const struct ml_scope *scope, struct ml_slice bytes,
+                          struct ml_ruling *ruling, struct ml_denial *denial_out) ML_MUST_CHECK;
 /** Nothing was refused and nothing is rewritten. */
 bool ml_ruling_is_plain(const struct ml_ruling *ruling);
 

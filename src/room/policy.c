@@ -206,8 +206,34 @@ static enum ml_err check_proposal(const struct ml_member *from, struct ml_script
     return ml_effect_is_proposal(update->effects, effect, &who, is_out);
 }
 
+/* What somebody who may only propose is told of everything else. */
+static struct ml_denial not_allowed(void)
+{
+    return (struct ml_denial){
+        .code = ML_SLICE("grant.not_allowed"),
+        .reason = ML_SLICE("You may not change this part of the document."),
+    };
+}
+
+/*
+ * No proposal as it is; can a plugin make one of it? Of texts, and of a text that comes into an
+ * element.
+ */
+static bool may_become_proposal(const struct ml_member *from, const struct ml_effect *effect,
+                                const struct ml_grant_edit *edit)
+{
+    struct ml_slice added, removed;
+    bool is_text = effect->kind <= ML_EFFECT_TEXT_FORMAT ||
+                   (effect->kind == ML_EFFECT_XML_INSERT && !effect->tag.ptr);
+
+    return is_text && !effect->key.ptr &&
+           ml_grant_allows_proposal(&from->grant, edit, &added, &removed);
+}
+
+/* `defers`: a plugin will be asked that makes proposals. */
 static enum ml_err check_edit(const struct ml_member *from, struct ml_script_update *update,
-                              size_t number, struct ml_writer *path, struct ml_writer *by_id)
+                              size_t number, bool defers, struct ml_writer *path,
+                              struct ml_writer *by_id)
 {
     const struct ml_effect *effect = ml_effects_at(update->effects, number);
     struct ml_denial denial = {0};
@@ -234,8 +260,9 @@ static enum ml_err check_edit(const struct ml_member *from, struct ml_script_upd
 
         if (err || is_proposal)
             return err;
-        denial.code = ML_SLICE("grant.not_allowed");
-        denial.reason = ML_SLICE("You may not change this part of the document.");
+        if (defers && may_become_proposal(from, effect, &edit))
+            return ml_script_update_owe(update, number);
+        denial = not_allowed();
     }
     return ml_script_update_refuse(update, number, &denial);
 }
@@ -244,9 +271,10 @@ static enum ml_err check_edit(const struct ml_member *from, struct ml_script_upd
  * Every edit against the rules of the member's grant. What cannot be told yet, because something it
  * stands beside is missing, is not let in later under somebody else's name: it is refused now.
  */
-static enum ml_err check_grant(struct ml_member *from, struct ml_ruling *ruling)
+static enum ml_err check_grant(struct ml_member *from, bool defers, struct ml_ruling *ruling)
 {
     struct ml_script_update *update = &ruling->update;
+    const struct ml_denial denial = not_allowed();
     struct ml_writer path, by_id;
     enum ml_err err = ml_script_update_look(update);
 
@@ -256,9 +284,12 @@ static enum ml_err check_grant(struct ml_member *from, struct ml_ruling *ruling)
     ml_writer_init(&path, PATH_MAX_BYTES);
     ml_writer_init(&by_id, PATH_MAX_BYTES);
     for (size_t n = 0; n < ml_effects_count(update->effects) && !err; n++)
-        err = check_edit(from, update, n, &path, &by_id);
+        err = check_edit(from, update, n, defers, &path, &by_id);
     ml_writer_release(&path);
     ml_writer_release(&by_id);
+    /* A paragraph that is cut in two is not half a proposal. */
+    if (!err && update->refusal_count)
+        err = ml_script_update_refuse_owed(update, &denial);
     return err;
 }
 
@@ -273,7 +304,7 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
     struct ml_script *script = ml_room_script(room);
     struct ml_scope scope = ml_member_scope(from, is_reply);
     struct ml_denial denial = {0};
-    bool has_hooks;
+    bool has_hooks, defers;
     enum ml_err err;
 
     ruling->verdict = (struct ml_verdict){0};
@@ -283,12 +314,19 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
         script && (ml_script_hooks(script) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE));
     if ((!has_hooks && !from->grant.rules.len) || ml_doc_contains(room->doc, update))
         return ML_OK;
-    err = from->grant.rules.len ? check_grant(from, ruling) : ML_OK;
+    ruling->update.proposes = from->grant.rules.len && ml_grant_proposes(&from->grant);
+    defers = has_hooks && ruling->update.proposes && ml_script_proposes(script);
+    err = from->grant.rules.len ? check_grant(from, defers, ruling) : ML_OK;
     if (!err && has_hooks)
         err = ask(script, &scope, &ruling->update, &denial);
+    if (!err && ruling->update.owed_count) {
+        const struct ml_denial refusal = not_allowed();
+
+        err = ml_script_update_refuse_owed(&ruling->update, &refusal);
+    }
     ruling->verdict.effects = ruling->update.effects;
     if (!err && ruling->update.amendment_count)
-        err = ml_room_amend(room, script, bytes, ruling);
+        err = ml_room_amend(room, script, &scope, bytes, ruling, &denial);
     if (script)
         ml_script_update_done(script, &ruling->update);
     if (err == ML_ESCRIPT)

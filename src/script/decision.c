@@ -13,6 +13,9 @@ void ml_script_update_init(struct ml_script_update *u, const struct ml_update *u
     u->refusals = NULL;
     u->refusal_count = u->refusal_cap = 0;
     u->label_count = u->amendment_count = 0;
+    u->proposes = false;
+    u->owed = NULL;
+    u->owed_count = u->owed_cap = 0;
     u->current = 0;
     u->plugin = NULL;
     u->asked = NULL;
@@ -62,6 +65,43 @@ enum ml_err ml_script_update_refuse(struct ml_script_update *u, size_t edit,
     u->refusal_count++;
     ml_effect_undo(u->effects, edit);
     return ML_OK;
+}
+
+enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit)
+{
+    if (u->owed_count == u->owed_cap) {
+        size_t cap = u->owed_cap ? u->owed_cap * 2 : 8;
+        size_t *grown = ml_arena_array(u->scratch, cap, sizeof *grown);
+
+        if (!grown)
+            return ML_ELIMIT;
+        if (u->owed_count)
+            memcpy(grown, u->owed, u->owed_count * sizeof *grown);
+        u->owed = grown;
+        u->owed_cap = cap;
+    }
+    u->owed[u->owed_count++] = edit;
+    return ML_OK;
+}
+
+void ml_script_update_propose(struct ml_script_update *u, size_t edit)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < u->owed_count; i++)
+        if (u->owed[i] != edit)
+            u->owed[kept++] = u->owed[i];
+    u->owed_count = kept;
+}
+
+enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u, const struct ml_denial *denial)
+{
+    enum ml_err err = ML_OK;
+
+    for (size_t i = 0; i < u->owed_count && !err; i++)
+        err = ml_script_update_refuse(u, u->owed[i], denial);
+    u->owed_count = 0;
+    return err;
 }
 
 uint32_t ml_script_edit_bits(const struct ml_effect *effect)

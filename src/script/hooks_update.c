@@ -65,6 +65,16 @@ enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_sc
     return ML_OK;
 }
 
+bool ml_script_proposes(const struct ml_script *script)
+{
+    const struct ml_chain *chain = &script->chains[HOOK_BEFORE_UPDATE];
+
+    for (size_t i = 0; i < chain->count; i++)
+        if (chain->handlers[i].filter.proposals && !chain->handlers[i].plugin->is_shadow)
+            return true;
+    return false;
+}
+
 /* ---- authorize_edit
  * ------------------------------------------------------------------------------------------ */
 

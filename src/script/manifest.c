@@ -146,7 +146,9 @@ void ml_manifest_filter(lua_State *L, const char *hook, struct ml_edit_filter *f
     filter->origins = take_bits(L, ml_origin_bits);
     lua_getfield(L, -1, "min_bytes");
     filter->min_bytes = (uint64_t)lua_tonumber(L, -1);
-    lua_pop(L, 1);
+    lua_getfield(L, -2, "proposals");
+    filter->proposals = lua_toboolean(L, -1);
+    lua_pop(L, 2);
     lua_getfield(L, -1, "paths");
     take_patterns(L, &filter->paths, &filter->path_count);
     lua_getfield(L, -1, "keys");

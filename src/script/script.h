@@ -188,6 +188,7 @@ struct ml_script_ask {
 struct ml_script_grant {
     bool given; /* somebody granted something; false: no opinion at all */
     bool read, write, presence, messages, history;
+    bool everywhere; /* of a call: nothing bars it from writing anywhere */
     uint32_t ttl_ms; /* 0: none */
     /** Where may be written, if `write`; none: everywhere. In the scratch arena. */
     const struct ml_script_write *writes;
@@ -300,15 +301,20 @@ enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_sc
                                     struct ml_script_update *update,
                                     struct ml_denial *denial_out) ML_MUST_CHECK;
 
+/** Does a plugin make proposals of what somebody may only propose (hook option `proposals`)? */
+bool ml_script_proposes(const struct ml_script *script);
+
 /**
  * Run the amendments of an update that all plugins let through, on a document that it went into.
  * The document is of no use after an error.
  * @param changes_out  up to ML_AMENDMENTS_MAX, in the scratch arena of the update
+ * @retval ML_EDENIED  *denial_out: one of them answered ml.deny
  * @retval ML_ESCRIPT  one failed: hold
  */
-enum ml_err ml_script_amend(struct ml_script *script, struct ml_script_update *update,
-                            struct ml_doc *doc, struct ml_slice *changes_out,
-                            size_t *count_out) ML_MUST_CHECK;
+enum ml_err ml_script_amend(struct ml_script *script, const struct ml_scope *scope,
+                            struct ml_script_update *update, struct ml_doc *doc,
+                            struct ml_slice *changes_out, size_t *count_out,
+                            struct ml_denial *denial_out) ML_MUST_CHECK;
 /** Forget its amendments. Always, once it was asked about. */
 void ml_script_update_done(struct ml_script *script, struct ml_script_update *update);
 

@@ -256,7 +256,8 @@ struct ml_edit_filter {
     uint32_t kinds;   /* enum ml_edit_word bits, 0: all */
     uint32_t origins; /* ml_origin_bits, 0: all */
     uint64_t min_bytes;
-    char **paths; /* patterns */
+    bool proposals; /* it makes proposals of what the author may only propose; filters nothing */
+    char **paths;   /* patterns */
     size_t path_count;
     char **keys; /* of map and attribute writes, patterns */
     size_t key_count;

@@ -28,5 +28,7 @@ void ml_tx_push(lua_State *L, struct ml_tx *tx);
  * Never raises, never waits.
  */
 int ml_tx_call(lua_State *L, struct ml_tx *tx);
+/** The same with more on the stack: `count` arguments, the first of them what ml_tx_push left. */
+int ml_tx_call_with(lua_State *L, struct ml_tx *tx, int count);
 
 #endif

@@ -112,6 +112,23 @@ static int doc_digest(lua_State *L)
     return 1;
 }
 
+/* doc:position(anchor) -> live units before it in its list | nil: it is not there   [may raise] */
+static int doc_position(lua_State *L)
+{
+    const struct doc_subject *subject = check_doc(L);
+    struct ml_relpos position;
+    uint32_t index;
+
+    if (ml_relpos_decode(check_path(L, 2), &position, NULL))
+        luaL_error(L, "position: e:anchor() makes what is wanted here");
+    ml_budget_check(&ml_script_of(L)->budget, L);
+    if (ml_relpos_resolve(content(L, subject), &position, &index, NULL))
+        lua_pushnil(L);
+    else
+        lua_pushnumber(L, index);
+    return 1;
+}
+
 /* ---- Handles ----------------------------------------------------------------------------------
  */
 
@@ -206,6 +223,7 @@ static const struct ml_lent_field doc_fields[] = {
     {"counter", 0, doc_counter},
     {"sessions", 0, doc_sessions},
     {"digest", 0, doc_digest},
+    {"position", 0, doc_position},
     {"transact", 0, ml_doc_transact},
     {NULL, 0, NULL},
 };

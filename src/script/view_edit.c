@@ -220,12 +220,20 @@ static int edit_block_text(lua_State *L)
     return 1;
 }
 
-/* e:anchor() -> bytes of a Yjs relative position | nil: it has a key   [may raise] */
+/* e:anchor(["end"]) -> bytes of a Yjs relative position, before its first unit or behind its last
+ * one | nil: it has a key   [may raise] */
 static int edit_anchor(lua_State *L)
 {
     const struct edit_view *e = ml_view_check(L, 1, KIND_EDIT);
     const struct ml_effect *effect = effect_of(e);
-    const struct ml_relpos position = {.has_unit = true, .unit = effect->id};
+    static const char *const sides[] = {"start", "end", NULL};
+    bool behind = luaL_checkoption(L, 2, sides[0], sides) == 1;
+    const struct ml_relpos position = {
+        .has_unit = true,
+        .unit = {effect->id.client,
+                 effect->id.clock + (behind && effect->len ? effect->len - 1 : 0)},
+        .assoc = behind ? -1 : 0,
+    };
     struct ml_writer *out = &ml_script_of(L)->text;
 
     if (effect->key.ptr) {

@@ -60,16 +60,21 @@ void ml_tx_push(lua_State *L, struct ml_tx *tx)
     push_view(L, KIND_TX, tx, ml_slice_make("", 0));
 }
 
-int ml_tx_call(lua_State *L, struct ml_tx *tx)
+int ml_tx_call_with(lua_State *L, struct ml_tx *tx, int count)
 {
     struct ml_views *views = ml_views_of(L);
     int status;
 
     views->tx = tx;
-    status = lua_pcall(L, 1, 1, 0);
+    status = lua_pcall(L, count, 1, 0);
     views->tx = NULL;
     views->tx_number++;
     return status;
+}
+
+int ml_tx_call(lua_State *L, struct ml_tx *tx)
+{
+    return ml_tx_call_with(L, tx, 1);
 }
 
 /* ---- Operations -------------------------------------------------------------------------------
@@ -211,6 +216,19 @@ static int text_insert(lua_State *L)
     return run(&op);
 }
 
+/* text:embed(i, value [, attrs])   [may raise] */
+static int text_embed(lua_State *L)
+{
+    bool attrs = !lua_isnoneornil(L, 4);
+    struct op op = begin(L, KIND_TX_TEXT, "text.embed", attrs ? 3 : 2);
+
+    put_index(&op, 2);
+    put_value(&op, 3);
+    if (attrs)
+        put_table(&op, 4);
+    return run(&op);
+}
+
 /* text:delete(i, n)   [may raise] */
 static int text_delete(lua_State *L)
 {
@@ -253,8 +271,13 @@ static int text_set(lua_State *L)
 }
 
 static const struct ml_lent_field text_fields[] = {
-    {"insert", 0, text_insert}, {"delete", 0, text_delete}, {"replace", 0, text_replace},
-    {"format", 0, text_format}, {"set", 0, text_set},       {NULL, 0, NULL},
+    {"insert", 0, text_insert},
+    {"embed", 0, text_embed},
+    {"delete", 0, text_delete},
+    {"set", 0, text_set},
+    {"replace", 0, text_replace},
+    {"format", 0, text_format},
+    {NULL, 0, NULL},
 };
 
 const struct ml_lent_def ml_lent_tx_text = {"tx text", text_fields, NULL, 0};

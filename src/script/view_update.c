@@ -25,6 +25,7 @@ enum {
     UPDATE_DELETED,
     UPDATE_KEYS,
     UPDATE_LABELS,
+    UPDATE_PROPOSES,
 };
 
 /* The update of the view at 1, to decide about. The view is lent to be read; the update is ours. */
@@ -124,6 +125,15 @@ static int update_remove(lua_State *L)
 
     check(L, ml_effect_remove(update->effects, ml_edit_check(L, 2, update)),
           "remove: this edit inserts nothing; use undo");
+    return 0;
+}
+
+/* u:propose(e)   [may raise] */
+static int update_propose(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_update_looked_at(L));
+
+    ml_script_update_propose(update, ml_edit_check(L, 2, update));
     return 0;
 }
 
@@ -239,6 +249,7 @@ static const struct ml_lent_field update_fields[] = {
     {"deleted", UPDATE_DELETED, NULL},
     {"keys", UPDATE_KEYS, NULL},
     {"labels", UPDATE_LABELS, NULL},
+    {"proposes", UPDATE_PROPOSES, NULL},
     {"edits", 0, ml_update_edits},
     {"touches", 0, update_touches},
     {"snapshot", 0, update_snapshot},
@@ -246,6 +257,7 @@ static const struct ml_lent_field update_fields[] = {
     {"replace", 0, update_replace},
     {"remove", 0, update_remove},
     {"amend", 0, ml_update_amend},
+    {"propose", 0, update_propose},
     {"label", 0, update_label},
     {NULL, 0, NULL},
 };
@@ -291,6 +303,9 @@ static void get_update(lua_State *L, const struct ml_lent *view, int id)
         break;
     case UPDATE_LABELS:
         push_labels(L, update);
+        break;
+    case UPDATE_PROPOSES:
+        lua_pushboolean(L, update->proposes);
         break;
     default:
         lua_pushnumber(L, (double)facts->keys);

@@ -507,13 +507,11 @@ static void push_grant(lua_State *L, const struct ml_script_grant *grant)
     const struct {
         const char *name;
         bool is_given;
-    } rights[] = {{"read", grant->read},
-                  {"write", grant->write},
-                  {"presence", grant->presence},
-                  {"messages", grant->messages},
-                  {"history", grant->history}};
+    } rights[] = {{"read", grant->read},         {"write", grant->write},
+                  {"presence", grant->presence}, {"messages", grant->messages},
+                  {"history", grant->history},   {"everywhere", grant->everywhere}};
 
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
         lua_pushboolean(L, rights[i].is_given);
         lua_setfield(L, -2, rights[i].name);

@@ -35,7 +35,7 @@ return {
   { name = "delete_document",    kind = "decision", rule = "veto",  waits = true,  fails = "refuse", since = "0.2.0" },
   { name = "document_deleted",   kind = "observer", rule = "each",  waits = true,  fails = "retry", since = "0.2.0", durable = true },
   { name = "before_update",      kind = "decision", rule = "fold",  waits = false, fails = "phase", since = "0.1.0",
-    options = { "kinds", "paths", "min_bytes", "origins" }, later = { "strict" } },
+    options = { "kinds", "paths", "min_bytes", "origins", "proposals" }, later = { "strict" } },
   { name = "conflict",           kind = "decision", rule = "first", waits = false, fails = "default", since = "0.1.0",
     options = { "kinds", "paths", "keys" }, kinds = { "map", "attr", "block", "delete" } },
   { name = "after_update",       kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.1.0",

@@ -129,7 +129,7 @@ end
 local function transact(b, _, fn)
   local ops = b.record.ops
   b.record.ops = {}
-  local out = fn(tx_for(b))
+  local out = fn(tx_for(b), b.values.doc and make("moonloom.Doc", b.values.doc) or nil)
   local done = b.record.ops
   b.record.ops = ops or {}
   for _, op in ipairs(done) do b.record.ops[#b.record.ops + 1] = op end -- all or nothing
@@ -142,6 +142,7 @@ impl["moonloom.Doc"] = {
   text = reader "moonloom.DocText", map = reader "moonloom.DocMap", array = reader "moonloom.DocArray",
   xml = reader "moonloom.DocXml", counter = reader "moonloom.DocCounter",
   sessions = function(b) return b.values.sessions or {} end,
+  position = function(_, _, anchor) return anchor.index end,
   digest = function(b, _, path) return ml.json.encode { read_only(b, path or "") or null } end,
   transact = transact,
 }
@@ -226,7 +227,7 @@ local function handle(class, prefix, methods)
   end
 end
 
-handle("moonloom.TxText", "text", { "insert", "delete", "replace", "format", "set" })
+handle("moonloom.TxText", "text", { "insert", "embed", "delete", "replace", "format", "set" })
 handle("moonloom.TxMap", "map", { "set", "delete", "assign", "create" })
 handle("moonloom.TxArray", "array", { "insert", "push", "delete", "move" })
 handle("moonloom.TxXml", "xml", { "insert", "delete", "attr", "remove_attr" })
@@ -312,6 +313,7 @@ impl["moonloom.Update"] = {
     transact(b, self, fn)
     b.record.amended, b.record.ops = b.record.ops, nil
   end,
+  propose = function(b, _, e) append(b, "proposed", edit_behind(e).kind) end,
   label = label,
   snapshot = function(b)
     local out = { edits = {} }
@@ -329,7 +331,7 @@ impl["moonloom.Update"] = {
 
 impl["moonloom.Edit"] = {
   block_text = function(b) return b.values.block_text or b.values.text end,
-  anchor = function(b) return { index = b.values.index } end,
+  anchor = function(b, _, side) return { index = b.values.index and side == "end" and b.values.index + b.values.len or b.values.index } end,
 }
 
 impl["moonloom.Batch"] = {

@@ -188,7 +188,7 @@ local function value_bytes(value)
   return n
 end
 
-local UPDATE = words "author origin org doc doc_id deleted bytes at labels member inserted inserted_bytes keys"
+local UPDATE = words "author origin org doc doc_id deleted bytes at labels member inserted inserted_bytes keys proposes"
 
 --- An update: a list of edits ({ "text.insert", path =, text = }, { "map.set", path =, key =, value = }, …), and
 --- author, origin, doc (a table of content, or fields of a document), deleted (units somebody else wrote).
@@ -216,7 +216,7 @@ function views.update(given)
   local doc = document(given.doc, given.doc_id, given.org)
   return view("moonloom.Update", {
     author = author, origin = given.origin or "client", org = doc.org, doc = doc, edits = edits, labels = given.labels or {},
-    member = { identity = author, session = author.session, doc = doc, labels = {}, grant = { read = true, write = true } },
+    proposes = given.proposes or false, member = { identity = author, session = author.session, doc = doc, labels = {}, grant = { read = true, write = true } },
     inserted = given.inserted or inserted, inserted_bytes = given.inserted_bytes or bytes, deleted = deleted, keys = given.keys or keys,
     bytes = given.bytes or 20 + bytes, at = given.at,
   })

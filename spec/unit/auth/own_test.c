@@ -254,6 +254,7 @@ static void test_commenters_and_suggesters_write_in_places_only(void **state)
         assert_false(ml_grant_allows_edit(&grant, &text, &code, &reason));
         assert_int_equal(ml_grant_allows_proposal(&grant, &text, &added, &removed),
                          role == ML_ROLE_SUGGESTER);
+        assert_int_equal(ml_grant_proposes(&grant), role == ML_ROLE_SUGGESTER);
         assert_true(ml_role_grant(role, &usual, ML_SLICE("ben"), &arena, &grant));
         assert_false(ml_grant_allows_edit(&grant, &own, &code, &reason));
         /* Who cannot be named writes nowhere. */

@@ -78,7 +78,8 @@ static enum ml_err submit(struct world *w, const char *ops)
 
         assert_int_equal(ml_doc_apply(w->doc, w->decision.update, &verdict, &w->scratch, &change),
                          ML_OK);
-        err = ml_script_amend(w->script, &w->decision, w->doc, changes, &count);
+        err = ml_script_amend(w->script, &(struct ml_scope){0}, &w->decision, w->doc, changes,
+                              &count, &w->denial);
     }
     ml_script_update_done(w->script, &w->decision);
     ml_arena_release(&arena);
@@ -319,6 +320,60 @@ static void what_is_written_on_top_sees_the_result(void **state)
     world_wall_ms -= 1000;
 }
 
+static void what_is_written_on_top_knows_places_and_may_deny(void **state)
+{
+    struct world *w = *state;
+
+    world_plugin(w, "a", "phase = 'validate', hooks = { before_update = {} }",
+                 PLUGIN("local from, to, kept\n"
+                        "for e in u:edits('text.insert') do\n"
+                        "  from, to = e:anchor(), e:anchor('end')\n"
+                        "end\n"
+                        "u:amend(function(tx, doc)\n"
+                        "  local a, b = doc:position(from), doc:position(to)\n"
+                        "  tx:text('t'):insert(b, ']')\n"
+                        "  tx:text('t'):insert(a, '[')\n"
+                        "  tx:text('t'):embed(0, { n = 1 })\n"
+                        "  assert(not pcall(doc.position, doc, 'x'), 'no place')\n"
+                        "  if doc:text('t'):tostring():find('no', 1, true) then\n"
+                        "    return ml.deny('no', 'No.')\n"
+                        "  end\n"
+                        "end)"));
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    given(w, "[[\"text.insert\",\"t\",0,\"Hello\"]]");
+    EXPECT(w, submit(w, "[[\"text.insert\",\"t\",2,\"XX\"]]") == ML_OK);
+    EXPECT(w, !w->log[0]);
+    assert_shows(w, "t", ML_VIEW_DELTA, "[{\"insert\":{\"n\":1}},{\"insert\":\"He[XX]llo\"}]");
+    EXPECT(w, submit(w, "[[\"text.insert\",\"t\",0,\"no\"]]") == ML_EDENIED);
+    EXPECT(w, slice_is(w->denial.code, "a.no"));
+    EXPECT(w, !w->log[0]);
+}
+
+/* What its author may only propose is refused unless a plugin has spoken for it. */
+static void what_is_owed_is_refused(void **state)
+{
+    struct world *w = *state;
+    const struct ml_denial denial = {.code = ML_SLICE("g.no"), .reason = ML_SLICE("No.")};
+    struct ml_script_update *u = &w->decision;
+
+    world_plugin(w, "a", "phase = 'transform', hooks = { before_update = { proposals = true } }",
+                 PLUGIN("for e in u:edits() do\n"
+                        "  if u.proposes and e.path == 't' then u:propose(e) end\n"
+                        "end"));
+    world_start(w);
+    EXPECT(w, w->err == ML_OK);
+    EXPECT(w, ml_script_proposes(w->script));
+    EXPECT(w,
+           submit(w, "[[\"text.insert\",\"t\",0,\"a\"],[\"text.insert\",\"v\",0,\"b\"]]") == ML_OK);
+    EXPECT(w, ml_effects_count(u->effects) == 2);
+    EXPECT(w, ml_script_update_owe(u, 0) == ML_OK && ml_script_update_owe(u, 1) == ML_OK);
+    ml_script_update_propose(u, 0);
+    EXPECT(w, u->owed_count == 1);
+    EXPECT(w, ml_script_update_refuse_owed(u, &denial) == ML_OK);
+    EXPECT(w, u->refusal_count == 1 && u->refusals[0].edit == 1 && !u->owed_count);
+}
+
 /* ---- authorize_edit ----------------------------------------------------------------------------
  */
 
@@ -378,6 +433,9 @@ int main(void)
                                         close_world),
         cmocka_unit_test_setup_teardown(what_is_written_on_top_sees_the_result, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(what_is_written_on_top_knows_places_and_may_deny,
+                                        open_world, close_world),
+        cmocka_unit_test_setup_teardown(what_is_owed_is_refused, open_world, close_world),
         cmocka_unit_test_setup_teardown(calm_titles_as_printed, open_world, close_world),
         cmocka_unit_test_setup_teardown(a_broken_authorize_edit_holds, open_world, close_world),
     };

@@ -22,6 +22,7 @@ return {
       { "xml", "(path: string): moonloom.DocXml", since = S, doc = "An element or fragment." },
       { "counter", "(path: string): moonloom.DocCounter", since = S, doc = "A counter." },
       { "sessions", "(): table[]", since = S, alloc = true, doc = "Who is here." },
+      { "position", "(anchor: string): integer?", since = "0.3.0", cost = "linear", doc = "Where an anchor is now: units before it in its list; nil: not there." },
       { "digest", "(path?: string): string", since = S, cost = "linear", doc = "Hash of the content, for change tests." },
       { "transact", "(fn: fun(tx: moonloom.Tx), opts?: { reason?: string, notify?: boolean }): any", since = S,
         places = { "after_update", "document_loaded", "create_document", "rpc", "tasks" },

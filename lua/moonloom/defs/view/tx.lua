@@ -14,6 +14,7 @@ return {
   { class = "moonloom.TxText", c = "tx text", doc = "Offsets are 0-based, in UTF-16 units.",
     methods = {
       { "insert", "(i: integer, s: string, attrs?: table)", since = S, doc = "Insert." },
+      { "embed", "(i: integer, value: any, attrs?: table)", since = "0.3.0", doc = "One unit that is no text." },
       { "delete", "(i: integer, n: integer)", since = S, doc = "Delete." },
       { "replace", "(i: integer, n: integer, s: string)", since = S, doc = "Delete, insert." },
       { "format", "(i: integer, n: integer, attrs: table)", since = S, doc = "Formats; ml.null takes one away." },

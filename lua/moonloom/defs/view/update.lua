@@ -17,6 +17,7 @@ return {
       { "deleted", "integer", since = S, doc = "Units deleted." },
       { "keys", "integer", since = S, doc = "Map keys and attributes written." },
       { "labels", "table<string, any>", since = S, alloc = true, doc = "What earlier plugins left." },
+      { "proposes", "boolean", since = "0.3.0", doc = "Its author may only propose, in some places at least." },
     },
     methods = {
       { "edits", "(kind?: moonloom.EditKind, pattern?: string): fun(): moonloom.Edit?", since = S,
@@ -29,7 +30,10 @@ return {
       { "replace", "(e: moonloom.Edit, text: string)", since = S, cost = "linear",
         doc = "Accept, then rewrite the text it inserted, or the value of its key.", example = 'u:replace(e, (e.text:gsub("%d", "*")))' },
       { "remove", "(e: moonloom.Edit)", since = S, doc = "Accept, then remove what it inserted." },
-      { "amend", "(fn: fun(tx: moonloom.Tx))", since = S, cost = "linear", doc = "Accept, then run this transaction on the result. Costs the size of the document." },
+      { "amend", "(fn: fun(tx: moonloom.Tx, doc: moonloom.Doc): any)", since = S, cost = "linear",
+        doc = "Accept, then run this transaction on the result, which `doc` shows. If it answers `ml.deny`, all of the update is undone. Costs the size of the document." },
+      { "propose", "(e: moonloom.Edit)", since = "0.3.0",
+        doc = "A proposal is made of this edit, or it is harmless: its author, who may only propose, is not refused. For hooks with `proposals = true`." },
       { "label", "(key: string, value: any)", since = S, doc = "For later plugins: at most 32, a value of 1 KiB as JSON." },
     } },
   { class = "moonloom.Edit", arg = "e", c = "edit", doc = "One piece of an update (`authorize_edit`, `u:edits()`); a change, once it is visible.",
@@ -53,6 +57,7 @@ return {
     },
     methods = {
       { "block_text", "(): string?", since = S, cost = "linear", alloc = true, doc = "The whole block after the update; nil: no text." },
-      { "anchor", "(): string?", since = S, alloc = true, doc = "Bytes of a Yjs relative position: a place that survives; nil: it has a key." },
+      { "anchor", '(side?: "start"|"end"): string?', since = S, alloc = true,
+        doc = "Bytes of a Yjs relative position, before its first unit or behind its last one: a place that survives; nil: it has a key." },
     } },
 }

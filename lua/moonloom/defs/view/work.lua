@@ -5,7 +5,7 @@ return {
     fields = { { "args", "table", since = "0.2.0", doc = "Checked." }, { "identity", "moonloom.Identity", since = "0.2.0", doc = "Whose." },
                { "session", "moonloom.Session", since = "0.2.0", doc = "Connection: `id`." }, { "doc_id", "string?", since = "0.2.0", doc = "Name of the document, if the call names one." },
                { "doc", "moonloom.Doc?", since = "0.3.0", doc = "If `doc = true`: the document, as it is committed, until the first wait. `doc:transact` is an edit of `identity`, committed if the function answers a value; `doc:sessions()` is empty." },
-               { "grant", "{ read: boolean, write: boolean, presence: boolean, messages: boolean, history: boolean }?", since = "0.3.0", doc = "If `doc = true`: what `identity` may do in it; `write` also if only in places." } } },
+               { "grant", "{ read: boolean, write: boolean, presence: boolean, messages: boolean, history: boolean, everywhere: boolean }?", since = "0.3.0", doc = "If `doc = true`: what `identity` may do in it; `write` also if only in places, `everywhere` if in all." } } },
   { class = "moonloom.Job", arg = "job", doc = "One try of a job.",
     fields = { { "id", "string", doc = "The same over retries: an idempotency key." }, { "try", "integer", doc = "From 1." }, { "queued_at", "number", doc = "When." } } },
   { class = "moonloom.Run", arg = "run", doc = "One run of a cron entry.",
