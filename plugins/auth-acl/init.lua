@@ -211,12 +211,28 @@ local function may_list(self, who)
   return sum.read
 end
 
+local function may_call(sum, name)
+  if sum.rpc == true then return true end
+  for _, one in ipairs(sum.rpc or {}) do if one == name then return true end end
+  return false
+end
+
+local function is_link_refused(self, from, role)
+  local links = self.config.links
+  return from == "link" and not (links.enabled and has_any(links.roles, { role }))
+end
+
 function Acl:authorize(ask)
-  local action, doc, who = ask.action, ask.doc_id, copy_of(ask.identity)
+  local action, doc, who, from, shared = ask.action, ask.doc_id, copy_of(ask.identity), ask.from, ask.role
+  if is_link_refused(self, from, shared) then return ml.deny("links", "Links like this one open nothing here.") end
   if action == "org.documents" then return may_list(self, who) and ml.grant { read = true } or nil end
   if action == "org.audit" then return is_admin(self, who) and ml.grant { read = true } or nil end
   if not doc or doc == "" then return nil end
   local sum, ends = sum_of(self, who, doc)
+  if not sum.fits then return nil end
+  if from == "share" or from == "link" then rights.add(sum, self.state.roles[shared] or rights.ALL) end
+  local call = action:match "^rpc%.(.+)$"
+  if call then return not may_call(sum, call) and ml.deny("rpc", "You may not call this.") or nil end
   if not sum.read then return nil end
   return rights.grant(sum, action, ttl_of(self, ends))
 end

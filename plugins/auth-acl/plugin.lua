@@ -54,6 +54,11 @@ return {
       doc = "Header fields of that request, such as an access token" },
     { "cache", type = "duration", default = "5m", min = "1s", doc = "How long a decision holds before it is made again" },
     { "owner_role", type = "string", default = "", doc = "Role of whoever made a document, in that document" },
+    { "links", type = "record", default = {}, doc = "Links of the server to documents", fields = {
+      { "enabled", type = "boolean", default = true, doc = "They open documents" },
+      { "roles", type = "array", items = { type = "role" }, default = { "viewer", "commenter", "suggester", "editor" },
+        doc = "Only links that give one of these" },
+    } },
     { "anonymous", type = "string", default = "", doc = "Role of people without a session in documents that a rule without names covers" },
   } },
 }

@@ -11,7 +11,9 @@ local HI = Collab.unhex "01016500040101740248 6900" -- client 101 writes "Hi"
 -- A token is an id, and roles behind a colon: "ana", "boss:admin".
 local DOOR = [[
   local ml = require "moonloom"
-  local P = {}
+  local P = { rpc = {} }
+  P.rpc["door.ping"] = function() return {} end
+  P.rpc["door.pong"] = function() return {} end
   function P:authenticate(req)
     local user, role = (req.token or ""):match "^(%w+):?(%w*)$"
     if not user then return nil end
@@ -26,7 +28,7 @@ describe("auth-acl", function()
   local function start(acl)
     folder = process.folder()
     World.plugin(folder, "door", {
-      ["plugin.lua"] = "return { name = 'door', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'auth', hooks = { authenticate = {} } }",
+      ["plugin.lua"] = "return { name = 'door', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'auth', hooks = { authenticate = {}, rpc = { ['door.ping'] = {}, ['door.pong'] = {} } } }",
       ["init.lua"] = DOOR,
     })
     open = {}
@@ -109,6 +111,15 @@ describe("auth-acl", function()
     assert.equal(404, (ask("GET", "/api/v1/orgs/default/docs", "ana")))
     assert.equal(200, (ask("GET", "/api/v1/orgs/default/docs", "boss:admin")))
     assert.equal(204, (ask("DELETE", doc, "ana"))) -- she made it
+  end)
+
+  it("keeps calls by name to those that a role lists", function()
+    start [[roles = { clerk = { write = true, rpc = { 'door.ping' } } }, rules = { { docs = 'a', users = { 'ana' }, give = 'clerk' }, { docs = 'a', users = { 'ben' }, give = 'editor' } }]]
+    local function call(user, name, doc) return (ask("POST", "/api/v1/orgs/default/rpc/" .. name .. (doc and "?doc=" .. doc or ""), user, {})) end
+    assert.equal(200, call("ana", "door.ping", "a"))
+    assert.equal(403, call("ana", "door.pong", "a"))
+    assert.equal(200, call("ben", "door.pong", "a"))
+    assert.equal(200, call("ana", "door.pong")) -- about no document
   end)
 
   it("asks again about who is connected when its configuration has changed", function()

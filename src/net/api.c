@@ -354,7 +354,7 @@ void ml_call_ask(struct ml_call *call, const char *action, struct ml_slice name,
                  void (*then)(struct ml_call *call))
 {
     call->then = then;
-    call->ask.is_identified = false;
+    call->ask.is_identified = call->ask.is_veto = false;
     call->ask.source = (struct ml_request_source){
         .org = call->org, .head = call->head, .ip = ml_slice_str(call->http->ip)};
     ask(call, action, name, bits);
@@ -365,7 +365,16 @@ void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice
 {
     call->then = then;
     call->ask.is_identified = true;
+    call->ask.is_veto = false;
     ask(call, action, name, bits);
+}
+
+void ml_call_veto(struct ml_call *call, const char *action, struct ml_slice name,
+                  void (*then)(struct ml_call *call))
+{
+    call->then = then;
+    call->ask.is_identified = call->ask.is_veto = true;
+    ask(call, action, name, 0);
 }
 
 /* ---- from head to run ------------------------------------------------------------------------ */

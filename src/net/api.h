@@ -121,6 +121,9 @@ void ml_call_ask(struct ml_call *call, const char *action, struct ml_slice name,
 /** The same, once it is known who asks: about another document of the org. */
 void ml_call_authorize(struct ml_call *call, const char *action, struct ml_slice name, unsigned may,
                        void (*then)(struct ml_call *call));
+/** The same, and only a denial keeps from it: what they may do stays as it was. */
+void ml_call_veto(struct ml_call *call, const char *action, struct ml_slice name,
+                  void (*then)(struct ml_call *call));
 
 /* ---- api_audit.c ----------------------------------------------------------------------------- */
 

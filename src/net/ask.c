@@ -260,11 +260,16 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
         if (!ml_role_grant(asker->role, &ask->net->env.role_rights, asker->facts.user, ask->arena,
                            &asker->grant))
             return ML_ESCRIPT;
-        if (asker->until_ms)
-            asker->grant.until_ms = until_of(ask->net, asker->until_ms);
     } else if (ask->net->env.open_mode && ml_slice_equal(ask->source.org, DEFAULT_ORG)) {
         asker->grant = ml_grant_editor();
         asker->from = ML_FROM_OPEN;
+    }
+    /* Plugins may have given because of a share: when that ends, they are asked again. */
+    if (asker->is_own && asker->until_ms) {
+        int64_t until = until_of(ask->net, asker->until_ms);
+
+        if (!asker->grant.until_ms || until < asker->grant.until_ms)
+            asker->grant.until_ms = until;
     }
     if (ml_grant_allows(&asker->grant, ML_MAY_READ))
         return ML_OK;
@@ -290,7 +295,8 @@ static void on_answer(void *arg, const struct ml_access_answer *answer)
     if (answer->err == ML_EDENIED)
         ask->refusal = refusal_of(&answer->denial);
     if (!answer->err && ask->step == STEP_AUTHORIZE) {
-        ask->err = take_grant(ask, &answer->grant);
+        if (!ask->is_veto)
+            ask->err = take_grant(ask, &answer->grant);
     } else if (!answer->err && ask->step == STEP_AUTHENTICATE) {
         ask->asker->is_known = answer->is_known;
         if (answer->is_known)
@@ -391,6 +397,20 @@ static bool authenticate(struct ml_ask *ask)
     return !ask->access || !may_wait(ask);
 }
 
+static struct ml_slice word_of(enum ml_from from)
+{
+    switch (from) {
+    case ML_FROM_ORG:
+        return ML_SLICE("org");
+    case ML_FROM_SHARE:
+        return ML_SLICE("share");
+    case ML_FROM_LINK:
+        return ML_SLICE("link");
+    default:
+        return ml_slice_make(NULL, 0);
+    }
+}
+
 static bool authorize(struct ml_ask *ask)
 {
     static const struct ml_script_grant none;
@@ -400,11 +420,18 @@ static bool authorize(struct ml_ask *ask)
         return true;
     script = ml_net_script(ask->net, ask->source.org, ask->document);
     if (!script || !(ml_script_hooks(script) & ML_HOOK_AUTHORIZE)) {
-        ask->err = take_grant(ask, &none);
+        if (!ask->is_veto)
+            ask->err = take_grant(ask, &none);
         return true;
     }
-    ask->question =
-        (struct ml_script_ask){ask->action, ask->source.org, ask->document, &ask->asker->facts};
+    ask->question = (struct ml_script_ask){.action = ask->action,
+                                           .org = ask->source.org,
+                                           .document = ask->document,
+                                           .identity = &ask->asker->facts};
+    if (ask->asker->is_own && ask->asker->role) {
+        ask->question.role = ml_role_name(ask->asker->role);
+        ask->question.from = word_of(ask->asker->from);
+    }
     ask->access = ml_script_authorize(script, &ask->question, ask->arena, on_answer, ask);
     return !ask->access || !may_wait(ask);
 }

@@ -67,6 +67,7 @@ struct ml_ask {
     bool is_resolved;                 /* the org is, and the hook `upgrade` has been asked */
     bool is_anonymous;                /* who it is comes later: nobody is asked */
     bool is_upgrade;                  /* a connection is wanted: `upgrade` is asked */
+    bool is_veto;                     /* only a denial counts; the grant stays as it was */
     void (*done)(struct ml_ask *ask); /* on the loop, with no Lua below; may free the ask */
     /* answer */
     enum ml_err err; /* see ml_ask_start */

@@ -184,6 +184,9 @@ struct ml_script_identity {
 struct ml_script_ask {
     struct ml_slice action, org, document;
     const struct ml_script_identity *identity;
+    /** What it would come to if no plugin had an opinion: the name of a role, and whether it is
+     * "org", "share" or "link" that gives it; .ptr NULL: nothing. */
+    struct ml_slice role, from;
 };
 struct ml_script_grant {
     bool given; /* somebody granted something; false: no opinion at all */

@@ -162,11 +162,13 @@ static void get_identity(lua_State *L, const struct ml_lent *view, int id)
     }
 }
 
-enum { ASK_ACTION, ASK_ORG, ASK_DOC_ID, ASK_IDENTITY, ASK_SESSION };
+enum { ASK_ACTION, ASK_ORG, ASK_DOC_ID, ASK_IDENTITY, ASK_SESSION, ASK_ROLE, ASK_FROM };
 
 static const struct ml_lent_field ask_fields[] = {
-    {"action", ASK_ACTION, NULL},     {"org", ASK_ORG, NULL},         {"doc_id", ASK_DOC_ID, NULL},
-    {"identity", ASK_IDENTITY, NULL}, {"session", ASK_SESSION, NULL}, {NULL, 0, NULL},
+    {"action", ASK_ACTION, NULL},   {"org", ASK_ORG, NULL},
+    {"doc_id", ASK_DOC_ID, NULL},   {"identity", ASK_IDENTITY, NULL},
+    {"session", ASK_SESSION, NULL}, {"role", ASK_ROLE, NULL},
+    {"from", ASK_FROM, NULL},       {NULL, 0, NULL},
 };
 
 static void get_ask(lua_State *L, const struct ml_lent *view, int id)
@@ -182,6 +184,12 @@ static void get_ask(lua_State *L, const struct ml_lent *view, int id)
         break;
     case ASK_DOC_ID:
         ml_push_slice(L, ask->document);
+        break;
+    case ASK_ROLE:
+        ml_push_slice_or_nil(L, ask->role);
+        break;
+    case ASK_FROM:
+        ml_push_slice_or_nil(L, ask->from);
         break;
     case ASK_SESSION:
         ml_push_slice_or_nil(L, ask->identity ? ask->identity->session : (struct ml_slice){0});

@@ -150,6 +150,30 @@ describe("auth-acl", function()
     assert.has_error(function() t.instance("auth-acl", { rules = { { docs = "**", give = "editor", ["until"] = "soon" } } }) end)
   end)
 
+  it("adds what the server's accounts have shared to what a rule gives", function()
+    local plugin = t.instance("auth-acl", { rules = RULES, links = { roles = { "viewer" } } })
+    local function asks(role, from, doc) return plugin:authorize(t.ask { doc_id = doc or "public/1", role = role, from = from, identity = t.identity { user = "eve" } }) end
+    assert.not_granted("write", asks("editor", "org"))
+    assert.granted("write", asks("editor", "share"))
+    assert.is_nil(asks("editor", "share", "boards/1")) -- no rule: the server decides
+    assert.granted("read", asks("viewer", "link"))
+    assert.denied("links", asks("editor", "link"))
+    assert.denied("links", asks("editor", "link", "boards/1"))
+    local off = t.instance("auth-acl", { links = { enabled = false } })
+    assert.denied("links", off:authorize(t.ask { role = "viewer", from = "link", identity = t.identity { user = "guest-1", kind = "guest" } }))
+  end)
+
+  it("keeps calls to those that a role lists", function()
+    local plugin = t.instance("auth-acl", { roles = { clerk = { rpc = { "board.add" } } }, rules = {
+      { docs = "boards/*", users = { "ana", "ben" }, give = "clerk" }, { docs = "boards/*", users = { "ben" }, give = "viewer" } } })
+    local function asks(user, call, doc) return plugin:authorize(t.ask { action = "rpc." .. call, doc_id = doc or "boards/1", identity = t.identity { user = user } }) end
+    assert.is_nil(asks("ana", "board.add"))
+    assert.denied("rpc", asks("ana", "board.drop"))
+    assert.is_nil(asks("ben", "board.drop"))
+    assert.is_nil(asks("eve", "board.drop"))
+    assert.is_nil(asks("ana", "board.drop", ""))
+  end)
+
   describe("with rules in the store", function()
     local app, boss, ana
     before_each(function()

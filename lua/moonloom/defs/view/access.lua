@@ -36,6 +36,8 @@ return {
       { "action", "string", since = S, doc = '"doc.open", "rpc.NAME" …' }, { "org", "string", since = S, doc = "Id of the org." },
       { "doc_id", "string?", since = S, doc = "The document." }, { "identity", "moonloom.Identity", since = S, doc = "Of nobody, `user` is empty and `kind` \"guest\"." },
       { "session", "moonloom.Session|string|nil", since = S, doc = "The connection." },
+      { "role", "string?", since = "0.3.0", doc = "What accounts, shares and links of the server come to: `viewer` … `admin`; it counts where no plugin has an opinion." },
+      { "from", '"org"|"share"|"link"|nil', since = "0.3.0", doc = "Which of them gives it." },
     } },
   { class = "moonloom.Member", arg = "member", c = "member", doc = "A seat in a room (`joined`, `left`, `u.member`).",
     fields = {
