@@ -455,6 +455,7 @@ static int app_close(lua_State *L)
     ml_cells_free(app->cells); /* cancels what it waits for */
     ml_shared_store_free(app->shared);
     ml_deploy_unref(app->deploy);
+    ml_deploy_unref(app->next);
     ml_journal_close(app->journal, on_journal_closed, NULL);
     (void)ml_journal_memory_step(app->journal);
     app->journal = NULL;
@@ -495,36 +496,47 @@ static int raise_report(lua_State *L, struct ml_writer *report)
     return lua_error(L);
 }
 
-/* app:redeploy(server_json, plugins_dir): new generations of what has changed   [may raise] */
+/*
+ * app:redeploy(server_json, plugins_dir) -> true | false   [may raise]
+ * New generations of what has changed. False: their setup waits; call app:redeploy() when the app
+ * has moved.
+ */
 static int app_redeploy(lua_State *L)
 {
     struct ml_app *app = check_app(L);
     struct ml_cells_swap swap;
     struct ml_writer report;
-    struct ml_deploy *next;
     struct ml_diag diag = {0};
     enum ml_err err;
 
     if (!app->cells)
         return luaL_error(L, "this app has no plugins");
     ml_writer_init(&report, REPORT_MAX);
-    if (deploy(app, slice_at(L, 2), slice_at(L, 3), &report, &next))
+    if (!app->next && deploy(app, slice_at(L, 2), slice_at(L, 3), &report, &app->next))
         return raise_report(L, &report);
-    err = ml_cells_prepare(app->cells, next, false, &diag);
+    err = ml_cells_prepare(app->cells, app->next, false, &diag);
+    if (err == ML_EBUSY) {
+        ml_writer_release(&report);
+        lua_pushboolean(L, 0);
+        return 1;
+    }
     if (err)
         ml_cells_withdraw(app->cells);
     else
-        err = ml_cells_swap(app->cells, next, false, &diag, &swap);
+        err = ml_cells_swap(app->cells, app->next, false, &diag, &swap);
     if (err) {
-        ml_deploy_unref(next);
+        ml_deploy_unref(app->next);
+        app->next = NULL;
         ml_write_bytes(&report, ml_slice_str(diag.text));
         return raise_report(L, &report);
     }
     ml_cells_settle(app->cells);
     ml_deploy_unref(app->deploy);
-    app->deploy = next;
+    app->deploy = app->next;
+    app->next = NULL;
     ml_writer_release(&report);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static bool open_plugins(lua_State *L, struct ml_app *app, struct ml_writer *report)

@@ -14,6 +14,7 @@ struct ml_app {
     lua_State *L; /* of the call that runs: callbacks file their events there */
     int events_ref;
     struct ml_deploy *deploy; /* NULL: no plugins */
+    struct ml_deploy *next;   /* whose setup waits; NULL: none */
     struct ml_shared_store *shared;
     struct ml_cells *cells;
     struct ml_rooms *rooms; /* NULL: closed */

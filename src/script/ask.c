@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "script/recorder.h"
+#include "script/setup.h"
 
 #define BREAKER_FAILURES  5
 #define BREAKER_WINDOW_MS 10000
@@ -146,7 +147,7 @@ static void failed(struct ml_script *script, struct ml_handler *handler, int hoo
 bool ml_ask_may(struct ml_script *script, struct ml_handler *handler, int hook)
 {
     struct ml_breaker *breaker = &handler->breaker;
-    bool may = script->L && !ml_ask_is_open(script, breaker);
+    bool may = script->L && ml_plugin_is_up(handler->plugin) && !ml_ask_is_open(script, breaker);
 
     if (!breaker->row && script->ledger)
         breaker->row = ml_ledger_row(script->ledger, handler->plugin->name, ml_hook_names[hook]);

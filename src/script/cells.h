@@ -69,8 +69,12 @@ enum ml_err ml_cells_build(const struct ml_cells *cells, const struct ml_deploy 
                            struct ml_script **script_out) ML_MUST_CHECK;
 /** Takes the script; it may be NULL. */
 void ml_cells_offer(struct ml_cells *cells, struct ml_slice org, struct ml_script *script);
-/** Run the setup of all that was offered, and make what was not; with `force`, whatever they say
- * of their health. On failure: withdraw. */
+/**
+ * Begin the setup of all that was offered, side by side, and make what was not; with `force`,
+ * whatever they say of their health.
+ * @retval ML_EBUSY  some wait: ask again with the same deployment, after ticks; ten seconds at most
+ * @retval others    withdraw
+ */
 enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, bool force,
                              struct ml_diag *diag) ML_MUST_CHECK;
 void ml_cells_withdraw(struct ml_cells *cells);

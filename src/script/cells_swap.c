@@ -98,21 +98,26 @@ static enum ml_err prepare_cell(struct ml_cells *cells, struct ml_cell *cell,
         err = ml_script_setup(cell->next, &why);
     if (!err && cell->next && !force)
         err = ml_health_first(cell->next, &why);
-    return err ? ml_diag_set(diag, err, 0, "org %.*s: %s", ML_PRINT(cell->org), why.text) : ML_OK;
+    if (!err || err == ML_EBUSY)
+        return err;
+    return ml_diag_set(diag, err, 0, "org %.*s: %s", ML_PRINT(cell->org), why.text);
 }
 
 enum ml_err ml_cells_prepare(struct ml_cells *cells, struct ml_deploy *deploy, bool force,
                              struct ml_diag *diag)
 {
-    enum ml_err err = ML_OK;
+    bool any_waits = false;
 
     ML_LIST_EACH(node, &cells->all)
     {
-        if (!err)
-            err =
-                prepare_cell(cells, ML_CONTAINER(node, struct ml_cell, node), deploy, force, diag);
+        enum ml_err err =
+            prepare_cell(cells, ML_CONTAINER(node, struct ml_cell, node), deploy, force, diag);
+
+        if (err && err != ML_EBUSY)
+            return err;
+        any_waits |= err == ML_EBUSY;
     }
-    return err;
+    return any_waits ? ML_EBUSY : ML_OK;
 }
 
 /* ---- The swap ------------------------------------------------------------------------------- */
@@ -164,15 +169,19 @@ void ml_cells_swap_back(struct ml_cells *cells)
     cells->epoch++;
 }
 
-static enum ml_err swap_cell(struct ml_cell *cell, struct ml_deploy *deploy, bool force,
-                             struct ml_diag *diag, struct ml_cells_swap *swap)
+/* Nobody waits for the setup of one whose org came first after `prepare`. */
+static enum ml_err swap_cell(struct ml_cells *cells, struct ml_cell *cell, struct ml_deploy *deploy,
+                             bool force, struct ml_diag *diag, struct ml_cells_swap *swap)
 {
     struct ml_diag why = {0};
     enum ml_err err = ML_OK;
 
-    if (!cell->has_next)
+    if (!cell->has_next && !ml_deploy_differs(cell->deploy, deploy, cell->org))
         return ML_OK;
-    if (cell->script && cell->next)
+    if (!cell->has_next)
+        err = ml_cells_make(cells, deploy, cell->org, true, &why, &cell->next);
+    cell->has_next = !err;
+    if (!err && cell->script && cell->next)
         err = ml_script_hand_over(cell->script, cell->next, force, &why, &swap->bytes);
     if (err)
         return ml_diag_set(diag, err, 0, "org %.*s: %s", ML_PRINT(cell->org), why.text);
@@ -191,8 +200,8 @@ enum ml_err ml_cells_swap(struct ml_cells *cells, struct ml_deploy *deploy, bool
     ML_LIST_EACH(node, &cells->all)
     {
         if (!err)
-            err =
-                swap_cell(ML_CONTAINER(node, struct ml_cell, node), deploy, force, diag, swap_out);
+            err = swap_cell(cells, ML_CONTAINER(node, struct ml_cell, node), deploy, force, diag,
+                            swap_out);
     }
     cells->before = cells->options.deploy;
     cells->options.deploy = ml_deploy_ref(deploy);

@@ -10,6 +10,7 @@
 #include "script/health.h"
 
 #include "base/log.h"
+#include "script/setup.h"
 #include "script/wait.h"
 
 #define EACH_MS       15000
@@ -97,7 +98,7 @@ void ml_health_tick(struct ml_script *script)
         struct ml_plugin *plugin = &script->plugins[i];
         uint64_t each = plugin->health.is <= ML_HEALTH_OK ? EACH_MS : EACH_ILL_MS;
 
-        if (plugin->has_health && !plugin->health.is_asked &&
+        if (plugin->has_health && !plugin->health.is_asked && ml_plugin_is_up(plugin) &&
             (!plugin->health.asked_ms || now - plugin->health.asked_ms >= each))
             ask(script, plugin);
     }
@@ -105,15 +106,19 @@ void ml_health_tick(struct ml_script *script)
 
 enum ml_err ml_health_first(struct ml_script *script, struct ml_diag *diag)
 {
+    bool any_waits = false;
+
     for (size_t i = 0; script->L && i < script->plugin_count; i++) {
         struct ml_plugin *plugin = &script->plugins[i];
 
         if (!plugin->has_health)
             continue;
-        ask(script, plugin);
+        if (!plugin->health.asked_ms)
+            ask(script, plugin);
+        any_waits |= plugin->health.is_asked;
         if (plugin->health.is == ML_HEALTH_BAD)
             return ml_diag_set(diag, ML_ESCRIPT, 0, "%s: health: %s", plugin->name,
                                *plugin->health.text ? plugin->health.text : "bad");
     }
-    return ML_OK;
+    return any_waits ? ML_EBUSY : ML_OK;
 }

@@ -11,7 +11,7 @@
  * Plain data is nil, booleans, numbers, text and tables of these, without loops: nothing that could
  * point from one state into another.
  */
-#include "script/state.h"
+#include "script/setup.h"
 #include "script/wait.h"
 
 #include "base/log.h"
@@ -226,7 +226,8 @@ static enum ml_err hand_over_one(struct ml_script *from, struct ml_script *to,
     enum ml_err err;
 
     heir->is_changed = true;
-    if (!parcel.plugin || strcmp(parcel.plugin->folder, heir->folder) != 0)
+    if (!parcel.plugin || strcmp(parcel.plugin->folder, heir->folder) != 0 ||
+        !ml_plugin_is_up(parcel.plugin) || !ml_plugin_is_up(heir))
         return ML_OK;
     parcel.is_unchanged = parcel.plugin->generation == heir->generation;
     heir->is_changed = !parcel.is_unchanged;
@@ -291,7 +292,8 @@ void ml_script_teardown(struct ml_script *script, const char *why)
     for (size_t i = 0; script->L && i < script->plugin_count; i++) {
         struct farewell f = {&script->plugins[i], why};
 
-        if (ml_script_protect(script, 0, say_farewell, &f, ML_LOAD_US))
+        if (ml_plugin_is_up(&script->plugins[i]) &&
+            ml_script_protect(script, 0, say_farewell, &f, ML_LOAD_US))
             ml_script_log(script, &script->plugins[i], ML_LOG_WARN,
                           ml_slice_str(script->fault.text));
     }

@@ -16,6 +16,7 @@
 #include "script/state.h"
 
 #include "script/recorder.h"
+#include "script/setup.h"
 #include "script/wait.h"
 
 #include <stdarg.h>
@@ -333,18 +334,6 @@ static void load_code(lua_State *L, void *arg)
     plugin->table_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-static void run_setup(lua_State *L, void *arg)
-{
-    const struct ml_plugin *plugin = ((struct step *)arg)->plugin;
-
-    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->table_ref);
-    lua_getfield(L, 1, "setup");
-    if (lua_isnil(L, -1))
-        return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->self_ref);
-    lua_call(L, 1, 0);
-}
-
 static void take_functions(lua_State *L, void *arg)
 {
     struct ml_script *script = ((struct step *)arg)->script;
@@ -410,21 +399,13 @@ enum ml_err ml_state_load(struct ml_script *script, struct ml_diag *diag)
     if (!err)
         err = for_each_plugin(script, load_code, ML_LOAD_US, diag);
     script->loading = false;
-    if (!err && !script->has_late_setup)
-        err = for_each_plugin(script, run_setup, ML_SETUP_US, diag);
     if (!err)
         err = run_step(script, NULL, take_functions, ML_LOAD_US, diag);
+    if (!err && !script->has_late_setup)
+        err = ml_setup_begin(script, diag);
     if (err)
         ml_state_close(script);
     return err;
-}
-
-enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag)
-{
-    if (!script->has_late_setup || !script->L)
-        return ML_OK;
-    script->has_late_setup = false;
-    return for_each_plugin(script, run_setup, ML_SETUP_US, diag);
 }
 
 /* ---- Public
@@ -601,6 +582,7 @@ enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_dia
     script->memory_max = limits->memory_bytes ? limits->memory_bytes : MEMORY_DEFAULT;
     if (script->memory_max < MEMORY_MIN)
         script->memory_max = MEMORY_MIN;
+    ml_list_init(&script->held_rounds);
     script->has_late_setup = options->has_late_setup;
     ml_plan_renew(script);
     ml_share_init(&script->share, limits->cpu);

@@ -2,6 +2,7 @@
 #include "script/round.h"
 
 #include "base/assert.h"
+#include "script/setup.h"
 #include "script/view.h"
 
 /* ---- the argument ---------------------------------------------------------------------------- */
@@ -181,7 +182,11 @@ static void ask_next(struct ml_round *round)
         struct ml_run one = run;
         uint64_t call, now;
 
-        round->handler = &chain->handlers[round->next++];
+        round->handler = &chain->handlers[round->next];
+        if (ml_plan_has(round->plan, round->handler->plugin) &&
+            ml_setup_holds(script, round, round->handler->plugin))
+            return;
+        round->next++;
         if (!ml_plan_has(round->plan, round->handler->plugin))
             continue;
         if (!ml_ask_may(script, round->handler, round->hook)) {
@@ -216,9 +221,20 @@ void ml_round_start(struct ml_script *script, struct ml_round *round)
     ask_next(round);
 }
 
+void ml_round_go_on(struct ml_round *round)
+{
+    ask_next(round);
+}
+
 void ml_round_drop(struct ml_round *round)
 {
     round->is_dropped = true;
+    if (round->held_by) {
+        ml_setup_release(round);
+        round->is_over = true;
+        ask_next(round);
+        return;
+    }
     if (round->call)
         ml_script_cancel(round->script, round->call);
 }

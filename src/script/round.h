@@ -33,12 +33,16 @@ struct ml_round {
     uint64_t call;     /* that it waits for; 0: none */
     uint64_t until_ms; /* with is_timed_as_one */
     size_t next;
+    struct ml_list held; /* until the setup of that instance is over: setup.c */
+    const struct ml_plugin *held_by;
 };
 
 /** Hooks that do not wait: when it returns the round is over. */
 void ml_round_run(struct ml_script *script, struct ml_round *round);
 /** Hooks that may: `done` runs once, maybe before it returns. Holds the script until then. */
 void ml_round_start(struct ml_script *script, struct ml_round *round);
+/** Of one that was held by a setup (setup.c). */
+void ml_round_go_on(struct ml_round *round);
 /** Of a round that waits: nothing is decoded any more, and `done` runs soon, maybe before this
  * returns. */
 void ml_round_drop(struct ml_round *round);

@@ -86,7 +86,10 @@ struct ml_script_options {
 enum ml_err ml_script_new(const struct ml_script_options *options, struct ml_diag *diag,
                           struct ml_script **script_out) ML_MUST_CHECK;
 void ml_script_free(struct ml_script *script);
-/** Of a script with has_late_setup, on the loop that it belongs to. */
+/**
+ * Of a script with has_late_setup, on the loop that it belongs to.
+ * @retval ML_EBUSY  some instance waits: ask again after ticks
+ */
 enum ml_err ml_script_setup(struct ml_script *script, struct ml_diag *diag) ML_MUST_CHECK;
 
 /* ---- Tokens ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 
 #include "base/codec.h"
 #include "base/glob.h"
+#include "base/list.h"
 #include "script/budget.h"
 #include "script/script.h"
 #include "script/share.h"
@@ -20,8 +21,7 @@
 #define ML_PLUGIN_SOURCE_MAX (512u * 1024)
 #define ML_MANIFEST_MAX      (64u * 1024)
 #define ML_MANIFEST_STEPS    10000
-#define ML_LOAD_US           500000   /* a chunk, a manifest, a config check */
-#define ML_SETUP_US          10000000 /* Plugin:setup() */
+#define ML_LOAD_US           500000 /* a chunk, a manifest, a config check */
 #define ML_FAULT_TEXT_MAX    1024
 #define ML_JSON_DEPTH_MAX    64
 
@@ -30,6 +30,9 @@ enum ml_fails { ML_FAILS_REFUSE, ML_FAILS_HOLD, ML_FAILS_DEFAULT, ML_FAILS_SKIP,
 
 /* ---- One Lua state -----------------------------------------------------------------------------
  */
+
+/* Where an instance is on its way into service: setup.c. */
+enum ml_setup { ML_SETUP_OWED, ML_SETUP_RUNS, ML_SETUP_DONE, ML_SETUP_FAILED };
 
 enum ml_fault_kind { ML_FAULT_NONE, ML_FAULT_ERROR, ML_FAULT_TIMEOUT, ML_FAULT_MEMORY };
 
@@ -140,9 +143,13 @@ struct ml_script {
     struct ml_plan *plan; /* of the document that is asked about */
     struct ml_plan *plans, spare_plan;
     size_t plan_count;
-    bool has_docs;       /* some instance is for some documents only */
-    bool has_late_setup; /* setup is ml_script_setup's business */
-    bool loading;        /* plugin code is being loaded: require may look for files */
+    bool has_docs;              /* some instance is for some documents only */
+    bool has_late_setup;        /* setup is ml_script_setup's business */
+    bool is_late;               /* it has begun, and what fails is the end of it */
+    bool is_beginning;          /* the first turn of all setups */
+    struct ml_diag setup_fault; /* the first that was not told yet */
+    struct ml_list held_rounds; /* until a setup is over */
+    bool loading;               /* plugin code is being loaded: require may look for files */
 
     struct ml_waiting *waiting; /* calls that may wait: wait.c */
     struct ml_works *works;     /* rpc, routes, jobs, cron: work.c */
@@ -228,6 +235,10 @@ struct ml_plugin {
     /* Registry references of the current state. */
     int manifest_ref; /* normalised, by lua/moonloom/manifest.lua */
     int env_ref, library_ref, table_ref, self_ref;
+
+    enum ml_setup setup;
+    uint64_t setup_at_ms;   /* FAILED: when it goes once more */
+    uint32_t setup_wait_ms; /* 0: it has not failed */
 
     bool has_health; /* Plugin:health() is there. health.c */
     struct {

@@ -25,6 +25,7 @@
  * collected. [W7] Members of a group end before their parent goes on, and their deadline is not
  * later.
  */
+#include "script/setup.h"
 #include "script/wait_call.h"
 
 #include <stdlib.h>
@@ -343,7 +344,7 @@ static void run(struct ml_script *script, struct ml_call *call, int nargs)
     ml_list_remove(&call->ready);
     w->current = call;
     ml_share_begin(&script->share);
-    ml_budget_enter(&script->budget, ML_CPU_BETWEEN_WAITS);
+    ml_budget_enter(&script->budget, call->run.cpu_us ? call->run.cpu_us : ML_CPU_BETWEEN_WAITS);
     status = lua_resume(call->co, nargs);
     ml_budget_leave(&script->budget);
     ml_share_end(&script->share);
@@ -619,6 +620,7 @@ void ml_script_tick(struct ml_script *script)
     pump(script);
     ml_timers_fire(script, now);
     pump(script);
+    ml_setup_tick(script);
     if (script->L)
         want_next(script);
 }
@@ -640,6 +642,18 @@ size_t ml_wait_count(const struct ml_script *script, const struct ml_plugin *plu
     ML_LIST_EACH(node, &waiting_of(script)->calls)
     count += ML_CONTAINER(node, struct ml_call, node)->run.plugin == plugin;
     return count;
+}
+
+bool ml_wait_has_timers(const struct ml_script *script, const struct ml_plugin *plugin)
+{
+    ML_LIST_EACH(node, &waiting_of(script)->timers)
+    {
+        const struct ml_timer *timer = ML_CONTAINER(node, struct ml_timer, node);
+
+        if (timer->plugin == plugin && !timer->stopped)
+            return true;
+    }
+    return false;
 }
 
 /* ---- Life and death -------------------------------------------------------------------------- */

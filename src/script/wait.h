@@ -19,6 +19,7 @@ struct ml_run {
     const char *what; /* "jobs.deliver": for messages; lives as long as the call */
     struct ml_plugin *plugin;
     uint32_t soft_ms, hard_ms; /* from now, in all */
+    uint32_t cpu_us;           /* between two waits; 0: ML_CPU_BETWEEN_WAITS */
     /**
      * Runs once, when the call is over, maybe before ml_call_start returns. OUTCOME_ANSWER: the
      * ML_CALL_RESULTS values are on top of the main stack, for ml_script_protect; the stack is
@@ -45,6 +46,8 @@ void ml_wait_open(lua_State *L);
 void ml_wait_lose(struct ml_script *script);
 /** All calls and timers of this plugin end. */
 void ml_wait_forget(struct ml_script *script, const struct ml_plugin *plugin);
+/** Has it timers? */
+bool ml_wait_has_timers(const struct ml_script *script, const struct ml_plugin *plugin);
 /** Is `L` the coroutine of the call that runs? */
 bool ml_wait_is_ours(lua_State *L);
 /** Calls of this plugin that are not over. */

@@ -8,6 +8,7 @@
  *  [K1] Entries stand in one block of memory per state; a call copies what it needs of its own.
  *  [K2] What Lua is given are plain tables made by lua/moonloom/work.lua, so they outlive waits.
  */
+#include "script/setup.h"
 #include "script/wait.h"
 
 #include <math.h>
@@ -345,6 +346,11 @@ const struct ml_work *ml_script_find_route(const struct ml_script *script, struc
         *param_count_out = count;
     }
     return best;
+}
+
+bool ml_work_is_up(const struct ml_work *work)
+{
+    return ml_plugin_is_up(entry_of(work)->plugin);
 }
 
 /* ---- Cron ------------------------------------------------------------------------------------ */
@@ -752,10 +758,12 @@ uint64_t ml_script_do(struct ml_script *script, const struct ml_work *work,
     *doing =
         (struct doing){.entry = entry, .input = input, .done = done, .arg = arg, .script = script};
     ml_arena_init(&doing->arena, DONE_ARENA);
-    if (ml_ask_is_open(script, &entry->breaker)) {
+    if (!ml_plugin_is_up(entry->plugin) || ml_ask_is_open(script, &entry->breaker)) {
         doing->output = (struct ml_work_output){
             .end = ML_WORK_FAILED,
-            .text = ML_SLICE("it failed too often; waiting before the next try")};
+            .text = ml_plugin_is_up(entry->plugin)
+                        ? ML_SLICE("it failed too often; waiting before the next try")
+                        : ML_SLICE("the plugin is not up: its setup waits or has failed")};
         finish(doing);
         return 0;
     }

@@ -55,6 +55,8 @@ const struct ml_work *ml_script_find_route(const struct ml_script *script, struc
  */
 bool ml_script_later(const struct ml_script *script, const char *hook, struct ml_slice document,
                      size_t i, struct ml_slice *instance_out);
+/** Is its instance up? Not while its setup waits, or after that has failed. */
+bool ml_work_is_up(const struct ml_work *work);
 /** When a cron entry is due next after that time; 0: never, or it cannot be said. */
 int64_t ml_script_cron_next(struct ml_script *script, const struct ml_work *work, int64_t after_ms);
 

@@ -6,9 +6,11 @@
  *    | +--> LIST      v               v                    v
  *    +----------------+---------- WITHDRAW <------------ BACK
  *
- * BUILD runs on a thread of libuv's pool: files, checks and new states, beside everything that
- * serves. In each later phase every loop does its part in its own tick, between two events, and
- * loop 0 goes on when all have. An earlier deployment comes back by the same way, without files.
+ * PREPARE ends when the setups of all new states are over, or one has failed; meanwhile the old
+ * ones serve. BUILD runs on a thread of libuv's pool: files, checks and new states, beside
+ * everything that serves. In each later phase every loop does its part in its own tick, between two
+ * events, and loop 0 goes on when all have. An earlier deployment comes back by the same way,
+ * without files.
  *
  *  [P1] Until SWAP nothing of what runs has changed; BACK puts it back.
  *  [P2] `phase` is written by loop 0 only, before `serial`; the others read it after `serial`.
@@ -189,18 +191,32 @@ static void watch_part(struct ml_plugins *p, unsigned loop)
     ML_ASSERT(pthread_mutex_unlock(&p->lock) == 0);
 }
 
-static void do_part(struct ml_plugins *p, unsigned loop)
+/* Has some loop failed, so that nobody needs to wait for the others? */
+static bool has_failed(struct ml_plugins *p)
+{
+    bool failed;
+
+    ML_ASSERT(pthread_mutex_lock(&p->lock) == 0);
+    failed = p->failed;
+    ML_ASSERT(pthread_mutex_unlock(&p->lock) == 0);
+    return failed;
+}
+
+/* False: not yet, ask again in the next tick. */
+static bool do_part(struct ml_plugins *p, unsigned loop)
 {
     struct ml_cells *cells = p->cells[loop];
     struct ml_diag diag = {0};
     enum ml_err err = ML_OK;
 
     if (!cells)
-        return;
+        return true;
     switch (p->phase) {
     case PREPARE:
         take_offers(p, loop);
         err = ml_cells_prepare(cells, p->next, p->ask.is_forced || p->is_rollback, &diag);
+        if (err == ML_EBUSY)
+            return has_failed(p);
         break;
     case SWAP:
         err = ml_cells_swap(cells, p->next, p->ask.is_forced, &diag, &p->swaps[loop]);
@@ -229,6 +245,7 @@ static void do_part(struct ml_plugins *p, unsigned loop)
     }
     if (err)
         fail_part(p, &diag);
+    return true;
 }
 
 /* ---- Building, on another thread ------------------------------------------------------------ */
@@ -684,9 +701,8 @@ void ml_plugins_tick(struct ml_plugins *p, unsigned loop, const struct ml_config
 {
     unsigned serial = atomic_load(&p->serial);
 
-    if (p->seen[loop] != serial) {
+    if (p->seen[loop] != serial && do_part(p, loop)) {
         p->seen[loop] = serial;
-        do_part(p, loop);
         atomic_fetch_add(&p->parts, 1);
     }
     if (loop)

@@ -198,6 +198,10 @@ static void begin_job(struct job *job)
              ml_clock_wall_ms() + GONE_AGAIN_MS, true);
         return;
     }
+    if (!ml_work_is_up(job->work)) {
+        tell(job, ML_STORE_RETRY, job->job.why, ml_clock_wall_ms() + BUSY_AGAIN_MS, true);
+        return;
+    }
     if (running_of(w, job->work, job->job.org) >= job->work->concurrency) {
         tell(job, ML_STORE_RETRY, job->job.why, ml_clock_wall_ms() + BUSY_AGAIN_MS, true);
         return;
@@ -490,6 +494,8 @@ static void turn(struct cron *cron, int64_t now)
             look_up(cron);
     } else if (cron->state == CRON_WAITING && cron->next_ms && cron->next_ms <= now) {
         work = work_of(cron, &script);
+        if (work && !ml_work_is_up(work))
+            return; /* the run is due until somebody can do it */
         if (work && !work->is_singleton)
             run(cron);
         else

@@ -578,6 +578,16 @@ end
 
 function App:call(name, args, client) return self.outside:call(name, args, client) end
 
+-- As the server does it: the new generation's setup may wait, for ten seconds, while the old one serves.
+local function redeploy(app)
+  local done = app.core:redeploy(module.server_json(app.instances, app.given.secrets), app.plugins_dir)
+  while not done do
+    app:settle()
+    done = app.core:redeploy()
+    if not done then app:advance "1s" end
+  end
+end
+
 --- A new generation of a plugin, from its files and `opts.config` (else the one it has). Raises with what a person
 --- would be told; then the old generation goes on.
 function App:reload(plugin, opts)
@@ -590,7 +600,7 @@ function App:reload(plugin, opts)
     end
   end
   if not found then error(("app:reload: %s is not in this app"):format(tostring(plugin)), 2) end
-  local ok, wrong = pcall(self.core.redeploy, self.core, module.server_json(self.instances, self.given.secrets), self.plugins_dir)
+  local ok, wrong = pcall(redeploy, self)
   if not ok then
     found.config = config
     error(wrong, 2)
@@ -603,7 +613,7 @@ end
 function App:rollback(plugin)
   local before = self.before[plugin] or error(("app:rollback: %s was not reloaded"):format(tostring(plugin)), 2)
   for _, one in ipairs(self.instances) do if one.name == plugin then one.config = before.config end end
-  self.core:redeploy(module.server_json(self.instances, self.given.secrets), self.plugins_dir)
+  redeploy(self)
   self:settle()
 end
 

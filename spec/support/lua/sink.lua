@@ -1,5 +1,5 @@
 -- A web server that answers what it was told to and notes what it was asked: luajit sink.lua FILE STATUS…
--- The first line of its output is its port. Each request is one JSON line in FILE. The last status repeats.
+-- The first line of its output is its port. Each request is one JSON line in FILE. The last status repeats; "hang" never answers.
 local socket = require "socket"
 local cjson = require "cjson"
 
@@ -9,7 +9,7 @@ local server = assert(socket.bind("127.0.0.1", 0))
 io.write(select(2, server:getsockname()), "\n")
 io.flush()
 
-local count = 0
+local count, hanging = 0, {}
 while true do
   local sock = server:accept()
   if sock then
@@ -25,13 +25,14 @@ while true do
     local length = tonumber(request.headers["content-length"] or 0)
     request.body = length > 0 and sock:receive(length) or ""
     count = count + 1
-    local status, extra = (answers[math.min(count, #answers)] or "200"):match "^(%d+)(.*)$"
+    local answer = answers[math.min(count, #answers)]
+    local status, extra = (answer ~= "hang" and answer or "200"):match "^(%d+)(.*)$"
     local out = assert(io.open(file, "a"))
     out:write(cjson.encode(request), "\n")
     out:close()
     local body = ("answer %d"):format(count)
     local location = extra ~= "" and ("Location: %s\r\n"):format(extra:sub(2)) or ""
-    sock:send(("HTTP/1.1 %s X\r\nX-Count: %d\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(status, count, location, #body, body))
-    sock:close()
+    if answer == "hang" then table.insert(hanging, sock) else sock:send(("HTTP/1.1 %s X\r\nX-Count: %d\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(status, count, location, #body, body)) end
+    if answer ~= "hang" then sock:close() end
   end
 end
