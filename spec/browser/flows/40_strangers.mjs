@@ -1,5 +1,6 @@
 /* What comes from other browsers is not to be trusted. */
-import { check, newName, openDocument, reaches, same, sees, Stranger, until, writes, Y } from "../support.mjs";
+import { shot } from "../accounts.mjs";
+import { accessible, check, newName, openDocument, reaches, same, sees, Stranger, until, writes, Y } from "../support.mjs";
 
 const marker = () => window.__hit;
 
@@ -50,15 +51,7 @@ export default [
           const text = new Y.XmlText();
           text.insert(0, "click me", { link: { href, class: "toast toast-on", target: "_self" } });
           p.insert(0, [text]);
-          p.setAttribute("onclick", "window.__hit=1");
-          p.setAttribute("style", "position:fixed;inset:0");
           content.push([p]);
-        }
-        for (const tag of ["script", "img", "iframe", "svg"]) {
-          const el = new Y.XmlElement(tag);
-          el.setAttribute("src", "x");
-          el.setAttribute("onerror", "window.__hit=1");
-          content.push([el]);
         }
         const good = new Y.XmlElement("paragraph");
         const text = new Y.XmlText();
@@ -78,6 +71,83 @@ export default [
       for (const link of await page.locator(".prose a").all()) await link.click({ modifiers: ["Alt"] });
       same(await page.locator(".prose script, .prose img, .prose iframe, .prose [onclick], .prose [style]").evaluateAll((all) => all.filter((el) => !el.classList.contains("ProseMirror-separator")).map((el) => el.outerHTML)), []);
       same(await page.evaluate(marker), undefined);
+      stranger.leave();
+    },
+  ],
+  [
+    "what this editor does not know is shown as text, and stays in the document",
+    async ({ browser, server }) => {
+      const name = newName("foreign");
+      const page = await browser.visitor();
+      await openDocument(page, server, name);
+      await writes(page, "known");
+      await reaches(page, "saved");
+      // While somebody writes.
+      const stranger = await Stranger.join(server, name);
+      stranger.changes((doc) => {
+        for (const tag of ["script", "img", "iframe", "table"]) {
+          const el = new Y.XmlElement(tag);
+          const p = new Y.XmlElement("paragraph");
+          p.insert(0, [new Y.XmlText(`in ${tag}`)]);
+          p.setAttribute("onclick", "window.__hit=1");
+          p.setAttribute("style", "position:fixed;inset:0");
+          el.insert(0, [p]);
+          el.setAttribute("src", "x");
+          el.setAttribute("onerror", "window.__hit=1");
+          doc.getXmlFragment("content").push([el]);
+        }
+      });
+      // When it is opened.
+      const late = await browser.visitor();
+      await late.goto(`${server.url}/edit/default/${name}`);
+      for (const window of [page, late]) {
+        await window.getByText("has parts that this one does not know").waitFor();
+        for (const text of ["known", "in script", "in table"]) await sees(window, text);
+        same(await window.locator("[contenteditable=true]").count(), 0, "places to write");
+        same(await window.locator(".prose script, .prose img, .prose iframe, .prose [onclick], .prose [style]").count(), 0);
+        same(await window.evaluate(marker), undefined);
+      }
+      await shot(late, "foreign");
+      await accessible(late);
+      const kept = await (await fetch(`${server.url}/api/v1/orgs/default/docs/${name}/content?as=xml&root=content`)).text();
+      for (const tag of ["script", "img", "iframe", "table"]) check(kept.includes(`in ${tag}`), `${tag} is still there: ${kept}`);
+      stranger.leave();
+    },
+  ],
+  [
+    "proposals of others are shown as such, and nobody's typing takes them away",
+    async ({ browser, server }) => {
+      const name = newName("proposals");
+      const page = await browser.visitor();
+      const stranger = await Stranger.join(server, name);
+      const mark = { id: "s_1", author: "bo", at: 1_700_000_000 };
+      stranger.changes((doc) => {
+        for (const [kind, words] of [["paragraph", "We pay on Monday"], ["codeBlock", "pay(Monday)"]]) {
+          const block = new Y.XmlElement(kind);
+          const text = new Y.XmlText(words);
+          const at = words.indexOf("Monday");
+          block.insert(0, [text]);
+          doc.getXmlFragment("content").push([block]);
+          text.format(at, 6, { deletion: mark });
+          text.insert(at + 6, "Friday", { insertion: mark });
+        }
+      });
+      await openDocument(page, server, name);
+      for (const block of ["p", "pre"]) {
+        same(await page.locator(`.prose ${block} del`).textContent(), "Monday");
+        same(await page.locator(`.prose ${block} ins`).textContent(), "Friday");
+      }
+      await shot(page, "proposals");
+      await page.locator(".prose p").click();
+      await page.keyboard.press("End");
+      await page.keyboard.type(" at noon");
+      await reaches(page, "saved");
+      same(await page.locator(".prose p ins").textContent(), "Friday", "what is typed behind it is not a part of it");
+      const late = await browser.visitor();
+      await openDocument(late, server, name);
+      await sees(late, "at noon");
+      same(await late.locator(".prose ins").count(), 2);
+      same(await late.locator(".prose del").count(), 2);
       stranger.leave();
     },
   ],

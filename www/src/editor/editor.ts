@@ -1,5 +1,7 @@
 /* Tiptap as this product uses it. */
-import { Editor } from "@tiptap/core";
+import { Editor, type Extensions, extensions, getSchema } from "@tiptap/core";
+import Code from "@tiptap/extension-code";
+import CodeBlock from "@tiptap/extension-code-block";
 import Collaboration from "@tiptap/extension-collaboration";
 import Link from "@tiptap/extension-link";
 import { TaskItem, TaskList } from "@tiptap/extension-list";
@@ -9,12 +11,15 @@ import { carets } from "./carets.ts";
 import type { OpenDocument } from "./document.ts";
 import { cleanPaste } from "./paste.ts";
 import { allowedHref, safeUrl } from "./links.ts";
+import { Deletion, Insertion } from "./suggestion-marks.ts";
+
+const TEXT_DIRECTION = "auto";
 
 export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
   return new Editor({
     element,
     injectNonce: pageNonce(),
-    textDirection: "auto",
+    textDirection: TEXT_DIRECTION,
     editorProps: {
       transformPastedHTML: cleanPaste,
       attributes: {
@@ -26,23 +31,7 @@ export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
       },
     },
     extensions: [
-      StarterKit.configure({
-        // Collaboration brings an undo that leaves other people's work alone.
-        undoRedo: false,
-        // Would be an edit by everybody who only looks.
-        trailingNode: false,
-        heading: { levels: [1, 2, 3] },
-        dropcursor: { class: "drop-line", color: false },
-        link: false,
-      }),
-      SafeLink.configure({
-        openOnClick: false,
-        defaultProtocol: "https",
-        // Asked of bare words too ("example.org"), before a scheme is put in front of them.
-        isAllowedUri: (uri) => allowedHref(uri) || (!uri?.includes(":") && safeUrl(uri) !== null),
-      }),
-      TaskList,
-      TaskItem.configure({ nested: true, a11y: { checkboxLabel: (_node, checked) => (checked ? "Done" : "To do") } }),
+      ...PARTS,
       Placeholder.configure({ placeholder: "Write something…" }),
       Collaboration.configure({ fragment: open.content }),
       carets(open.awareness),
@@ -58,6 +47,37 @@ const SafeLink = Link.extend({
     return ["a", { ...shown, target: "_blank", rel: "noopener noreferrer nofollow" }, 0];
   },
 });
+
+/** What the shared text is made of. */
+const PARTS: Extensions = [
+  StarterKit.configure({
+    // Collaboration brings an undo that leaves other people's work alone.
+    undoRedo: false,
+    // Would be an edit by everybody who only looks.
+    trailingNode: false,
+    heading: { levels: [1, 2, 3] },
+    dropcursor: { class: "drop-line", color: false },
+    code: false,
+    codeBlock: false,
+    link: false,
+  }),
+  // Proposals may stand in code, too.
+  Code.extend({ excludes: "bold italic strike underline link" }),
+  CodeBlock.extend({ marks: "insertion deletion" }),
+  SafeLink.configure({
+    openOnClick: false,
+    defaultProtocol: "https",
+    // Asked of bare words too ("example.org"), before a scheme is put in front of them.
+    isAllowedUri: (uri) => allowedHref(uri) || (!uri?.includes(":") && safeUrl(uri) !== null),
+  }),
+  TaskList,
+  TaskItem.configure({ nested: true, a11y: { checkboxLabel: (_node, checked) => (checked ? "Done" : "To do") } }),
+  Insertion,
+  Deletion,
+];
+
+/** Of what is shared; nothing else may be in a document that this editor opens. */
+export const schema = getSchema([...PARTS, extensions.TextDirection.configure({ direction: TEXT_DIRECTION })]);
 
 /** The server puts a fresh one into every page; the browser hides it from `getAttribute`. */
 function pageNonce(): string | undefined {

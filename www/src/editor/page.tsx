@@ -14,11 +14,13 @@ import { editPath, navigate } from "../shell/router.ts";
 import { ThemeItems } from "../shell/theme-menu.tsx";
 import "../styles/editor.css";
 import { type OpenDocument, openDocument } from "./document.ts";
-import { createEditor } from "./editor.ts";
+import { createEditor, schema } from "./editor.ts";
 import { changedText, download, type Format } from "./export.ts";
+import { foreignParts, watchForeign } from "./foreign.ts";
 import { KeyboardHelp } from "./keyboard-help.tsx";
 import { OutlinePanel } from "./outline.tsx";
 import { me, type Person } from "./person.ts";
+import { ForeignBanner, PlainView } from "./plain-view.tsx";
 import { Presence } from "./presence.tsx";
 import { NoticeBanner } from "./notice.tsx";
 import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
@@ -54,6 +56,8 @@ export function EditorPage({ org, name }: Props) {
 function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person }) {
   const paper = useRef<HTMLDivElement>(null);
   const [editor, setEditor] = useState<Editor | null>(null);
+  // What this editor does not know in this document. It would delete it, so then there is no editor.
+  const [foreign, setForeign] = useState<string[]>([]);
   const [self, setSelf] = useState(firstSelf);
   const [help, setHelp] = useState(false);
   const [toast, setToast] = useState("");
@@ -68,11 +72,24 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const editable = save.kind !== "refused" && !readOnly && partial === null;
 
   useLayoutEffect(() => {
+    const found = foreignParts(open.content, schema);
+    if (found.length > 0) {
+      setForeign(found);
+      return;
+    }
+    const ignore = watchForeign(open.content, schema, (names) => {
+      created.destroy();
+      setEditor(null);
+      setForeign(names);
+    });
     const created = createEditor(open, paper.current!);
     setEditor(created);
     // A keyboard that covers half a phone comes when it is asked for.
     if (created.isEmpty && matchMedia("(pointer: fine)").matches) created.commands.focus("start", { scrollIntoView: false });
-    return () => created.destroy();
+    return () => {
+      ignore();
+      created.destroy();
+    };
   }, [open]);
 
   useEffect(() => {
@@ -144,7 +161,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <Presence awareness={open.awareness} self={self} onSelf={setSelf} />
         <Share org={open.org} name={open.name} session={session} onCopied={(worked) => copied(worked, "Link")} />
         <MoreMenu
-          onDownload={(format) => editor !== null && download(editor, title, format)}
+          onDownload={editor === null ? null : (format) => download(editor, title, format)}
           onCopyLink={() => void copyText(documentUrl(open.org, open.name)).then((worked) => copied(worked, "Link"))}
           onHelp={() => setHelp(true)}
         />
@@ -153,13 +170,16 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <OpenModeBanner mode={mode} />
         <SaveBanner save={save} actions={actions} />
         <NoticeBanner provider={open.provider} />
-        {!editable && save.kind !== "refused" && <ReadOnlyBanner role={partial} />}
+        {foreign.length > 0 && <ForeignBanner names={foreign} />}
+        {!editable && foreign.length === 0 && save.kind !== "refused" && <ReadOnlyBanner role={partial} />}
       </div>
       {editor !== null && editable && <Toolbar editor={editor} />}
       <div class="workspace">
         {editor !== null && <OutlinePanel editor={editor} />}
         <main class="desk" onMouseDown={(event) => editor !== null && focusFromDesk(event, editor)}>
-          <div ref={paper} class="paper" />
+          <div ref={paper} class="paper">
+            {foreign.length > 0 && <PlainView open={open} />}
+          </div>
         </main>
       </div>
       {editor !== null && (
@@ -231,7 +251,8 @@ function TitleField({ title, name, readOnly, onTitle }: TitleProps) {
 }
 
 interface MoreProps {
-  onDownload: (format: Format) => void;
+  /** null: there is no copy to be had. */
+  onDownload: ((format: Format) => void) | null;
   onCopyLink: () => void;
   onHelp: () => void;
 }
@@ -256,14 +277,16 @@ function MoreMenu({ onDownload, onCopyLink, onHelp }: MoreProps) {
       {item("plus", "New document", () => navigate(editPath("default", newDocumentName())))}
       {item("house", "All documents", () => navigate("/"))}
       {item("link", "Copy link", onCopyLink)}
-      <div class="menu-group" role="group" aria-label="Download a copy">
-        <span class="menu-label" aria-hidden="true">
-          Download a copy
-        </span>
-        {item("download", "Text (.txt)", () => onDownload("txt"))}
-        {item("download", "Web page (.html)", () => onDownload("html"))}
-        {item("download", "Data (.json)", () => onDownload("json"))}
-      </div>
+      {onDownload !== null && (
+        <div class="menu-group" role="group" aria-label="Download a copy">
+          <span class="menu-label" aria-hidden="true">
+            Download a copy
+          </span>
+          {item("download", "Text (.txt)", () => onDownload("txt"))}
+          {item("download", "Web page (.html)", () => onDownload("html"))}
+          {item("download", "Data (.json)", () => onDownload("json"))}
+        </div>
+      )}
       <div class="menu-group" role="group" aria-label="Theme">
         <span class="menu-label" aria-hidden="true">
           Theme
