@@ -226,7 +226,7 @@ void ml_auth_logout(struct ml_call *call)
 
     if (!s || !ml_signing_take_refresh(s, 204, NULL))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_signing_look(s, CORE, "family", s->handle, on_logout_family);
 }
 
@@ -256,7 +256,7 @@ void ml_auth_logout_everywhere(struct ml_call *call)
 
     if (!s || !ml_signing_take_refresh(s, 401, "login_required"))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_signing_look(s, CORE, "family", s->handle, on_everywhere_family);
 }
 
@@ -397,7 +397,7 @@ void ml_auth_password(struct ml_call *call)
 
     if (!s || !ml_signing_take_refresh(s, 401, "login_required") || !read_passwords(s))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_signing_look(s, CORE, "family", s->handle, on_password_family);
 }
 

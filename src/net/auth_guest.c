@@ -55,7 +55,7 @@ static void note_entry(struct ml_call *call, const struct ml_own_token *token, s
     const struct ml_audit_event event = {.kind = "session.sign_in",
                                          .org = token->org,
                                          .actor = token->user,
-                                         .ip = ml_slice_str(call->http->ip),
+                                         .ip = ml_slice_str(call->ip),
                                          .subject = doc};
 
     ml_audit(call->net->env.rooms, &event);
@@ -151,7 +151,7 @@ void ml_auth_guest(struct ml_call *call)
     }
     if (!read_body(g))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     g->read = (struct ml_store_read){.look = ML_STORE_GET,
                                      .org = g->link.org,
                                      .instance = ML_SLICE("-"),

@@ -343,10 +343,10 @@ void ml_auth_invite(struct ml_call *call)
         if (!ml_signing_take_refresh(s, 401, "login_required"))
             return;
         memcpy(j->handle, s->handle, sizeof j->handle);
-        ml_call_wait(call);
+        ml_signing_wait(call);
         ml_signing_look(s, CORE, "family", s->handle, on_family);
         return;
     }
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_signing_look(s, CORE, "user", s->user, on_free);
 }

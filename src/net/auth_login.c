@@ -176,6 +176,6 @@ void ml_auth_login(struct ml_call *call)
 
     if (!s || !read_login(s) || !ml_signing_may_try(s))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_signing_look(s, CORE, "user", s->user, on_user);
 }

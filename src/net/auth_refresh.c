@@ -190,6 +190,6 @@ void ml_auth_refresh(struct ml_call *call)
 
     if (!s || !ml_signing_take_refresh(s, 401, "expired"))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     look_family(s);
 }

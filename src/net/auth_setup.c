@@ -177,7 +177,7 @@ void ml_auth_setup(struct ml_call *call)
     (void)snprintf(s->org, sizeof s->org, "default");
     if (!read_body(s))
         return;
-    ml_call_wait(call);
+    ml_signing_wait(call);
     s->read = (struct ml_store_read){.look = ML_STORE_SCAN,
                                      .org = CORE,
                                      .instance = CORE,

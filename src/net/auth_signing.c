@@ -136,6 +136,13 @@ struct ml_signing *ml_signing_new(struct ml_call *call)
     s->ip = ml_arena_copy(&call->arena, ml_slice_str(call->http->ip));
     return s;
 }
+
+void ml_signing_wait(struct ml_call *call)
+{
+    ml_call_wait(call);
+    ml_http_wait_at_most(call->http, ML_SIGNING_WAIT_MS);
+}
+
 /* ---- In ------------------------------------------------------------------------------------ */
 
 static bool draw_hex(char *out, size_t digits)

@@ -9,6 +9,7 @@
 
 #define ML_SIGNING_VALUE_MAX 2048u
 #define ML_ACCESS_S          600 /* life of an access cookie */
+#define ML_SIGNING_WAIT_MS   10000
 
 struct ml_signing {
     struct ml_call *call;
@@ -39,6 +40,8 @@ struct ml_signing {
 
 /** NULL: answered. */
 struct ml_signing *ml_signing_new(struct ml_call *call);
+/** The answer comes later: within ML_SIGNING_WAIT_MS, or it is a 503 and no cookie changes. */
+void ml_signing_wait(struct ml_call *call);
 /** NULL: nobody signs in here. */
 const struct ml_own_keys *ml_signing_keys(const struct ml_call *call);
 /** One value of the core's. */

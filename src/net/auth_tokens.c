@@ -9,6 +9,7 @@
  */
 #include "net/api.h"
 #include "net/auth_own.h"
+#include "net/auth_signing.h"
 #include "net/fields.h"
 
 #include "base/clock.h"
@@ -213,6 +214,6 @@ void ml_api_mint(struct ml_call *call)
                                      .limit = 1,
                                      .now_ms = ml_clock_wall_ms(),
                                      .done = on_key};
-    ml_call_wait(call);
+    ml_signing_wait(call);
     ml_store_look(env->journal, &m->read);
 }

@@ -13,7 +13,7 @@
  *
  * HEAD     `in` holds what came; a head has to be whole `head_ms` after its first byte.
  * BODY     what comes goes through `reader` into `taken`, at SEC-LM-02's pace.
- * WAITING  nothing is read; somebody will answer and call ml_http_resume.
+ * WAITING  nothing is read; somebody will answer and call ml_http_resume, or it is a 503.
  * SENDING  `out`, then `body`, leave as the socket takes them.
  * LINGER   our side is shut; what still comes is thrown away, so that the answer is not lost in a
  *          reset.
@@ -292,6 +292,11 @@ void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_
     http->deadline_ms = ml_net_now(http->net) + SEND_MS;
 }
 
+void ml_http_wait_at_most(struct ml_http *http, uint64_t wait_ms)
+{
+    http->deadline_ms = ml_net_now(http->net) + wait_ms;
+}
+
 void ml_http_take_body(struct ml_http *http, const struct ml_head *head, size_t max_bytes,
                        void *waiter, void (*on_body)(struct ml_http *http),
                        void (*on_gone)(struct ml_http *http))
@@ -428,6 +433,16 @@ static void refuse_body(struct ml_http *http, unsigned status, const char *code,
     release_taken(http);
     http->keeps_alive = false;
     ml_http_answer_error(http, status, code, message);
+}
+
+/* Who waits for the store may be told so; what was asked goes on, and nobody hears of it. */
+static void refuse_late(struct ml_http *http)
+{
+    if (http->on_gone)
+        http->on_gone(http);
+    http->on_gone = NULL;
+    ml_http_answer_error(http, 503, "storage",
+                         "The store does not answer in time; this may have been done or not.");
 }
 
 static bool is_slow(const struct ml_http *http)
@@ -658,6 +673,9 @@ void ml_http_tick(struct ml_net *net)
 
         if (http->state == ML_HTTP_BODY && (now >= http->deadline_ms || is_slow(http))) {
             refuse_body(http, 408, "too_slow", "The body took too long.");
+            ml_http_resume(http);
+        } else if (http->state == ML_HTTP_WAITING && now >= http->deadline_ms) {
+            refuse_late(http);
             ml_http_resume(http);
         } else if (now >= http->deadline_ms) {
             http_close(http);

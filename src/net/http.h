@@ -81,8 +81,11 @@ void ml_http_print(struct ml_writer *out, const char *format, ...)
 /** Text (UTF-8) as a JSON string. */
 void ml_json_write_text(struct ml_writer *out, struct ml_slice text);
 
-/** The answer will come later, or the connection goes and `on_gone` is called. */
+/** The answer will come later, or the connection goes and `on_gone` is called; so it is after 30 s
+ * without an answer, and the client gets a 503. */
 void ml_http_wait(struct ml_http *http, void *waiter, void (*on_gone)(struct ml_http *http));
+/** Once it waits: for so long from now, and no longer. */
+void ml_http_wait_at_most(struct ml_http *http, uint64_t wait_ms);
 /** After an answer that was waited for. */
 void ml_http_resume(struct ml_http *http);
 /** What was waited for is only what a request needs to be looked at: between these two it is as if

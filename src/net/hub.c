@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 struct inbox {
     uv_async_t async;
@@ -48,6 +49,10 @@ void ml_shared_init(struct ml_shared *shared)
 {
     ML_ASSERT(pthread_mutex_init(&shared->mutex, NULL) == 0);
     ml_hashmap_init(&shared->addresses);
+    ml_doubts_init(&shared->doubts);
+    shared->facts = ml_facts_new();
+    if (getrandom(&shared->tag, sizeof shared->tag, 0) != (ssize_t)sizeof shared->tag)
+        shared->tag = 0;
     shared->sessions = 0;
     shared->is_ready = true;
 }
@@ -55,6 +60,8 @@ void ml_shared_init(struct ml_shared *shared)
 void ml_shared_release(struct ml_shared *shared)
 {
     ml_hashmap_release(&shared->addresses);
+    ml_doubts_release(&shared->doubts);
+    ml_facts_free(shared->facts);
     for (size_t i = 0; i < ML_LOOPS_MAX; i++)
         free(shared->plugins[i].rows);
     ML_ASSERT(pthread_mutex_destroy(&shared->mutex) == 0);

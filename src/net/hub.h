@@ -7,6 +7,8 @@
 #define ML_NET_HUB_H
 
 #include "base/hashmap.h"
+#include "net/doubts.h"
+#include "net/facts.h"
 #include "net/net.h"
 
 #include <pthread.h>
@@ -35,7 +37,9 @@ struct ml_shared {
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
     _Atomic bool has_purges; /* maybe: purge.c looks */
-    _Atomic uint64_t doubts; /* standing.c: how often rights have changed */
+    struct ml_doubts doubts;
+    struct ml_facts *facts; /* NULL: no memory for it */
+    uint32_t tag;           /* random: of the lines that this node writes (revoked.c) */
 };
 
 void ml_shared_init(struct ml_shared *shared);

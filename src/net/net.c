@@ -173,6 +173,7 @@ static void on_tick(uv_timer_t *handle)
     struct ml_net *net = handle->data;
 
     ml_http_tick(net);
+    ml_standing_tick(net);
     ml_session_tick(net);
     ml_metrics_tick(net);
     ml_api_tick(net);

@@ -222,7 +222,7 @@ enum ml_err ml_order_loops(struct ml_net *net, const struct ml_order *order)
     struct ml_hub *hub = net->env.hub;
     struct ml_writer none;
 
-    ml_standing_doubt(net);
+    ml_standing_doubt(net, &order->who);
     ml_writer_init(&none, LINES_MAX);
     (void)carry_out(net, order, &none);
     ml_writer_release(&none);
@@ -318,7 +318,7 @@ enum ml_err ml_sessions_order(struct ml_net *net, enum ml_order_kind kind, const
         return ML_ELIMIT;
     }
     if (kind == ML_ORDER_RECHECK || kind == ML_ORDER_KICK)
-        ml_standing_doubt(net);
+        ml_standing_doubt(net, who);
     for (unsigned i = 0, loops = ml_hub_loops(hub); i < loops; i++)
         post(parcels[i], i);
     if (kind == ML_ORDER_RECHECK || kind == ML_ORDER_KICK) {

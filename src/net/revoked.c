@@ -5,7 +5,8 @@
  * has not seen. No bus is needed: it could only be faster (the bus is a hint).
  *
  *   org "default", instance "~node", space "sessions"
- *   key     13 digits of wall clock (ms) "-" 16 hex digits at random, so keys sort by time
+ *   key     13 digits of wall clock (ms) "-" 16 hex digits, so keys sort by time: 8 of the node
+ *           that writes, which does not do it twice, and 8 at random; of a command 16 at random
  *   value   kind (u8), org, user, document, session, text (varbytes each), at (varuint)
  *
  * Clocks of nodes may differ by half of KEEP_MS. What was read twice is known by its random digits,
@@ -72,13 +73,15 @@ static void write_value(struct ml_writer *out, const struct ml_order *order)
     ml_write_varuint(out, (uint64_t)order->at_ms);
 }
 
-/* False: no random numbers. */
-static bool make_key(int64_t at_ms, char out[KEY_BYTES])
+/* `tag` 0: a command's. False: no random numbers. */
+static bool make_key(int64_t at_ms, uint32_t tag, char out[KEY_BYTES])
 {
     uint64_t unlike;
 
     if (getrandom(&unlike, sizeof unlike, 0) != (ssize_t)sizeof unlike)
         return false;
+    if (tag)
+        unlike = (uint64_t)tag << 32 | (unlike & UINT32_MAX);
     (void)snprintf(out, KEY_BYTES, "%013" PRId64 "-%016" PRIx64, at_ms, unlike);
     return true;
 }
@@ -90,7 +93,7 @@ bool ml_recheck_line(const struct ml_who *who, struct ml_writer *value_out,
         .kind = ML_ORDER_RECHECK, .who = *who, .at_ms = ml_clock_wall_ms()};
 
     write_value(value_out, &order);
-    return !value_out->err && make_key(order.at_ms, key_out);
+    return !value_out->err && make_key(order.at_ms, 0, key_out);
 }
 
 enum ml_err ml_revoked_write(struct ml_net *net, const struct ml_order *order)
@@ -100,7 +103,7 @@ enum ml_err ml_revoked_write(struct ml_net *net, const struct ml_order *order)
     if (!net->env.is_shared)
         return ML_OK;
     w = calloc(1, sizeof *w);
-    if (!w || !make_key(order->at_ms, w->key)) {
+    if (!w || !make_key(order->at_ms, net->shared->tag, w->key)) {
         free(w);
         return ML_ELIMIT;
     }
@@ -145,7 +148,7 @@ static bool read_value(struct ml_slice value, struct ml_order *out)
     return out->who.org.len > 0 || out->who.user.len > 0;
 }
 
-/* Of a key: its random digits. False: seen before, or no key. */
+/* Of a key: its last digits. False: seen before, our own, or no key. */
 static bool is_new(struct ml_revoked *r, struct ml_slice key)
 {
     char text[KEY_BYTES];
@@ -156,6 +159,8 @@ static bool is_new(struct ml_revoked *r, struct ml_slice key)
     memcpy(text, key.ptr, key.len);
     text[key.len] = '\0';
     unlike = strtoull(text + 14, NULL, 16);
+    if (r->net->shared->tag && unlike >> 32 == r->net->shared->tag)
+        return false;
     for (size_t i = 0; i < SEEN_MAX; i++)
         if (r->seen[i] == unlike)
             return false;

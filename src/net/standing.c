@@ -12,13 +12,20 @@
  *                                        | no          ^
  *                                        +--> store ---+
  *
- * The table is small and direct: what falls on an occupied place takes it over. An entry is fresh
- * for FRESH_MS and as long as nobody has called ml_standing_doubt since its read began.
+ * What was read is kept for all loops (facts.h). It is fresh for FRESH_MS and as long as nobody has
+ * called ml_standing_doubt since its read began.
+ *
+ * A store that is silent (it answers with an error, or not in time) says nothing new, so what it
+ * said last counts: for KNOWN_MS, and not if anything about this person or document has changed
+ * since (doubts.h). What is not known that way is not decided: try again. While an answer is late
+ * nobody waits whose facts are known; the late reads are what notices that the store is back.
  */
 #include "net/standing.h"
 
 #include "net/ask.h"
 #include "net/auth_own.h"
+#include "net/doubts.h"
+#include "net/facts.h"
 #include "net/fields.h"
 #include "net/shares.h"
 
@@ -27,28 +34,20 @@
 
 #include <stdlib.h>
 
-#define PLACES    4096u
 #define FRESH_MS  2000
 #define FACTS_MAX 4
 #define CORE      ML_SLICE("-")
 
-struct fact {
-    bool is_there, is_suspended;
-    uint8_t role;               /* ml_role */
-    char nonce[ML_SHARE_NONCE]; /* of a link */
-    int64_t at_ms, expires_ms;
-};
-
-struct entry {
-    char key[32]; /* digits; all zero: free */
-    uint64_t age, read_ms;
-    struct fact fact;
-};
+#define KNOWN_MS      ((uint64_t)ML_OWN_LIFE_MAX_S * 1000)
+#define LATE_MS       2000 /* then what is known counts, if all is */
+#define SILENT_MS     5000 /* then nothing is decided */
+#define QUESTIONS_MAX 1024 /* that wait for the store */
 
 struct ml_standings {
-    struct ml_net *net; /* NULL: closed */
-    size_t reading;     /* that have not come back */
-    struct entry places[PLACES];
+    struct ml_net *net;     /* NULL: closed */
+    size_t reading;         /* that have not come back */
+    size_t late;            /* of them: nobody waits for them any more */
+    struct ml_list waiting; /* standing.node: somebody does */
 };
 
 enum fact_kind { SESSION, MEMBER, ENDED, SHARE };
@@ -60,7 +59,9 @@ struct wanted {
     char key[32];
     struct ml_slice text; /* key in the store */
     bool is_known, is_reading;
-    struct fact fact;
+    bool is_undecided; /* the store is silent, and what is known is not believed */
+    struct ml_fact fact;
+    struct ml_known known;
     uint64_t age, began_ms;
     struct ml_store_read read;
 };
@@ -68,30 +69,35 @@ struct wanted {
 struct standing {
     struct ml_standings *all;
     struct ml_ask *ask; /* NULL: dropped */
+    struct ml_list node;
+    uint64_t began_ms;
     size_t count, pending;
-    bool is_silent; /* the store, about something that nobody knew */
+    bool is_late;     /* nobody waits any more */
+    bool uses_ticket; /* and the store has not said that it was the first time */
     struct wanted wanted[FACTS_MAX];
     struct ml_store_write write; /* of a ticket */
     struct ml_store_item items[2];
     struct ml_arena arena;
 };
 
-void ml_standing_doubt(struct ml_net *net)
+void ml_standing_doubt(struct ml_net *net, const struct ml_who *who)
 {
-    net->shared->doubts++;
+    ml_doubts_add(&net->shared->doubts, who);
 }
 
 uint64_t ml_standing_age(const struct ml_net *net)
 {
-    return net->shared->doubts;
+    return net->shared->doubts.count;
 }
 
 static struct ml_standings *standings_of(struct ml_net *net)
 {
     if (!net->standings) {
         net->standings = calloc(1, sizeof *net->standings);
-        if (net->standings)
+        if (net->standings) {
             net->standings->net = net;
+            ml_list_init(&net->standings->waiting);
+        }
     }
     return net->standings;
 }
@@ -112,39 +118,57 @@ void ml_standings_close(struct ml_standings *all)
 
 /* ---- What is kept ---------------------------------------------------------------------------- */
 
-static struct entry *place_of(struct ml_standings *all, const char key[32])
+/* Of another loop's read, which may be a moment ahead. */
+static uint64_t age_ms(const struct wanted *w)
 {
-    return &all->places[ml_hash_bytes(ml_slice_make(key, 32)) % PLACES];
+    uint64_t now = ml_net_now(w->standing->all->net);
+
+    return now > w->known.read_ms ? now - w->known.read_ms : 0;
 }
 
 /* Fresh: known. Else what was known last, for a store that is silent. */
-static void recall(struct wanted *w, bool *is_fresh)
+static bool recall(struct wanted *w)
 {
-    struct ml_standings *all = w->standing->all;
-    const struct entry *entry = place_of(all, w->key);
+    struct ml_net *net = w->standing->all->net;
 
-    w->is_known = memcmp(entry->key, w->key, sizeof w->key) == 0;
-    if (w->is_known)
-        w->fact = entry->fact;
-    *is_fresh = w->is_known && entry->age == ml_standing_age(all->net) &&
-                ml_net_now(all->net) - entry->read_ms < FRESH_MS;
+    w->is_known = ml_facts_recall(net->shared->facts, w->key, &w->known);
+    w->fact = w->known.fact;
+    return w->is_known && w->known.age == ml_standing_age(net) && age_ms(w) < FRESH_MS;
 }
 
-static void keep(struct ml_standings *all, const struct wanted *w)
+/* The store is silent: does what is known of this count? */
+static bool is_believed(const struct wanted *w)
 {
-    struct entry *entry = place_of(all, w->key);
+    const struct standing *s = w->standing;
+    const struct ml_own_token *own = &s->ask->asker->own;
+    struct ml_who who = {.org = own->org, .user = own->user};
 
-    memcpy(entry->key, w->key, sizeof entry->key);
-    entry->age = w->age;
-    entry->read_ms = w->began_ms;
-    entry->fact = w->fact;
+    if (w->kind == SHARE)
+        who.document = s->ask->document;
+    return w->is_known && age_ms(w) < KNOWN_MS &&
+           !ml_doubts_since(&s->all->net->shared->doubts, w->known.age, &who);
+}
+
+static bool are_believed(const struct standing *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->wanted[i].is_reading && !is_believed(&s->wanted[i]))
+            return false;
+    return true;
+}
+
+static void keep(const struct wanted *w)
+{
+    const struct ml_known known = {w->age, w->began_ms, w->fact};
+
+    ml_facts_keep(w->standing->all->net->shared->facts, w->key, &known);
 }
 
 /* ---- What is read ---------------------------------------------------------------------------- */
 
-static struct fact read_fact(struct ml_slice any)
+static struct ml_fact read_fact(struct ml_slice any)
 {
-    struct fact fact = {.is_there = true};
+    struct ml_fact fact = {.is_there = true};
     struct ml_slice value, text;
     uint64_t number;
 
@@ -165,27 +189,61 @@ static void standing_free(struct standing *s)
 {
     struct ml_standings *all = s->all;
 
+    ml_list_remove(&s->node);
     ml_arena_release(&s->arena);
-    free(s);
     all->reading--;
+    all->late -= s->is_late;
+    free(s);
     leave(all);
 }
 
 static void judge(struct standing *s);
 
-/* One more has come back. */
-static void count_down(struct standing *s)
+/* Whoever asked goes on with what is known now. */
+static void settle(struct standing *s)
 {
     struct ml_ask *ask = s->ask;
 
+    if (!ask)
+        return;
+    judge(s);
+    s->ask = NULL;
+    ask->standing = NULL;
+    ml_list_append(&ask->net->asked, &ask->node);
+}
+
+/* One more has come back. */
+static void count_down(struct standing *s)
+{
     if (--s->pending)
         return;
-    if (ask) {
-        ask->standing = NULL;
-        judge(s);
-        ml_list_append(&ask->net->asked, &ask->node);
-    }
+    settle(s);
     standing_free(s);
+}
+
+void ml_standing_tick(struct ml_net *net)
+{
+    struct ml_standings *all = net->standings;
+    uint64_t now = ml_net_now(net);
+
+    if (!all)
+        return;
+    ML_LIST_EACH(node, &all->waiting)
+    {
+        struct standing *s = ML_CONTAINER(node, struct standing, node);
+        uint64_t waited_ms = now - s->began_ms;
+
+        if (waited_ms < LATE_MS)
+            return; /* the others are younger */
+        if (s->ask && waited_ms < SILENT_MS && (s->uses_ticket || !are_believed(s)))
+            continue;
+        ml_list_remove(&s->node);
+        s->is_late = true;
+        all->late++;
+        for (size_t i = 0; s->ask && i < s->count; i++)
+            s->wanted[i].is_undecided = s->wanted[i].is_reading && !is_believed(&s->wanted[i]);
+        settle(s);
+    }
 }
 
 static void on_read(struct ml_store_read *read)
@@ -193,14 +251,15 @@ static void on_read(struct ml_store_read *read)
     struct wanted *w = ML_CONTAINER(read, struct wanted, read);
     struct standing *s = w->standing;
 
+    w->is_reading = false;
     if (!read->err) {
         w->is_known = true;
         w->fact = read->count ? read_fact(ml_auth_json(&s->arena, read->pairs[0].value))
-                              : (struct fact){0};
+                              : (struct ml_fact){0};
         if (s->all->net)
-            keep(s->all, w);
-    } else if (!w->is_known) {
-        s->is_silent = true;
+            keep(w);
+    } else if (s->ask && !is_believed(w)) {
+        w->is_undecided = true;
     }
     ml_store_read_release(read);
     count_down(s);
@@ -271,38 +330,48 @@ static void refuse(struct ml_ask *ask, const char *code, const char *reason)
                                        .reason = ml_slice_str(reason)};
 }
 
-static const struct fact *fact_of(const struct standing *s, enum fact_kind kind)
+/* NULL: nobody wants to know. */
+static const struct wanted *wanted_of(const struct standing *s, enum fact_kind kind)
 {
-    static const struct fact none;
-
     for (size_t i = 0; i < s->count; i++)
         if (s->wanted[i].kind == kind)
-            return &s->wanted[i].fact;
-    return &none;
+            return &s->wanted[i];
+    return NULL;
 }
 
-static bool wants(const struct standing *s, enum fact_kind kind)
+static const struct ml_fact *fact_of(const struct standing *s, enum fact_kind kind)
+{
+    static const struct ml_fact none;
+    const struct wanted *w = wanted_of(s, kind);
+
+    return w ? &w->fact : &none;
+}
+
+static bool is_undecided(const struct standing *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->wanted[i].kind == kind)
+        if (s->wanted[i].is_undecided)
             return true;
     return false;
 }
 
+/* Known for certain; what else is undecided does not matter then. */
 static bool is_over(const struct standing *s, const struct ml_own_token *own)
 {
-    const struct fact *ended = fact_of(s, ENDED);
+    const struct wanted *ended = wanted_of(s, ENDED), *session = wanted_of(s, SESSION);
+    bool knows = ended && !ended->is_undecided;
 
-    if (ended->is_suspended)
+    if (knows && ended->fact.is_suspended)
         return true;
-    if (wants(s, SESSION))
-        return !fact_of(s, SESSION)->is_there;
-    return ended->is_there && own->issued_s && own->issued_s <= ended->at_ms / 1000;
+    if (session)
+        return !session->is_undecided && !session->fact.is_there;
+    return knows && ended->fact.is_there && own->issued_s &&
+           own->issued_s <= ended->fact.at_ms / 1000;
 }
 
 static enum ml_role shared_role(const struct standing *s, struct ml_slice nonce)
 {
-    const struct fact *share = fact_of(s, SHARE);
+    const struct ml_fact *share = fact_of(s, SHARE);
 
     if (!share->is_there || (share->expires_ms && share->expires_ms <= ml_clock_wall_ms()))
         return ML_ROLE_NONE;
@@ -322,15 +391,15 @@ static void judge(struct standing *s)
     bool is_link = ml_share_link_of(own->session, &nonce).len > 0;
     enum ml_role in_org, shared = shared_role(s, nonce);
 
-    if (s->is_silent) {
-        ask->err = ML_ESCRIPT;
-        return;
-    }
     if (is_over(s, own)) {
         refuse(ask, "expired", "The session is over.");
         return;
     }
-    if (wants(s, MEMBER))
+    if (is_undecided(s) || s->uses_ticket) {
+        ask->err = ML_ESCRIPT;
+        return;
+    }
+    if (wanted_of(s, MEMBER))
         ml_own_set_role(ask->arena, asker, (enum ml_role)fact_of(s, MEMBER)->role);
     in_org = ml_own_covers(own, ask->source.org, ask->document) ? ml_role_highest(own->roles)
                                                                 : ML_ROLE_NONE;
@@ -356,6 +425,7 @@ static void on_used(struct ml_store_write *write)
 {
     struct standing *s = ML_CONTAINER(write, struct standing, write);
 
+    s->uses_ticket = false;
     if (s->ask && write->err == ML_ECONFLICT)
         refuse(s->ask, "used", "The ticket was used before.");
     else if (s->ask && write->err)
@@ -387,6 +457,22 @@ static void use_ticket(struct standing *s)
     ml_store_commit(s->ask->net->env.journal, &s->write);
 }
 
+/* What is known, and what has to be read. */
+static void recall_all(struct standing *s)
+{
+    const struct ml_ask *ask = s->ask;
+
+    s->pending = 1 + s->uses_ticket; /* ours, so that nothing is judged before all are asked */
+    for (size_t i = 0; i < s->count; i++) {
+        struct wanted *w = &s->wanted[i];
+
+        w->is_reading = !recall(w);
+        w->age = ask->asker->age;
+        w->began_ms = s->began_ms;
+        s->pending += w->is_reading;
+    }
+}
+
 /* ---- The step -------------------------------------------------------------------------------- */
 
 bool ml_standing_ask(struct ml_ask *ask)
@@ -403,7 +489,7 @@ bool ml_standing_ask(struct ml_ask *ask)
     if (!asker->is_own || !ask->net->env.journal)
         return true;
     all = standings_of(ask->net);
-    s = all ? calloc(1, sizeof *s) : NULL;
+    s = all && all->reading < QUESTIONS_MAX ? calloc(1, sizeof *s) : NULL;
     if (!s) {
         ask->err = ML_ESCRIPT;
         return true;
@@ -411,25 +497,18 @@ bool ml_standing_ask(struct ml_ask *ask)
     all->reading++;
     s->all = all;
     s->ask = ask;
+    s->uses_ticket = is_ticket;
+    s->began_ms = ml_net_now(ask->net);
     ml_arena_init(&s->arena, 1u << 16);
     want_all(s);
-    s->pending = 1; /* ours, so that nothing is judged before all are asked */
-    for (size_t i = 0; i < s->count; i++) {
-        bool is_fresh;
-
-        recall(&s->wanted[i], &is_fresh);
-        s->wanted[i].is_reading = !is_fresh;
-        s->wanted[i].age = asker->age;
-        s->wanted[i].began_ms = ml_net_now(ask->net);
-        s->pending += !is_fresh;
-    }
-    s->pending += is_ticket;
-    if (s->pending == 1) {
+    recall_all(s);
+    if (s->pending == 1 || (all->late && !is_ticket && are_believed(s))) {
         judge(s);
         standing_free(s);
         return true;
     }
     ask->standing = s;
+    ml_list_append(&all->waiting, &s->node);
     if (is_ticket)
         use_ticket(s);
     for (size_t i = 0; i < s->count; i++)

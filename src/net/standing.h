@@ -6,13 +6,15 @@
  *
  * Answers are kept for a moment on each loop. Whoever changes something calls ml_recheck or ml_kick
  * afterwards, as for people who are connected, and what was kept before that is not believed any
- * more. While the store is silent, what was known last counts. Private to net.
+ * more. While the store is silent, what was known last counts, for as long as a token may live, but
+ * not about whom or what something has changed since. Private to net.
  */
 #ifndef ML_NET_STANDING_H
 #define ML_NET_STANDING_H
 
 #include "auth/auth.h"
 #include "net/live.h"
+#include "net/revoke.h"
 
 struct ml_ask;
 struct ml_asker;
@@ -28,8 +30,11 @@ void ml_standings_close(struct ml_standings *standings);
 bool ml_standing_ask(struct ml_ask *ask);
 /** The question is dropped. */
 void ml_standing_drop(struct ml_ask *ask);
-/** Nothing that a loop of this node has kept is believed any more. From any thread. */
-void ml_standing_doubt(struct ml_net *net);
+/** Once per tick: who has waited for the store too long goes on without it. */
+void ml_standing_tick(struct ml_net *net);
+/** Rights of these have changed: what a loop of this node has kept is read anew, and about them
+ * nothing is believed before. From any thread. */
+void ml_standing_doubt(struct ml_net *net, const struct ml_who *who);
 /** Counts the calls of ml_standing_doubt. */
 uint64_t ml_standing_age(const struct ml_net *net);
 

@@ -41,8 +41,8 @@ function Accounts:token(...)
   return (out:gsub("\n$", ""))
 end
 
---- Set-Cookie may come several times; the fields of http.lua keep one.
-function Accounts:raw(method, path, headers, body, port)
+--- Sends a request; what is answered waits for the answer. Set-Cookie may come several times; the fields of http.lua keep one.
+function Accounts:sends(method, path, headers, body, port)
   port = port or self.world.port
   local sock = assert(socket.tcp())
   sock:settimeout(30)
@@ -50,6 +50,12 @@ function Accounts:raw(method, path, headers, body, port)
   headers["Content-Type"] = headers["Content-Type"] or "application/json"
   headers.Connection = "close"
   sock:send(http.text(port, method, path, headers, body and (type(body) == "string" and body or cjson.encode(body)) or nil))
+  return function() return Accounts.answer(sock) end
+end
+
+function Accounts:raw(...) return self:sends(...)() end
+
+function Accounts.answer(sock)
   local all = sock:receive "*a"
   sock:close()
   local head, rest = all:match "^(.-\r\n)\r\n(.*)$"
