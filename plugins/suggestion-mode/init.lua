@@ -277,8 +277,27 @@ end
 
 -- ---- Hooks --------------------------------------------------------------------------------------------------------------
 
+-- Somebody accepts or rejects: `resolve` below writes { resolved = true } in the place of each entry. Two who do it at once
+-- come one after the other here, where what stands in the list is what stands: the second is refused, all of it.
+local function settle_entries(self, u)
+  local store, ids = self.config.store, {}
+  for e in u:edits("map.set", store) do
+    local value, before = e.value, e.before
+    if e.path == store and type(value) == "table" and value.resolved then
+      if type(before) ~= "table" or before.resolved then
+        return ml.deny("settled", "Somebody else has accepted or rejected this at the same moment.")
+      end
+      ids[#ids + 1] = e.key
+    end
+  end
+  if #ids == 0 then return end
+  u:amend(function(tx)
+    for _, id in ipairs(ids) do tx:map(store):delete(id) end
+  end)
+end
+
 function Suggest:before_update(u)
-  if not suggests(self, u) then return end
+  if not suggests(self, u) then return settle_entries(self, u) end
   local texts, why = look(self, u)
   if why then return ml.deny(why, SORRY) end
   if not texts then return end
@@ -369,7 +388,7 @@ local function resolve(self, call, entries, accepts)
     local places = tidied(found.places(call.doc, entries), accepts)
     call.doc:transact(function(tx)
       settle(tx, places, accepts)
-      for _, entry in ipairs(entries) do tx:map(self.config.store):delete(entry.id) end
+      for _, entry in ipairs(entries) do tx:map(self.config.store):set(entry.id, { id = entry.id, resolved = true }) end
     end, { reason = accepts and "accepted" or "rejected" })
     for i, entry in ipairs(entries) do ids[i] = entry.id end
   end
