@@ -197,10 +197,36 @@ function Work:needs_mark(list, place)
   return false
 end
 
---- False: there are too many suggestions.
+-- What was there and stays gets back the formats that it had: an end of a mark that came with typed text may reach further than
+-- its writer has seen. False: formats are all that this is about.
+function Work:keep_formats(handle, list, text)
+  local comes, goes, is_kept = {}, {}, true
+  for _, range in ipairs(text.comes) do
+    local from, to = self.doc:position(range.from), self.doc:position(range.to)
+    if from and to and from < to then comes[#comes + 1] = { from = from, to = to } end
+  end
+  for _, range in ipairs(text.goes) do goes[#goes + 1] = { from = range.index, to = range.index + range.len } end
+  runs.side_by_side(runs.outside(text.before, goes), runs.outside(list, comes), function(before, now, from, len)
+    if is_own(before.attrs.insertion, self.user) then return end
+    local wanted = before.attrs
+    local is_mine = not wanted.deletion or is_own(wanted.deletion, self.user)
+    if is_mine and (not now.attrs.deletion or is_own(now.attrs.deletion, self.user)) then
+      wanted = runs.without(wanted, "deletion")
+      wanted.deletion = now.attrs.deletion
+    end
+    local change = runs.change(now.attrs, wanted)
+    if not change then return end
+    if #comes + #goes == 0 then is_kept = false else handle:format(from, len, change) end
+  end)
+  return is_kept
+end
+
+--- Nil, or a denial.
 function Work:text(path, text)
-  local list, places, mark = runs.of(self.doc:text(path):delta()), self:places(text), nil
-  local handle = self.tx:text(path)
+  local handle, list, mark = self.tx:text(path), runs.of(self.doc:text(path):delta()), nil
+  if not self:keep_formats(handle, list, text) then return ml.deny("not_a_suggestion", SORRY) end
+  list = runs.of(self.doc:text(path):delta())
+  local places = self:places(text)
   local wanted = {}
   for _, place in ipairs(places) do
     place.back = not place.pieces and self:takes_back(list, place) or nil
@@ -208,7 +234,9 @@ function Work:text(path, text)
   end
   if #wanted > 0 then
     mark = self:mark_for(list, wanted)
-    if not mark then return false end
+    if not mark then
+      return ml.deny("too_many", ("There are %d open suggestions already: accept or reject some first."):format(self.max_open))
+    end
   end
   for _, place in ipairs(places) do
     if place.pieces then
@@ -220,7 +248,6 @@ function Work:text(path, text)
       self:mark_what_came(handle, list, place, mark)
     end
   end
-  return true
 end
 
 -- ---- The list -----------------------------------------------------------------------------------------------------------
@@ -306,9 +333,8 @@ function Suggest:before_update(u)
     local work = setmetatable({ tx = tx, doc = doc, user = user, name = name, now = seconds(), store = config.store,
                                 window = config.merge_window, max_open = config.max_open }, Work)
     for path, text in pairs(texts) do
-      if not work:text(path, text) then
-        return ml.deny("too_many", ("There are %d open suggestions already: accept or reject some first."):format(config.max_open))
-      end
+      local denial = work:text(path, text)
+      if denial then return denial end
       if not work:finish(path, text) then return ml.deny("not_a_suggestion", SORRY) end
     end
   end)

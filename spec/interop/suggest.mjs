@@ -285,18 +285,21 @@ class Replica {
 
 const letters = (random, from, max) => Array.from({ length: 1 + random.below(max) }, () => String.fromCharCode(from + random.below(26))).join("");
 
-/** One edit; answers { at, n } or { at, words }. */
+/**
+ * One edit; answers { at, n } or { at, words }. By deltas, as the bindings of editors write: Y.Text.delete(at, n) forgets which
+ * formats are in force where it begins, so that Yjs deletes the end of a mark that it runs over.
+ */
 function edit(random, replica) {
   const shared = text(replica.doc);
   const plain = replica.user === "eve" ? { insertion: null, deletion: null } : undefined;
   if (shared.length === 0 || random.below(2) === 0) {
-    const did = { at: random.below(shared.length + 1), words: letters(random, plain ? 0x3b1 : 65, 4).slice(0, 4) };
-    shared.insert(did.at, did.words, plain);
+    const did = { at: random.below(shared.length + 1), words: letters(random, plain ? 0x410 : 65, 4) };
+    shared.applyDelta([{ retain: did.at }, { insert: did.words, attributes: plain }]);
     return did;
   }
   const at = random.below(shared.length);
   const did = { at, n: 1 + random.below(Math.min(5, shared.length - at)) };
-  shared.delete(did.at, did.n);
+  shared.applyDelta([{ retain: did.at }, { delete: did.n }]);
   return did;
 }
 

@@ -33,6 +33,60 @@ function runs.slice(list, from, len)
   return out
 end
 
+--- What is left without some ranges { from, to } (in any order, they may overlap): runs that know where they stand, `from`.
+function runs.outside(list, ranges)
+  table.sort(ranges, function(a, b) return a.from < b.from end)
+  local out, at, next_range, until_ = {}, 0, 1, 0 -- everything before `until_` is inside of a range
+  for _, run in ipairs(list) do
+    local from, last = at, at + run.len
+    while from < last do
+      while ranges[next_range] and ranges[next_range].from <= from do
+        until_ = math.max(until_, ranges[next_range].to)
+        next_range = next_range + 1
+      end
+      local to = math.min(last, ranges[next_range] and ranges[next_range].from or last)
+      if until_ > from then
+        to = math.min(last, until_)
+      else
+        out[#out + 1] = { from = from, len = to - from, attrs = run.attrs }
+      end
+      from = to
+    end
+    at = last
+  end
+  return out
+end
+
+--- Two lists of as many units side by side: calls fn(a, b, from, len) for each stretch, `from` of b's.
+function runs.side_by_side(a, b, fn)
+  local i, k, done_a, done_b = 1, 1, 0, 0
+  while a[i] and b[k] do
+    local len = math.min(a[i].len - done_a, b[k].len - done_b)
+    fn(a[i], b[k], b[k].from + done_b, len)
+    done_a, done_b = done_a + len, done_b + len
+    if done_a == a[i].len then i, done_a = i + 1, 0 end
+    if done_b == b[k].len then k, done_b = k + 1, 0 end
+  end
+end
+
+--- The formats that turn `from` into `to`.
+function runs.change(from, to)
+  local out
+  for key in pairs(from) do
+    if to[key] == nil then
+      out = out or {}
+      out[key] = ml.null
+    end
+  end
+  for key, value in pairs(to) do
+    if from[key] == nil or runs.signature(from[key]) ~= runs.signature(value) then
+      out = out or {}
+      out[key] = value
+    end
+  end
+  return out
+end
+
 --- The formats of one unit; none outside of the text.
 function runs.attrs_at(list, index)
   local at = 0
