@@ -202,11 +202,13 @@ int main(int argc, char **argv)
                          "true) then return 1 end end",
                  .gate_ns = 6000},
             },
-        .scope = {.document = ML_SLICE("d"), .user = ML_SLICE("u"), .origin = "client"},
+        .scope = {.origin = "client"},
     };
     char dir[] = "/tmp/moonloom-bench-XXXXXX", command[128];
     struct ml_writer out;
 
+    bench.scope.document = ML_SLICE("d");
+    bench.scope.user = ML_SLICE("u");
     if (!mkdtemp(dir))
         fail(dir, "cannot be made");
     snprintf(command, sizeof(command), "mkdir %s/bench", dir);

@@ -481,6 +481,13 @@ struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
     return NULL;
 }
 
+struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
+                              struct ml_slice org, struct ml_slice document)
+{
+    (void)place;
+    return ml_cells_script(cells, org, document);
+}
+
 uint64_t ml_cells_hooks(const struct ml_cells *cells)
 {
     (void)cells;

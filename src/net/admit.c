@@ -42,15 +42,23 @@ static void ask(struct ml_seat *seat, struct ml_script *script, const char *kind
     ml_script_admit(script, &frame, out);
 }
 
+static uint64_t hooks_of(struct ml_seat *seat)
+{
+    const struct ml_net_env *env = &seat->session->net->env;
+
+    if (env->cells)
+        return ml_cells_hooks_at(env->cells, &seat->hooks, seat->org, seat->name);
+    return env->script ? ml_script_hooks(env->script) : 0;
+}
+
 enum ml_err ml_seat_admit(struct ml_seat *seat, const char *kind, size_t bytes)
 {
     struct ml_session *session = seat->session;
-    struct ml_script *script = ml_net_script(session->net, seat->org, seat->name);
     struct ml_script_admission answer;
 
-    if (seat->is_admitted || !script || !(ml_script_hooks(script) & ML_HOOK_ADMIT))
+    if (seat->is_admitted || !(hooks_of(seat) & ML_HOOK_ADMIT))
         return ML_OK;
-    ask(seat, script, kind, bytes, &answer);
+    ask(seat, ml_net_script(session->net, seat->org, seat->name), kind, bytes, &answer);
     if (answer.is_denied)
         return ML_EDENIED;
     seat->is_admitted = true;

@@ -63,6 +63,7 @@ struct ml_seat {
     /* seat_check.c: */
     struct ml_slice org, name; /* of the document; in `place` */
     uint8_t *place;
+    struct ml_cell_place hooks;  /* of the document, on this loop (admit.c) */
     struct ml_seat_check *check; /* NULL: nobody is asked about it */
     int64_t taken_at_ms;         /* wall clock */
     bool is_doubted;         /* its rights have to be asked for before anything else of it counts */

@@ -18,10 +18,10 @@
 /** Kinds of collisions that a policy of this document decides; 0: the CRDT decides alone. */
 unsigned ml_room_decides(struct ml_room *room)
 {
-    const struct ml_script *script = ml_room_script(room);
+    const struct ml_script *script =
+        ml_room_hooks(room) & ML_HOOK_CONFLICT ? ml_room_script(room) : NULL;
 
-    return script && ml_script_hooks(script) & ML_HOOK_CONFLICT ? ml_script_conflict_kinds(script)
-                                                                : 0;
+    return script ? ml_script_conflict_kinds(script) : 0;
 }
 
 void ml_decided_release(struct ml_decided *decided)

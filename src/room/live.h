@@ -404,6 +404,16 @@ static inline struct ml_script *ml_room_script(struct ml_room *room)
     return env->cells ? ml_cells_at(env->cells, &room->place, room->org, room->name) : env->script;
 }
 
+/** Which hooks this document has, enum ml_hook bits: asked before ml_room_script. */
+static inline uint64_t ml_room_hooks(struct ml_room *room)
+{
+    const struct ml_room_env *env = &room->rooms->env;
+
+    if (env->cells)
+        return ml_cells_hooks_at(env->cells, &room->place, room->org, room->name);
+    return env->script ? ml_script_hooks(env->script) : 0;
+}
+
 /** Keep a grant, its rules copied. False: no memory, the old one is kept. rooms.c */
 bool ml_member_take_grant(struct ml_member *member, const struct ml_grant *grant);
 

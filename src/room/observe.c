@@ -132,9 +132,7 @@ static struct ml_observation *observation_of(struct ml_room *room)
 
 static struct ml_script *script_of(struct ml_room *room)
 {
-    struct ml_script *script = ml_room_script(room);
-
-    return script && ml_script_hooks(script) & ML_HOOK_AFTER_UPDATE ? script : NULL;
+    return ml_room_hooks(room) & ML_HOOK_AFTER_UPDATE ? ml_room_script(room) : NULL;
 }
 
 static void load_cursor(struct observer *observer);

@@ -301,24 +301,26 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
                            struct ml_arena *scratch, struct ml_ruling *ruling)
 {
     struct ml_room *room = from->room;
-    struct ml_script *script = ml_room_script(room);
-    struct ml_scope scope = ml_member_scope(from, is_reply);
+    bool has_hooks = ml_room_hooks(room) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE);
+    struct ml_script *script;
+    struct ml_scope scope;
     struct ml_denial denial = {0};
-    bool has_hooks, defers;
+    bool defers;
     enum ml_err err;
 
     ruling->verdict = (struct ml_verdict){0};
     ruling->amended = NULL;
     ml_script_update_init(&ruling->update, update, room->doc, scratch);
-    has_hooks =
-        script && (ml_script_hooks(script) & (ML_HOOK_AUTHORIZE_EDIT | ML_HOOK_BEFORE_UPDATE));
     if ((!has_hooks && !from->grant.rules.len) || ml_doc_contains(room->doc, update))
         return ML_OK;
     ruling->update.proposes = from->grant.rules.len && ml_grant_proposes(&from->grant);
-    defers = has_hooks && ruling->update.proposes && ml_script_proposes(script);
+    script = has_hooks ? ml_room_script(room) : NULL;
+    defers = script && ruling->update.proposes && ml_script_proposes(script);
     err = from->grant.rules.len ? check_grant(from, defers, ruling) : ML_OK;
-    if (!err && has_hooks)
+    if (!err && script) {
+        scope = ml_member_scope(from, is_reply);
         err = ask(script, &scope, &ruling->update, &denial);
+    }
     if (!err && ruling->update.owed_count) {
         const struct ml_denial refusal = not_allowed();
 

@@ -123,13 +123,12 @@ static bool ask_policy(struct ml_member *from, const struct ml_presence_entry *i
                        struct ml_slice *state)
 {
     struct ml_room *room = from->room;
-    struct ml_script *script = ml_room_script(room);
     struct ml_script_moment moment;
 
-    if (!script || !(ml_script_hooks(script) & ML_HOOK_AWARENESS))
+    if (!(ml_room_hooks(room) & ML_HOOK_AWARENESS))
         return true;
     moment = ml_room_moment(room, from);
-    return ml_script_awareness(script, &moment, in->client, state,
+    return ml_script_awareness(ml_room_script(room), &moment, in->client, state,
                                &room->rooms->presence_scratch) &&
            state->len <= room->rooms->env.limits.presence_state_bytes;
 }

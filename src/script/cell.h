@@ -30,8 +30,10 @@ struct ml_cells {
     struct ml_hashmap by_org;
     pthread_mutex_t lock; /* `all` changes under it: each_org looks from another thread */
     struct ml_list all;
-    uint64_t now_ms;             /* of the last tick */
-    uint64_t epoch;              /* grows when a cell goes or changes: places are looked up again */
+    uint64_t now_ms; /* of the last tick */
+    uint64_t epoch;  /* grows when a cell goes or changes: places are looked up again */
+    uint64_t beat;   /* grows with the epoch, with every tick, when a failing state is there again:
+                        what a place remembers of hooks is asked again */
     struct ml_list draining;     /* scripts of earlier deployments */
     struct ml_script *failing;   /* stands in where there is no memory even for a cell [C4] */
     struct ml_script_stats gone; /* of the states that are gone */

@@ -130,6 +130,7 @@ void ml_cells_retire(struct ml_cells *cells, struct ml_script *script, struct ml
 static void drop_cell(struct ml_cells *cells, struct ml_cell *cell)
 {
     cells->epoch++;
+    cells->beat++;
     pthread_mutex_lock(&cells->lock);
     (void)ml_hashmap_remove(&cells->by_org, cell->org);
     ml_list_remove(&cell->node);
@@ -159,6 +160,7 @@ static void try_again(struct ml_cells *cells, struct ml_cell *cell)
         return;
     }
     cell->retry_at_ms = 0;
+    cells->beat++;
     ml_log(ML_LOG_INFO, "plugins.recovered", "org=%s", ML_LOG_TEXT(cell->org));
 }
 
@@ -283,9 +285,11 @@ struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *plac
         cell = ml_hashmap_get(&cells->by_org, org);
         if (!cell)
             cell = make_cell(cells, org, &diag);
-        if (!cell)
+        if (!cell) {
+            *place = (struct ml_cell_place){.hooks = cells->failing->hooks};
             return cells->failing;
-        *place = (struct ml_cell_place){cells->epoch, cell, NULL};
+        }
+        *place = (struct ml_cell_place){.epoch = cells->epoch, .cell = cell};
         if (cell->script)
             place->plan = ml_plan_for(cell->script, document);
     }
@@ -295,6 +299,9 @@ struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *plac
             place->plan = ml_plan_for(cell->script, document);
         ml_plan_use(cell->script, place->plan);
     }
+    place->hooks = cell->script ? cell->script->hooks : 0;
+    place->beat = &cells->beat;
+    place->at_beat = cells->beat;
     return cell->script;
 }
 
@@ -316,6 +323,7 @@ void ml_cells_tick(struct ml_cells *cells)
     size_t above;
 
     cells->now_ms = ml_cells_now_ms(cells);
+    cells->beat++;
     above = cells->by_org.count > cells->options.states
                 ? cells->by_org.count - cells->options.states
                 : 0;

@@ -35,13 +35,24 @@ struct ml_script *ml_cells_script(struct ml_cells *cells, struct ml_slice org,
 /** Remembers where a document's hooks run, so that nothing is looked up. Begins as zeroes; may be
  * forgotten at any time. */
 struct ml_cell_place {
-    uint64_t epoch; /* private */
+    uint64_t epoch; /* private, as all of it */
     void *cell;
     void *plan;
+    const uint64_t *beat; /* of the cells; NULL: not asked yet, or nothing to remember */
+    uint64_t at_beat, hooks;
 };
 /** The same for one document, again and again. */
 struct ml_script *ml_cells_at(struct ml_cells *cells, struct ml_cell_place *place,
                               struct ml_slice org, struct ml_slice document);
+/** Which hooks are there for it, enum ml_hook bits: of what nobody registered, this is all that a
+ * keystroke pays. */
+static inline uint64_t ml_cells_hooks_at(struct ml_cells *cells, struct ml_cell_place *place,
+                                         struct ml_slice org, struct ml_slice document)
+{
+    if (!place->beat || *place->beat != place->at_beat)
+        (void)ml_cells_at(cells, place, org, document);
+    return place->hooks;
+}
 /** Hooks that somebody registered for some org, enum ml_hook bits. */
 uint64_t ml_cells_hooks(const struct ml_cells *cells);
 /** About every 50 ms: idle states go, failing ones are tried again. */

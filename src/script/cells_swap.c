@@ -167,6 +167,7 @@ void ml_cells_swap_back(struct ml_cells *cells)
         cells->options.deploy = deploy;
     }
     cells->epoch++;
+    cells->beat++;
 }
 
 /* Nobody waits for the setup of one whose org came first after `prepare`. */
@@ -206,6 +207,7 @@ enum ml_err ml_cells_swap(struct ml_cells *cells, struct ml_deploy *deploy, bool
     cells->before = cells->options.deploy;
     cells->options.deploy = ml_deploy_ref(deploy);
     cells->epoch++;
+    cells->beat++;
     swap_out->took_us = now_us() - began_us;
     if (err) {
         ml_cells_swap_back(cells);
