@@ -46,6 +46,28 @@ describe("a ticket", function()
     client:types(5, " again"):is_acknowledged()
   end)
 
+  it("that comes over an open socket counts for what stands behind it, in the same segment too", function()
+    local function roles(role) return ticket(people:token("--org", "default", "--user", "ana", "--role", role), "notes") end
+    local client, reader = people:joins(ana, "notes"), people:joins(ana, "notes")
+    local before = reader.text:string()
+    --- A credential and an edit in one write: one segment.
+    local function both(text, edit)
+      local update = client.text:insert(0, edit)
+      client.socket:raw(WebSocket.frame(World.message(2, 0, text)) .. WebSocket.frame(World.message(0, 2, update)))
+    end
+    both(roles "editor", "may ")
+    client:is_acknowledged()
+    both(roles "viewer", "may not ")
+    assert.equal(4403, (client:is_closed(20)))
+    reader:catches_up()
+    assert.equal("may " .. before, reader.text:string())
+    -- And the other way round.
+    client = world:client "ana":joins("notes", { query = "token=" .. roles "viewer" })
+    both(roles "editor", "again ")
+    client:is_acknowledged()
+    reader:sees("again may " .. before)
+  end)
+
   it("opens one of twenty that show it at once", function()
     local text, socks, count = ticket(ana, "race"), {}, 0
     local socket = require "socket"

@@ -321,7 +321,7 @@ static bool takes_messages(const struct ml_seat *seat)
 {
     const struct ml_session *session = seat->session;
 
-    return seat->state == ML_SEAT_OPEN && !seat->is_paused && !seat->is_doubted &&
+    return seat->state == ML_SEAT_OPEN && !seat->is_paused && !ml_seat_is_uncertain(seat) &&
            !session->is_closing &&
            (!session->slow_until_ms || session->slow_until_ms <= ml_net_now(session->net));
 }

@@ -7,6 +7,8 @@
  *                one for auth_ms the seat is lost: access fails closed
  *                Of many seats at once some are asked about in this turn, the others from the next
  *                tick on: nobody waits for them but they themselves
+ *   a credential what the client sends behind it waits for the answer, too, and is looked at under
+ *                what it gives
  *   recheck_ms   the grant ends: asked before, and once a second until it does
  *
  * The answer: rights to read at least, and the seat stays with them; or none, and it goes. Plugins
@@ -108,6 +110,7 @@ void ml_seat_take_answer(struct ml_seat *seat, enum ml_err err, const struct ml_
     if (err) { /* not now: what it has is still good until it is over */
         seat->recheck_ms = ml_net_now(session->net) + RETRY_MS;
         seat->is_asked = false;
+        ml_session_mark_dirty(session);
         return;
     }
     if (!ml_member_renew(seat->member, identity, &asker->grant)) {
@@ -270,6 +273,11 @@ void ml_seat_doubt(struct ml_seat *seat)
     seat->is_doubted = true;
     seat->recheck_ms = 0;
     ml_session_mark_dirty(seat->session);
+}
+
+bool ml_seat_is_uncertain(const struct ml_seat *seat)
+{
+    return seat->is_doubted || seat->asking || (seat->check && !seat->check->ask.is_identified);
 }
 
 /* A whole org may be asked about at once: not more of it than so much time in one turn. */

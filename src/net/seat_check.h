@@ -15,6 +15,8 @@ enum ml_err ml_seat_keep_asker(struct ml_seat *seat, const struct ml_asker *aske
 /** Its rights are in doubt: before anything more of it is looked at they are asked for again. Safe
  * inside a port's function. */
 void ml_seat_doubt(struct ml_seat *seat);
+/** Rights in doubt, or a new credential that is looked at: what comes behind it waits. */
+bool ml_seat_is_uncertain(const struct ml_seat *seat);
 /** Before the loop sleeps: the rights of a seat in doubt. */
 void ml_seat_settle(struct ml_seat *seat);
 /** About once a second: rights that end soon are asked for again. */

@@ -196,6 +196,8 @@ function Client.message(kind, subtype, payload)
   return lib0.uint(kind) .. (subtype and lib0.uint(subtype) or "") .. lib0.bytes(payload)
 end
 
+World.message = Client.message
+
 function Client:sends(kind, subtype, payload)
   self.socket:send(Client.message(kind, subtype, payload))
   return self
