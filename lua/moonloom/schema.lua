@@ -12,14 +12,32 @@ local LIST_MAX = 10000
 -- ---- Secrets: Lua gets a handle, the text stays here -------------------------------------------------
 
 local secrets = setmetatable({}, { __mode = "k" })
+
+-- The text of one side of "Bearer " .. secret.
+local function text_of(value)
+  local text = secrets[value] or value
+  if type(text) ~= "string" and type(text) ~= "number" then
+    error(("attempt to concatenate a secret and a %s"):format(type(text)), 3)
+  end
+  return text
+end
+
 local function new_meta(reveal)
-  return {
+  local meta
+  meta = {
+    -- What is joined to a secret is one, too.
+    __concat = function(a, b)
+      local text, handle = text_of(a) .. text_of(b), setmetatable({}, meta)
+      secrets[handle] = text
+      return handle
+    end,
     __tostring = function() return "secret:***" end,
     __index = function(_, key) if key == "reveal" then return reveal end end,
     __newindex = function() error("a secret is read-only", 2) end,
     __metatable = false,
     __guard = true,
   }
+  return meta
 end
 
 local closed_meta = new_meta(function() error('secret:reveal needs needs = { "secrets.reveal" } in plugin.lua', 2) end)

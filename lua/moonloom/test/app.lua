@@ -617,6 +617,23 @@ function App:rollback(plugin)
   self:settle()
 end
 
+--- Events of the security log, as an instance (the first, if none is named) is told of them; each { kind =, … }.
+--- Answers "done", or "again" or "failed" and why: then the server would tell it once more.
+function App:audit(events, instance)
+  local list = {}
+  self.audited = self.audited or 0
+  for i, event in ipairs(events) do
+    self.audited = self.audited + 1
+    list[i] = { n = self.audited, at = math.floor(core.clock() * 1000), org = self.org, result = "ok" }
+    for name, value in pairs(event) do list[i][name] = value end
+  end
+  local ended
+  self.outside:start("job", instance or self.instances[1].name, "@audit",
+    { args = json.encode(list), id = "audit" .. self.audited, try = 1, at_ms = 0 }, function(event) ended = event end)
+  self:settle()
+  return ended and ended.how, ended and ended.text
+end
+
 --- Ends everything. Apps end by themselves too.
 function App:close()
   if self.core then self.core:close() end

@@ -92,6 +92,10 @@ static const struct value values[] = {
     {"type = 'cron'", "\"0 3 * *\"", NULL, "must have five fields"},
     {"type = 'cron'", "\"0 25 * * *\"", NULL, "field \"25\" (hour) must be within 0 to 23"},
     {"type = 'secret'", "\"hush\"", "tostring(v) == 'secret:***' and v ~= 'hush'", NULL},
+    {"type = 'secret'", "\"hush\"",
+     "tostring('Bearer ' .. v) == 'secret:***' and tostring(v .. 'x' .. v) == 'secret:***' and "
+     "not pcall(function() return v .. {} end)",
+     NULL},
     {"type = 'secret'", "\"secret://missing\"", NULL,
      "f = ***: names a secret that is not there: missing"},
     {"type = 'secret'", "\"\"", NULL, "f = ***: must not be empty"},
