@@ -5,6 +5,7 @@
 --
 -- A deeper layer overrides field by field, records inside too; lists and maps are taken whole. The
 -- built-in defaults stand in the schema and are filled in by the check of the result.
+local grants = require "moonloom.grants"
 local hook_defs = require "moonloom.defs.hooks"
 local manifest_check = require "moonloom.manifest"
 local nearest = require "moonloom.nearest"
@@ -414,6 +415,7 @@ end
 --- What is wrong with the server file's own tables, whatever the orgs say.
 function layers.server(server)
   local report = new_report(nil)
+  grants.check(server.grants, report)
   for _, name in ipairs(sorted_names(server.plans)) do
     local plan, field = server.plans[name], ("plans[%q]"):format(name)
     if type(plan) ~= "table" then

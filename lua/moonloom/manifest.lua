@@ -177,6 +177,8 @@ function keys.order(value, report, out)
   end
 end
 
+manifest.NEEDS = NEEDS
+
 function keys.needs(value, report, out)
   if type(value) ~= "table" then return report:add("needs", "must be a list such as { \"kv\" }") end
   for key, item in pairs(value) do

@@ -404,6 +404,7 @@ local function inner_code()
   return inner
 end
 
-t.internal = { config_json = config_json, inner = inner_code, manifest = manifest, schema = schema }
+t.internal = { config_json = config_json, inner = inner_code, manifest = manifest, schema = schema,
+               fakes = function(p) return ask(p, { what = "fakes" }).value end }
 
 return t

@@ -452,6 +452,7 @@ static int app_close(lua_State *L)
     if (app->rooms)
         drain(app);
     ml_app_forget(app);
+    ml_app_docs_forget(app);
     ml_cells_free(app->cells); /* cancels what it waits for */
     ml_shared_store_free(app->shared);
     ml_deploy_unref(app->deploy);
@@ -584,6 +585,7 @@ int ml_app_new(lua_State *L)
     *app = (struct ml_app){.L = L, .events_ref = LUA_NOREF};
     ml_list_init(&app->seats);
     ml_list_init(&app->asking);
+    ml_list_init(&app->docs);
     luaL_getmetatable(L, APP);
     lua_setmetatable(L, -2);
     lua_newtable(L);
@@ -618,7 +620,7 @@ int ml_app_new(lua_State *L)
 void ml_app_open(lua_State *L)
 {
     const luaL_Reg *const lists[] = {methods, ml_app_store_methods, ml_app_script_methods,
-                                     ml_app_work_methods};
+                                     ml_app_work_methods, ml_app_docs_methods};
 
     luaL_newmetatable(L, APP);
     lua_newtable(L);

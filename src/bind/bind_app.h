@@ -23,6 +23,7 @@ struct ml_app {
     struct ml_arena scratch;
     struct ml_list seats;
     struct ml_app_asking *authorizing; /* bind_app_script.c; NULL: nothing is asked */
+    struct ml_list docs;               /* bind_app_docs.c: what they do with documents */
     struct ml_list asking;             /* bind_app_store.c: what plugins wait for */
     unsigned next_seat;
     uint64_t next_event; /* questions to the spec */
@@ -53,6 +54,8 @@ struct ml_script_port ml_app_port(struct ml_app *app);
 void ml_app_forget(struct ml_app *app); /* what is being asked */
 extern const luaL_Reg ml_app_script_methods[];
 extern const luaL_Reg ml_app_work_methods[]; /* bind_app_work.c */
+extern const luaL_Reg ml_app_docs_methods[]; /* bind_app_docs.c */
+void ml_app_docs_forget(struct ml_app *app);
 /** The identity in the table at `index`. */
 void ml_app_identity(lua_State *L, int index, struct ml_identity *out);
 

@@ -160,6 +160,8 @@ static void tell(struct ml_app *app, uint64_t ticket, const struct ml_script_op 
     ml_app_put(app, "name", op->name);
     ml_app_put(app, "key", op->key);
     ml_app_put(app, "value", op->value);
+    ml_app_put(app, "prefix", op->prefix);
+    ml_app_put(app, "after", op->after);
     ml_app_put_number(app, "limit", (double)op->limit);
     ml_app_put_number(app, "timeout_ms", (double)op->timeout_ms);
     put_items(app, op);

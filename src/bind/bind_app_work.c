@@ -15,7 +15,8 @@
 static const char *const kind_names[ML_WORK_KINDS] = {[ML_WORK_RPC] = "rpc",
                                                       [ML_WORK_ROUTE] = "route",
                                                       [ML_WORK_JOB] = "job",
-                                                      [ML_WORK_CRON] = "cron"};
+                                                      [ML_WORK_CRON] = "cron",
+                                                      [ML_WORK_TASK] = "task"};
 
 struct work {
     struct ml_app *app;

@@ -235,6 +235,12 @@ static void take_manifest(lua_State *L, struct one *one)
     snprintf(one->meant->version, sizeof(one->meant->version), "%s", lua_tostring(L, -1));
     lua_getfield(L, -2, "tier");
     one->meant->is_operator = strcmp(lua_tostring(L, -1), "operator") == 0;
+    ml_shipped_require(L, "moonloom.grants");
+    lua_getfield(L, -1, "describe");
+    lua_getfield(L, -5, "needs");
+    lua_call(L, 1, 1);
+    one->meant->needs = keep(L, one->b, -1);
+    lua_pop(L, 2);
     lua_getfield(L, -3, "hooks");
     for (int hook = 0; hook < HOOK_COUNT; hook++) {
         lua_getfield(L, -1, ml_hook_names[hook]);
@@ -244,6 +250,20 @@ static void take_manifest(lua_State *L, struct one *one)
     }
 }
 
+/* Raises if it asks for more than the operator grants. */
+static void check_grants(lua_State *L, const struct one *one)
+{
+    ml_shipped_require(L, "moonloom.grants");
+    lua_getfield(L, -1, "missing");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, one->plugin->manifest_ref);
+    lua_getfield(L, LUA_REGISTRYINDEX, SERVER);
+    lua_getfield(L, -1, "grants");
+    lua_remove(L, -2);
+    lua_call(L, 2, 1);
+    if (!lua_isnil(L, -1))
+        luaL_error(L, "%s", lua_tostring(L, -1));
+}
+
 static void check_plugin(lua_State *L, void *arg)
 {
     struct one *one = arg;
@@ -251,6 +271,9 @@ static void check_plugin(lua_State *L, void *arg)
 
     ml_manifest_load(L, one->b->check, plugin);
     take_manifest(L, one);
+    if (!plugin->source->is_shipped &&
+        ml_part_has_plugin(&one->b->options->part, ml_slice_str(plugin->name)))
+        check_grants(L, one);
     lua_settop(L, 0);
     ml_api_library(L, plugin);
     lua_settop(L, 0);
@@ -741,11 +764,15 @@ void ml_deploy_describe(const struct ml_deploy *deploy, struct ml_writer *out)
             continue;
         snprintf(line, sizeof(line),
                  "%s{\"name\":\"%s\",\"version\":\"%s\",\"cell\":\"%s\",\"content\":\"%016llx\","
-                 "\"files\":%zu}",
+                 "\"files\":%zu,\"needs\":\"",
                  n++ ? "," : "", meant->name, meant->version,
                  meant->is_operator ? "operator" : "org", (unsigned long long)meant->source->hash,
                  meant->source->file_count);
         ml_write_bytes(out, ml_slice_str(line));
+        for (size_t k = 0; k < meant->needs.len; k++) /* a name of a host is no text to escape */
+            if (meant->needs.ptr[k] >= 0x20 && !strchr("\"\\", meant->needs.ptr[k]))
+                ml_write_u8(out, meant->needs.ptr[k]);
+        ml_write_bytes(out, ML_SLICE("\"}"));
     }
     ml_write_bytes(out, ml_slice_str("]}"));
 }

@@ -319,7 +319,8 @@ static bool mix_meant(struct ml_deploy *deploy, const struct ml_deploy *now,
         deploy->meant[deploy->meant_count] = *one;
         deploy->meant[deploy->meant_count].newest = newest > one->newest ? newest : one->newest;
         deploy->meant[deploy->meant_count].source = one->source ? ml_source_ref(one->source) : NULL;
-        deploy->meant_count++;
+        if (!copy(deploy, one->needs, &deploy->meant[deploy->meant_count++].needs))
+            return false;
     }
     return true;
 }

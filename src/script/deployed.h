@@ -13,6 +13,7 @@ struct ml_meant {
     struct ml_source *source; /* counted */
     char version[24];
     bool is_operator;
+    struct ml_slice needs; /* for a person: "kv, http a.example"; in the arena */
     uint64_t hooks;
     uint32_t newest; /* the highest generation that an instance of it ever had */
 };

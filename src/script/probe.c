@@ -165,7 +165,9 @@ enum ml_err ml_script_probe(struct ml_script *script, struct ml_slice code, stru
 
     if (!script->L)
         return ML_ESCRIPT;
+    script->is_probed = true;
     err = ml_script_protect(script, 0, run, &probe, deadline_us);
+    script->is_probed = false;
     if (err) {
         lua_pushstring(outer, script->fault.text);
         return err;

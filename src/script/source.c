@@ -200,6 +200,25 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
     return (hash ^ 0xff) * 0x100000001b3u;
 }
 
+/* Is every file the one that ships under this name, and none is missing? */
+static bool is_as_shipped(const struct ml_source *source, const char *folder)
+{
+    char prefix[64];
+    size_t len = (size_t)snprintf(prefix, sizeof(prefix), "plugins/%s/", folder), count = 0;
+
+    for (const struct ml_embedded *e = ml_shipped_files; e->name; e++) {
+        const struct ml_plugin_file *file;
+
+        if (len >= sizeof(prefix) || strncmp(e->name, prefix, len) != 0)
+            continue;
+        file = ml_source_file(source, e->name + len);
+        if (!file || !ml_slice_equal(file->text, ml_slice_make(e->bytes, e->len)))
+            return false;
+        count++;
+    }
+    return count && count == source->file_count;
+}
+
 enum ml_err ml_source_read(struct ml_slice plugins_dir, const char *folder, struct ml_diag *diag,
                            struct ml_source **source_out)
 {
@@ -220,6 +239,7 @@ enum ml_err ml_source_read(struct ml_slice plugins_dir, const char *folder, stru
         ml_source_free(source);
         return err;
     }
+    source->is_shipped = is_as_shipped(source, folder);
     source->hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < source->file_count; i++) {
         source->hash = mix(source->hash, source->files[i].path, strlen(source->files[i].path));

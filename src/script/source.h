@@ -7,6 +7,7 @@
 #include "base/slice.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ml_plugin_file {
@@ -19,7 +20,8 @@ struct ml_source {
     _Atomic unsigned refs;
     struct ml_plugin_file *files;
     size_t file_count, bytes;
-    uint64_t hash; /* of paths and texts */
+    uint64_t hash;   /* of paths and texts */
+    bool is_shipped; /* what it ships with, unchanged */
 };
 
 /**

@@ -155,6 +155,7 @@ struct ml_script {
     struct ml_works *works;     /* rpc, routes, jobs, cron: work.c */
     struct ml_script_port port;
     struct ml_shared_store *shared;
+    bool is_probed;     /* a spec of one hook asks */
     const char *asking; /* the no-wait hook that runs; NULL: none */
 
     struct ml_question question;

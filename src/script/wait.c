@@ -454,6 +454,8 @@ struct ml_call *ml_call_may_wait(lua_State *L, const char *what)
     if (!call && script->asking)
         refuse(L, "%s cannot wait: %s. Use ml.cache, load it in setup, or do it in after_update",
                script->asking, what);
+    if (!call && script->is_probed)
+        refuse(L, "%s cannot wait in a spec of one hook: %s. Ask it through t.app", "a call", what);
     if (!call)
         refuse(L, "%s cannot wait while it is loaded: %s", "a plugin", what);
     if (L != call->co)

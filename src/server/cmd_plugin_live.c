@@ -27,7 +27,7 @@
 
 struct wish {
     const char *url, *org, *document;
-    bool as_json, hooks, faults;
+    bool as_json, hooks, faults, needs;
     bool dry, shadow, rollback, force;
     const char *hook, *verdict, *plugin, *user, *role, *action;
     bool all, follow;
@@ -61,15 +61,16 @@ static int read_flags(int argc, char **argv, struct wish *wish)
         bool *flag;
         const char **text;
     } flags[] = {
-        {"--json", &wish->as_json, NULL},  {"--hooks", &wish->hooks, NULL},
-        {"--faults", &wish->faults, NULL}, {"--dry-run", &wish->dry, NULL},
-        {"--shadow", &wish->shadow, NULL}, {"--rollback", &wish->rollback, NULL},
-        {"--force", &wish->force, NULL},   {"--org", NULL, &wish->org},
-        {"--doc", NULL, &wish->document},  {"--url", NULL, &wish->url},
-        {"--hook", NULL, &wish->hook},     {"--verdict", NULL, &wish->verdict},
-        {"--plugin", NULL, &wish->plugin}, {"--user", NULL, &wish->user},
-        {"--role", NULL, &wish->role},     {"--action", NULL, &wish->action},
-        {"--all", &wish->all, NULL},       {"--follow", &wish->follow, NULL},
+        {"--json", &wish->as_json, NULL},      {"--hooks", &wish->hooks, NULL},
+        {"--needs", &wish->needs, NULL},       {"--faults", &wish->faults, NULL},
+        {"--dry-run", &wish->dry, NULL},       {"--shadow", &wish->shadow, NULL},
+        {"--rollback", &wish->rollback, NULL}, {"--force", &wish->force, NULL},
+        {"--org", NULL, &wish->org},           {"--doc", NULL, &wish->document},
+        {"--url", NULL, &wish->url},           {"--hook", NULL, &wish->hook},
+        {"--verdict", NULL, &wish->verdict},   {"--plugin", NULL, &wish->plugin},
+        {"--user", NULL, &wish->user},         {"--role", NULL, &wish->role},
+        {"--action", NULL, &wish->action},     {"--all", &wish->all, NULL},
+        {"--follow", &wish->follow, NULL},
     };
 
     for (int i = 1; i < argc; i++) {
@@ -291,6 +292,19 @@ static void print_hooks(const struct row *rows, size_t n)
     }
 }
 
+/* What plugins asked for, and were granted: else they were not there. */
+static void print_needs(const cJSON *answer)
+{
+    const cJSON *deployment = cJSON_GetObjectItemCaseSensitive(answer, "deployment"), *item;
+
+    (void)printf("\n");
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(deployment, "plugins"))
+    {
+        (void)printf("%-20s %s\n", text(item, "name"),
+                     *text(item, "needs") ? text(item, "needs") : "(nothing)");
+    }
+}
+
 static void print_list(const cJSON *answer, const struct wish *wish)
 {
     struct row *rows = calloc(ROWS_MAX, sizeof *rows);
@@ -311,6 +325,8 @@ static void print_list(const cJSON *answer, const struct wish *wish)
     }
     if (wish->hooks && rows)
         print_hooks(rows, n);
+    if (wish->needs)
+        print_needs(answer);
     free(rows);
 }
 

@@ -29,7 +29,7 @@ struct loading {
     const cJSON *lines;
     ml_config_report report;
     void *arg;
-    cJSON *kept; /* plugins, plans, order */
+    cJSON *kept; /* plugins, plans, order, grants */
     cJSON *jwt;  /* auth of mode "jwt", without its mode: the configuration of auth-jwt */
     unsigned complaints;
     bool has_file, auth_is_set;
@@ -705,6 +705,7 @@ static const struct key {
     {"plugins", NULL, NULL, NULL, keep_json},
     {"plans", NULL, NULL, NULL, keep_json},
     {"order", NULL, NULL, NULL, keep_json},
+    {"grants", NULL, NULL, NULL, keep_json},
     {"secrets", NULL, NULL, NULL, set_secrets},
     {"loops", NULL, NULL, NULL, set_loops},
     {"limits", NULL, NULL, NULL, set_limits},
@@ -951,6 +952,19 @@ static void add_jwt(struct loading *l)
     l->config->plugin_count = (size_t)cJSON_GetArraySize(plugins);
 }
 
+/* Nothing is granted that the file does not grant; under --dev, whatever they ask for. */
+static void add_grants(struct loading *l)
+{
+    if (!l->kept)
+        l->kept = cJSON_CreateObject();
+    if (l->config->is_dev) {
+        cJSON_DeleteItemFromObjectCaseSensitive(l->kept, "grants");
+        (void)cJSON_AddStringToObject(l->kept, "grants", "*");
+    } else if (!cJSON_HasObjectItem(l->kept, "grants")) {
+        (void)cJSON_AddObjectToObject(l->kept, "grants");
+    }
+}
+
 static void finish(struct loading *l)
 {
     struct ml_config *config = l->config;
@@ -959,6 +973,7 @@ static void finish(struct loading *l)
     if (l->jwt)
         add_jwt(l);
     cJSON_Delete(l->jwt);
+    add_grants(l);
     json = l->kept ? cJSON_PrintUnformatted(l->kept) : NULL;
     config->plugins_json = copy_text(config, json ? json : "");
     cJSON_free(json);

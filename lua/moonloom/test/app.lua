@@ -428,7 +428,8 @@ end
 
 function on.record(app, event)
   local doc = app:truth(event.doc)
-  doc.seq = event.seq
+  doc.seq, doc.updated_at = event.seq, core.clock()
+  doc.created_at = doc.created_at or doc.updated_at
   doc.records = doc.records + 1
   assert(doc.replica:apply(event.bytes))
 end
@@ -439,6 +440,12 @@ function on.log(app, event)
   app.logs[#app.logs + 1] = { plugin = event.plugin, level = LEVELS[event.level] or event.level, text = event.text, at = core.clock() }
 end
 
+function on.made(app, event)
+  local doc = app:truth(event.doc)
+  doc.made, doc.created_at, doc.updated_at = true, doc.created_at or core.clock(), doc.updated_at or core.clock()
+end
+
+function on.deleted(app, event) app:truth(event.doc).deleted = true end
 function on.op(app, event) app.outside:begin(event) end
 function on.ended(app, event) app.outside:ended(event) end
 function on.cancel(app, event) app.outside:cancel(event.ticket) end

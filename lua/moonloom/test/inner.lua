@@ -420,6 +420,14 @@ for _, step in ipairs(request.path or {}) do
   fn, name = fn[step], step
 end
 
+if request.what == "fakes" then
+  local out = {}
+  for class, methods in pairs(impl) do
+    out[class] = {}
+    for method in pairs(methods) do out[class][method] = true end
+  end
+  return { value = out }
+end
 if request.what == "config" then return { value = plain(self.config, 0).value } end
 if request.what == "metrics" then return { value = plain(parts.metrics_of(request.name or self.name) or {}, 0).value } end
 if request.what == "manifest" then return { value = plain(parts.manifest, 0).value } end

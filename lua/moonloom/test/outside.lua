@@ -2,7 +2,9 @@
 -- The outside world of a t.app: HTTP, the store of plugins, calls from outside. Plugins ask through the port of
 -- script/ (script/port.h); the answers are made here.
 local core = require "moonloom.test_core"
+local engine = require "moonloom.engine"
 local json = require "moonloom.test.json"
+local paths = require "moonloom.test.paths"
 
 local Outside = {}
 Outside.__index = Outside
@@ -130,7 +132,111 @@ function Outside:cancel(ticket)
   for i, event in ipairs(self.waiting) do if event.ticket == ticket then table.remove(self.waiting, i) return end end
 end
 
+-- ---- ml.docs, ml.sessions ------------------------------------------------------------------------------------------
+
+local docs = {}
+
+local function there(app, id)
+  local doc = app.documents[id]
+  return doc and (doc.records > 0 or doc.made) and not doc.deleted and doc or nil
+end
+
+local NO_DOCUMENT = { err = "ENOTFOUND", text = "there is no such document" }
+
+function docs.get(self, event)
+  local doc = there(self.app, event.key)
+  if not doc then return NO_DOCUMENT end
+  local value = paths.value(doc.replica, event.prefix)
+  if value == nil then return {} end
+  return { value = assert(engine.any(json.encode(value))) }
+end
+
+function docs.list(self, event)
+  local ids, items = {}, {}
+  for id in pairs(self.app.documents) do
+    if there(self.app, id) and id:sub(1, #event.prefix) == event.prefix and id > event.after then ids[#ids + 1] = id end
+  end
+  table.sort(ids)
+  for i = 1, math.min(#ids, event.limit) do
+    local doc = self.app.documents[ids[i]]
+    items[i] = { key = ids[i], value = json.encode { seq = doc.seq, bytes = #doc.replica:state(), created_at = doc.created_at, updated_at = doc.updated_at } }
+  end
+  return { items = items }
+end
+
+-- What changes documents is done by rooms and journal; the answer comes later.
+function docs.create(self, event)
+  local bytes, template = nil, nil
+  for _, item in ipairs(event.items) do if item.key == "template" then template = item.value end end
+  if template then
+    local doc = there(self.app, template)
+    if not doc then return { err = "ENOTFOUND", text = "there is no such template" } end
+    bytes = doc.replica:state()
+  elseif event.value and event.value ~= "" then
+    local made, kind, text = engine.new({ client = 1 }):transact(event.value)
+    if not made then return { err = kind, text = text } end
+    bytes = made
+  end
+  self.app.core:docs(event.ticket, "create", event.key, event.instance, nil, bytes, template)
+end
+
+function docs.delete(self, event) self.app.core:docs(event.ticket, "delete", event.key, event.instance) end
+function docs.apply(self, event) self.app.core:docs(event.ticket, "apply", event.key, event.instance, nil, event.value) end
+function docs.run(self, event) self.app.core:docs(event.ticket, "run", event.key, event.instance, event.prefix, event.value) end
+
+-- Fields of an operation as a table.
+local function fields_of(event)
+  local out = {}
+  for _, item in ipairs(event.items) do out[item.key] = item.value end
+  return out
+end
+
+local sessions = {}
+
+local function fits(client, wanted)
+  return client.seat and (not wanted.user or client.user == wanted.user) and (not wanted.document or client.doc == wanted.document)
+    and (not wanted.session or client.identity.session == wanted.session)
+end
+
+local function each(app, event, fn)
+  local wanted, found = fields_of(event), {}
+  for _, client in ipairs(app.clients) do if fits(client, wanted) then found[#found + 1] = client end end
+  for _, client in ipairs(found) do fn(client) end
+  return { number = #found }
+end
+
+function sessions.list(self, event)
+  local items = {}
+  each(self.app, event, function(client)
+    items[#items + 1] = { value = json.encode { session = client.identity.session, user = client.user, name = client.identity.name,
+                                                doc = client.doc, write = not client.readonly } }
+  end)
+  return { items = items }
+end
+
+function sessions.revoke(self, event)
+  return each(self.app, event, function(client)
+    client:offline()
+    client.closed = { code = "revoked" }
+  end)
+end
+
+-- Who may still come in comes in again, with the rights of now.
+function sessions.recheck(self, event)
+  return each(self.app, event, function(client)
+    client:offline()
+    client:online()
+  end)
+end
+
+function sessions.notify(self, event)
+  local notice = json.decode(event.value)
+  return each(self.app, event, function(client) client.notices[#client.notices + 1] = notice end)
+end
+
 local answers = { http = answer_http }
+function answers.docs(self, event) return docs[event.name](self, event) end
+function answers.sessions(self, event) return sessions[event.name](self, event) end
 
 --- Answers what waits. Did anything move?
 function Outside:step()
@@ -138,8 +244,8 @@ function Outside:step()
   local list = self.waiting
   self.waiting = {}
   for _, event in ipairs(list) do
-    local answer = answers[event.op] and answers[event.op](self, event) or { err = "EIO", text = event.op .. " is not available in t.app" }
-    self.app.core:resume(event.ticket, answer)
+    local answer = answers[event.op](self, event)
+    if answer then self.app.core:resume(event.ticket, answer) end
   end
   return true
 end

@@ -33,7 +33,7 @@ async function withDoor(work) {
   mkdirSync(join(folder, "plugins/door"), { recursive: true });
   writeFileSync(join(folder, "plugins/door/plugin.lua"), MANIFEST);
   writeFileSync(join(folder, "plugins/door/init.lua"), DOOR);
-  writeFileSync(join(folder, "moonloom.lua"), 'plugins = { door = {} }\nauth = { mode = "plugins" }\nloops = 1\n');
+  writeFileSync(join(folder, "moonloom.lua"), 'plugins = { door = {} }\ngrants = { door = { "cache" } }\nauth = { mode = "plugins" }\nloops = 1\n');
   const server = await Server.start({ arguments: ["--config", join(folder, "moonloom.lua"), "--plugins", join(folder, "plugins")] });
   const rights = async (mode) => {
     const response = await fetch(`${server.url}/api/v1/orgs/default/rpc/door.mode`, {

@@ -36,7 +36,13 @@ function World.fast_binary()
   return World.BIN, false
 end
 
+-- Plugins of specs may do what they ask for, unless the spec is about that.
+local function with_grants(config)
+  return ("\n" .. config):find "\n%s*grants%s*=" and config or config .. '\ngrants = "*"\n'
+end
+
 --- options: config (text of moonloom.lua), args, env, bin, data, port (0). Starts unless `start` is false.
+
 function World.new(options)
   local world = setmetatable({ options = options or {}, clients = {}, ids = 100 }, World)
   world.data = world.options.data or process.folder()
@@ -56,7 +62,7 @@ function World:start()
   for _, argument in ipairs(self.options.args or {}) do argv[#argv + 1] = argument end
   if self.options.config then
     argv[#argv + 1] = "--config"
-    argv[#argv + 1] = process.write(process.folder() .. "/moonloom.lua", self.options.config)
+    argv[#argv + 1] = process.write(process.folder() .. "/moonloom.lua", with_grants(self.options.config))
   end
   self.server = process.spawn(argv, { log = self.log, env = self.options.env, folder = self.data })
   self.port = tonumber((self.server:prints "http://127%.0%.0%.1:(%d+)"))
