@@ -169,12 +169,14 @@ static void put_text(struct ml_writer *w, const char *name, struct ml_slice text
         ml_write_varbytes(w, text);
 }
 
-/* The loser as an entry of the list: {id, key, value, author, at}. */
+/* The loser as an entry of the list: {id, path, key, author, against, at, value}. */
 static struct ml_slice entry_of(const struct resolving *r, const struct ml_collision *c)
 {
     bool is_current = c->incoming_stands && c->kind != ML_COLLISION_BLOCK;
     const struct ml_collision_side *loser = is_current ? &c->current : &c->incoming;
     struct ml_script_side told = side_of(r->room, loser, !is_current, r->tag);
+    struct ml_script_side winner =
+        side_of(r->room, is_current ? &c->incoming : &c->current, is_current, r->tag);
     double at = (double)told.at_us / 1e6;
     struct ml_slice out = {0};
     struct ml_writer w;
@@ -185,11 +187,12 @@ static struct ml_slice entry_of(const struct resolving *r, const struct ml_colli
                    (unsigned long long)loser->id.clock);
     ml_writer_init(&w, (size_t)64 << 20);
     ml_write_u8(&w, 0x76);
-    ml_write_varuint(&w, 6);
+    ml_write_varuint(&w, 7);
     put_text(&w, "id", ml_slice_str(id));
     put_text(&w, "path", c->path);
     put_text(&w, "key", c->key);
     put_text(&w, "author", told.who->user);
+    put_text(&w, "against", winner.who->user);
     ml_write_varbytes(&w, ML_SLICE("at"));
     ml_write_u8(&w, 0x7b);
     memcpy(&bits, &at, sizeof bits);

@@ -51,4 +51,73 @@ describe("conflict-keep-both", function()
       assert.same({ ["ana's"] = true, ["ben's"] = true, ["eve's"] = true }, found)
     end
   end)
+
+  it("counts only what is not over", function()
+    local doc = { content = { tasks = { ["7"] = { conflicts = {
+      { id = "1:1", path = "tasks/7", key = "title", at = 0 }, { id = "1:2", path = "tasks/7", key = "title", at = t.clock() },
+    } } } } }
+    assert.equal("conflicts", plugin { max = 2 }:conflict(clash { doc = doc, now = t.clock() }).name)
+    assert.is_nil(plugin { max = 1 }:conflict(clash { doc = doc, now = t.clock() }))
+  end)
+
+  describe("afterwards", function()
+    local app, ana, ben
+    local function start(config)
+      config = config or {}
+      config.paths = { "tasks/*" }
+      app = t.app { plugins = { { "conflict-keep-both", config = config } } }
+      ana, ben = app:client { user = "ana", doc = "board" }, app:client { user = "ben", doc = "board" }
+      ana:map("tasks/7"):assign { title = "Fix" }
+      app:settle()
+      app:offline()
+      ana:map("tasks/7"):set("title", "ana's")
+      ben:map("tasks/7"):set("title", "ben's")
+      app:online()
+      app:settle()
+      assert.converged(app, "board")
+    end
+    local function codes(client)
+      local out = {}
+      for _, notice in ipairs(client.notices) do if notice.code == "conflict" then out[#out + 1] = notice end end
+      return out
+    end
+    local function kept() return app:doc("board"):get("tasks/7/conflicts") or {} end
+    before_each(function() t.reset() end)
+    after_each(function() t.reset() end)
+
+    it("says against whom an entry lost, and tells both", function()
+      start()
+      assert.equal(1, #kept())
+      local entry = kept()[1]
+      assert.equal(entry.author == "ana" and "ben" or "ana", entry.against)
+      app:advance "2s"
+      for _, client in ipairs { ana, ben } do
+        assert.equal(1, #codes(client))
+        local data = codes(client)[1].data
+        assert.same({ entry.id, "tasks/7", "title", entry.against == client.user }, { data.id, data.path, data.key, data.stands })
+      end
+    end)
+
+    it("tells nobody if it is told not to", function()
+      start { notify = false }
+      app:advance "2s"
+      assert.equal(0, #codes(ana) + #codes(ben))
+    end)
+
+    it("drops what is over when something comes to the list, and when the document is opened", function()
+      start { ttl = "1h" }
+      app:advance "2s"
+      assert.equal(1, #kept())
+      app:advance "2h"
+      assert.equal(1, #kept())
+      app:offline()
+      ana:map("tasks/7"):set("title", "ana's 2")
+      ben:map("tasks/7"):set("title", "ben's 2")
+      app:online()
+      app:advance "2s"
+      assert.equal(1, #kept())
+      assert.truthy(kept()[1].value:find("2", 1, true))
+      assert.converged(app, "board")
+    end)
+  end)
 end)
