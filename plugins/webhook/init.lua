@@ -38,7 +38,7 @@ local function put(self, tx, message)
   local state = tx:get(STATE)
   if state and state.disabled then return end
   message.id, message.at = ml.crypto.uuid7(), ml.time.now()
-  local lane = self.config.ordering == "per_doc" and lane_of(message.doc) or message.id
+  local lane = self.config.ordering == "per_doc" and lane_of(message.doc or "") or message.id
   tx:set(("out/%s/%s"):format(lane, message.id), { message = message, tries = 0 })
   tx:push("deliver", { lane = lane }, { key = lane })
 end
@@ -102,6 +102,32 @@ local function seat(self, event, member)
   tell(self, { event = event, org = member.doc.org, doc = id, user = member.identity.user, session = member.session })
 end
 
+function Webhook:document_deleted(ref)
+  if is_wanted(self, "deleted", ref.id) then tell(self, { event = "deleted", org = ref.org, doc = ref.id }) end
+end
+
+-- The document that an event is about; nil: about none.
+local function document_of(event)
+  local family = event.kind:match "^(%w+)%."
+  return (family == "document" or family == "version" or family == "share") and event.subject or nil
+end
+
+--- What the security log has as denied.
+function Webhook:audit(events)
+  if not self.state.events:has "denied" then return end
+  local messages = {}
+  for _, event in ipairs(events) do
+    local doc = document_of(event)
+    local fits = not self.state.docs or (doc ~= nil and self.state.docs:match(doc))
+    if event.result == "denied" and fits then
+      messages[#messages + 1] = { event = "denied", org = event.org, kind = event.kind, doc = doc, subject = event.subject,
+                                  user = event.actor, ip = event.ip }
+    end
+  end
+  if #messages == 0 then return end
+  ml.kv.txn(function(tx) for _, message in ipairs(messages) do put(self, tx, message) end end)
+end
+
 function Webhook:joined(member) seat(self, "joined", member) end
 function Webhook:left(member) seat(self, "left", member) end
 
@@ -135,9 +161,27 @@ function Webhook.signature(self, at, body)
   return table.concat(parts, ",")
 end
 
+local HAS_PAYLOAD = { created = true, updated = true }
+
+-- What stands in the document now, which is the record of the message or a later one. Nil, why: not to be had at the moment.
+local function add_payload(self, message)
+  local config = self.config
+  if config.payload == "meta" or not HAS_PAYLOAD[message.event] then return true end
+  local value, kind, text = ml.docs.get(message.doc, config.root)
+  if value == nil and kind and kind ~= "ENOTFOUND" then return nil, ("content: %s (%s)"):format(text, kind) end
+  if config.payload == "text" and type(value) ~= "string" then value = nil end
+  if value ~= nil and #ml.json.encode(value) > config.max_payload then
+    message.too_large, value = true, nil
+  end
+  message.content = value == nil and ml.null or value
+  return true
+end
+
 -- The timestamp is that of this try; the id is the same for all.
 local function post(self, message)
   local config, headers = self.config, { ["content-type"] = "application/json" }
+  local has, why = add_payload(self, message)
+  if not has then return nil, why end
   local body = ml.json.encode(message)
   for name, value in pairs(config.headers) do headers[name] = value end
   if config.secret then headers[config.signature_header] = Webhook.signature(self, math.floor(ml.time.now()), body) end
@@ -146,7 +190,9 @@ end
 
 -- Nil: it has arrived; else why not, and how long the receiver wants to be left alone; "gone": for good.
 local function try(self, message)
-  local res, kind = post(self, message)
+  local sent = {}
+  for name, value in pairs(message) do sent[name] = value end -- what is read now is not kept for the next try
+  local res, kind = post(self, sent)
   if not res then return "no answer: " .. kind end
   if res.status >= 200 and res.status < 300 then return nil end
   if res.status == 410 then return "gone" end

@@ -1,15 +1,15 @@
 return {
-  name = "webhook", version = "1.1.0", api = 1, phase = "observe",
+  name = "webhook", version = "1.2.0", api = 1, phase = "observe",
   summary = "Tells another service what happens to documents",
   hooks = {
-    after_update = {}, after_snapshot = {}, joined = {}, left = {},
+    after_update = { durable = true }, after_snapshot = {}, document_deleted = {}, joined = {}, left = {}, audit = {},
     jobs = {
       collect = { retries = 100, timeout = "10s" },
       deliver = { retries = 100, timeout = "5m" },
     },
     routes = { ["GET /status"] = { roles = { "admin" } }, ["POST /enable"] = { roles = { "admin" } } },
   },
-  needs = { "kv", http = { "config.url" } },
+  needs = { "kv", "doc.read", http = { "config.url" } },
   config = { version = 1, rules = { { "at_most", "debounce", "max_wait" } }, fields = {
     { "url", type = "url", required = true, doc = "Where to post to" },
     { "secret", type = "secret", doc = "Signs timestamp and body (HMAC-SHA256), so that the receiver knows who it was" },
@@ -17,8 +17,12 @@ return {
     { "signature_header", type = "string", default = "ml-signature", min_len = 1, max_len = 60, doc = "Header the signature stands in" },
     { "headers", type = "map", keys = { type = "string" }, values = { type = "secret" }, default = {},
       doc = "More header fields, such as an access token" },
-    { "events", type = "array", items = { type = "enum", of = { "updated", "created", "snapshot", "joined", "left" } },
+    { "events", type = "array", items = { type = "enum", of = { "updated", "created", "deleted", "snapshot", "joined", "left", "denied" } },
       default = { "updated", "created" }, unique = true, doc = "What to tell about" },
+    { "payload", type = "enum", of = { "meta", "text", "json" }, default = "meta",
+      doc = "What created and updated say of the document: that it changed; or also what stands in root, as text or as JSON" },
+    { "root", type = "path", default = "content", doc = "Where in the document the payload is read" },
+    { "max_payload", type = "size", default = "256KiB", min = 1, max = "4MiB", doc = "More of it is left out, and the message says so" },
     { "debounce", type = "duration", default = "5s", max = "1h",
       doc = "A document that changes is told about when it has been still for so long" },
     { "max_wait", type = "duration", default = "60s", max = "24h", doc = "… or has been changing for so long" },
