@@ -166,6 +166,12 @@ static uint64_t expiry_of(const struct ml_net *net, const struct ml_identity *id
     return ml_net_now(net) + (left > 0 ? (uint64_t)left : 0);
 }
 
+bool ml_seat_ends_before(const struct ml_seat *seat, uint64_t then)
+{
+    return seat->state == ML_SEAT_OPEN && ((seat->expires_ms && seat->expires_ms < then) ||
+                                           (seat->granted_ms && seat->granted_ms < then));
+}
+
 /* 0: never, or it is over. */
 static uint64_t some_time_before(uint64_t until, uint64_t now)
 {

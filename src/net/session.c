@@ -28,6 +28,7 @@
 
 #define CLOSE_MS   5000
 #define PARTING_MS 2000
+#define SOON_MS    3000 /* before an end that is known: every tick, not once a second */
 
 void ml_session_mark_dirty(struct ml_session *session)
 {
@@ -384,6 +385,16 @@ void ml_session_flush_all(struct ml_net *net)
     }
 }
 
+static bool ends_soon(const struct ml_session *session, uint64_t now)
+{
+    ML_LIST_EACH(node, &session->seats)
+    {
+        if (ml_seat_ends_before(seat_at(node), now + SOON_MS))
+            return true;
+    }
+    return false;
+}
+
 /* About once a second for every session. */
 static void visit(struct ml_session *session, uint64_t now)
 {
@@ -406,6 +417,8 @@ static void visit(struct ml_session *session, uint64_t now)
     }
     if (!session->is_closing)
         session->dialect->expire(session, now);
+    if (!session->is_closing && ends_soon(session, now))
+        ml_session_mark_timed(session);
     if (!ml_outbox_is_empty(&session->outbox) && now - session->progress_ms > limits->outbox_ms)
         ml_session_end_text(session, ML_CLOSE_TOO_SLOW);
     if (session->is_closing)
@@ -434,6 +447,10 @@ static void visit_timed(struct ml_session *session, uint64_t now)
             ml_session_mark_timed(session);
         if (seat_at(node)->is_doubted)
             ml_session_mark_dirty(session);
+    }
+    if (session->link && !session->is_closing && ends_soon(session, now)) {
+        ml_session_mark_timed(session);
+        session->dialect->expire(session, now);
     }
     if (session->slow_until_ms > now)
         ml_session_mark_timed(session);

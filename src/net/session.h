@@ -212,6 +212,8 @@ void ml_seat_leave(struct ml_seat *seat);
 void ml_seat_lose(struct ml_seat *seat);
 /** What ml_seat_leave and ml_seat_lose have left for later: before the loop sleeps. */
 void ml_seat_give_up(struct ml_seat *seat);
+/** Does the identity, or the grant, of a seat that is taken end before that? */
+bool ml_seat_ends_before(const struct ml_seat *seat, uint64_t then);
 /** Until when the seat is good. */
 void ml_seat_set_expiry(struct ml_seat *seat, const struct ml_identity *identity,
                         const struct ml_grant *grant);
