@@ -151,6 +151,22 @@ static void the_server_claims_without_a_name(void **state)
     assert_string_equal(owner(*state, "notes", 7), "");
 }
 
+static void who_only_looks_claims_nothing(void **state)
+{
+    struct ml_claim look[] = {{.client = 7, .only_look = true}, {.client = 8, .only_look = true}};
+    struct append_case c;
+
+    assert_false(claims(*state, "notes", 7, "anna", "a"));
+    append_init(&c, "notes");
+    c.append.claims = look;
+    c.append.claim_count = 2;
+    assert_int_equal(append_run(*state, &c), ML_OK);
+    append_release(&c);
+    assert_true(look[0].is_taken);
+    assert_false(look[1].is_taken);
+    assert_string_equal(owner(*state, "notes", 8), "?");
+}
+
 static void documents_and_orgs_are_apart(void **state)
 {
     struct ml_claim claim = claim_of(7, "ben");
@@ -388,6 +404,7 @@ int main(int argc, char **argv)
         TEST(a_claim_of_anothers_does_not_stop_the_records),
         TEST(names_are_compared_byte_for_byte),
         TEST(the_server_claims_without_a_name),
+        TEST(who_only_looks_claims_nothing),
         TEST(documents_and_orgs_are_apart),
         TEST(a_claim_needs_no_record),
         TEST(many_ids_of_many_users_go_in_at_once),

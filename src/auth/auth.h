@@ -22,6 +22,7 @@ struct ml_identity {
     char color[8];     /* #rrggbb */
     char avatar[256];  /* an address */
     bool names_itself; /* nobody vouches for the name: it may say another one */
+    bool is_passing;   /* nobody knows whether it is the same person next time */
 };
 
 /* What an identity may do with one document. */

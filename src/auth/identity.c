@@ -56,7 +56,7 @@ void ml_identity_guest(struct ml_identity *out)
     make_session(unlike, sizeof unlike);
     (void)snprintf(user, sizeof user, "guest-%.8s", unlike);
     ml_identity_make(out, ml_slice_str(user), ML_SLICE("Guest"), 0);
-    out->names_itself = true;
+    out->names_itself = out->is_passing = true;
     (void)snprintf(out->kind, sizeof out->kind, "guest");
 }
 

@@ -61,6 +61,11 @@ static bool is_deleted(const struct ml_doc *doc, const struct ml_wire_range *ran
     return true;
 }
 
+uint64_t ml_doc_units_of(const struct ml_doc *doc, ml_client_id client)
+{
+    return ml_state_of(doc, client);
+}
+
 bool ml_doc_contains(const struct ml_doc *doc, const struct ml_update *update)
 {
     struct ml_wire_reader r;

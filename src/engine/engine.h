@@ -400,6 +400,9 @@ bool ml_doc_is_broken(const struct ml_doc *doc);
 enum ml_err ml_doc_apply_bytes(struct ml_doc *doc, struct ml_slice bytes,
                                struct ml_diag *diag) ML_MUST_CHECK;
 
+/** Units that it has of a client: [0, n). What waits for others is not among them. */
+uint64_t ml_doc_units_of(const struct ml_doc *doc, ml_client_id client);
+
 /** Would applying it change nothing (structs and deletions all known)? */
 bool ml_doc_contains(const struct ml_doc *doc, const struct ml_update *update);
 

@@ -39,7 +39,7 @@ bool ml_claims_next(struct ml_reader *in, struct ml_claim *out)
 {
     uint8_t is_other;
 
-    out->is_taken = false;
+    out->only_look = out->is_taken = false;
     if (!ml_reader_left(in) || ml_read_varuint(in, &out->client) || ml_read_u8(in, &is_other))
         return false;
     return !is_other || !ml_read_varbytes(in, &out->user);

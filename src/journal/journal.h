@@ -63,6 +63,7 @@ struct ml_record {
 struct ml_claim {
     uint64_t client;
     struct ml_slice user; /* empty: the server; borrowed until done */
+    bool only_look;       /* for nobody: is it somebody's? */
     bool is_taken;        /* result: it is another's, and was left so */
 };
 

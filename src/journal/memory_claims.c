@@ -22,8 +22,9 @@ enum ml_err ml_memory_take_claim(struct memory_document *document, struct ml_cla
     struct memory_claim *kept = ml_hashmap_get(&document->claims, key_of(&claim->client));
 
     claim->is_taken =
-        kept && !ml_slice_equal(ml_slice_make(kept->user, kept->user_len), claim->user);
-    if (kept)
+        kept && (claim->only_look ||
+                 !ml_slice_equal(ml_slice_make(kept->user, kept->user_len), claim->user));
+    if (kept || claim->only_look)
         return ML_OK;
     kept = malloc(sizeof *kept + claim->user.len);
     if (!kept)

@@ -93,10 +93,11 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
         " WHERE d.org = k.org COLLATE \"C\" AND d.document = k.document AND d.head = k.old_head",
     [SQL_CLAIMS] = "INSERT INTO authors (org, document, client, author, first_seen_ms)"
                    " SELECT k.org, k.document, k.client, k.author, $5::bigint" CLAIMS_K
-                   " ORDER BY 1, 2, 3 ON CONFLICT (org, document, client) DO NOTHING",
+                   " WHERE k.author IS NOT NULL ORDER BY 1, 2, 3 ON CONFLICT (org, document, "
+                   "client) DO NOTHING",
     [SQL_TAKEN] = "SELECT k.at" CLAIMS_K " JOIN authors a ON a.org = k.org COLLATE \"C\""
                   " AND a.document = k.document AND a.client = k.client"
-                  " WHERE a.author <> k.author AND $5::bigint > 0",
+                  " WHERE a.author IS DISTINCT FROM k.author AND $5::bigint > 0",
     /* Who moves an org looks for documents whose row has changed. */
     [SQL_TOUCH] = "UPDATE documents d SET updated_ms = d.updated_ms"
                   " FROM unnest($1::text[], $2::bytea[]) AS k (org, document)"
@@ -590,6 +591,14 @@ static enum ml_err send_heads(struct batch *b, size_t count, struct ml_diag *dia
     return ml_pg_send(b->pg, SQL_HEADS, &b->args, diag);
 }
 
+static void put_claimant(struct ml_pg_args *args, const struct ml_claim *claim)
+{
+    if (claim->only_look)
+        ml_pg_item_null(args);
+    else
+        ml_pg_item(args, claim->user);
+}
+
 /* The claims, and then which of them are others'. */
 static enum ml_err send_claims(struct batch *b, struct ml_diag *diag)
 {
@@ -605,7 +614,7 @@ static enum ml_err send_claims(struct batch *b, struct ml_diag *diag)
     COLUMN(ML_PG_BYTEA_ARRAY, put_id(args, c->document));
     err = ml_pg_send(b->pg, SQL_TOUCH, args, diag);
     COLUMN(ML_PG_INT8_ARRAY, ml_pg_item_int8(args, (int64_t)c->claim->client));
-    COLUMN(ML_PG_TEXT_ARRAY, ml_pg_item(args, c->claim->user));
+    COLUMN(ML_PG_TEXT_ARRAY, put_claimant(args, c->claim));
 #undef COLUMN
     ml_pg_int8(args, ml_clock_wall_ms());
     if (!err)

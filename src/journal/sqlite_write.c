@@ -346,14 +346,35 @@ static int write_record(struct ml_sqlite_conn *conn, const struct ml_append *app
     return rc;
 }
 
+/* Whose it is, if it is another's. */
+static int look_at_claim(struct ml_sqlite_conn *conn, const struct ml_append *append,
+                         const struct document_row *row, struct ml_claim *claim)
+{
+    sqlite3_stmt *stmt = keyed(conn, SQL_CLAIMANT, append->org, row->id);
+    int rc;
+
+    if (!stmt)
+        return sqlite3_errcode(conn->db);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)claim->client);
+    rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        claim->is_taken =
+            claim->only_look || !ml_slice_equal(ml_sqlite_column(stmt, 0), claim->user);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /* The first who claims a client id has it. */
 static int write_claim(struct ml_sqlite_conn *conn, const struct ml_append *append,
                        const struct document_row *row, struct ml_claim *claim)
 {
-    sqlite3_stmt *stmt = keyed(conn, SQL_CLAIM, append->org, row->id);
+    sqlite3_stmt *stmt;
     int rc;
 
     claim->is_taken = false;
+    if (claim->only_look)
+        return look_at_claim(conn, append, row, claim);
+    stmt = keyed(conn, SQL_CLAIM, append->org, row->id);
     if (!stmt)
         return sqlite3_errcode(conn->db);
     sqlite3_bind_int64(stmt, 3, (sqlite3_int64)claim->client);
@@ -362,21 +383,7 @@ static int write_claim(struct ml_sqlite_conn *conn, const struct ml_append *appe
     rc = ml_sqlite_run(stmt);
     if (rc != SQLITE_DONE)
         return rc;
-    if (sqlite3_changes(conn->db))
-        return SQLITE_OK;
-    stmt = keyed(conn, SQL_CLAIMANT, append->org, row->id);
-    if (!stmt)
-        return sqlite3_errcode(conn->db);
-    sqlite3_bind_int64(stmt, 3, (sqlite3_int64)claim->client);
-    rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW) {
-        claim->is_taken = !ml_slice_equal(ml_sqlite_column(stmt, 0), claim->user);
-        rc = SQLITE_OK;
-    } else if (rc == SQLITE_DONE) {
-        rc = SQLITE_CORRUPT;
-    }
-    sqlite3_reset(stmt);
-    return rc;
+    return sqlite3_changes(conn->db) ? SQLITE_OK : look_at_claim(conn, append, row, claim);
 }
 
 /* Inside the transaction. SQLITE_OK: append->err and head are decided. */

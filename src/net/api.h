@@ -215,6 +215,7 @@ struct ml_writing {
     const struct ml_identity *identity;
     const struct ml_grant *grant;
     bool is_conditional;
+    bool is_own; /* the server wrote the bytes, under a client id of its own */
     uint64_t expected_seq;
     void (*done)(struct ml_writing *writing);
     /* result */

@@ -73,6 +73,7 @@ static void on_run(struct ml_reading *reading)
             .identity = &call->visitor.identity,
             .grant = &call->visitor.grant,
             .is_conditional = job->is_conditional,
+            .is_own = true,
             .expected_seq = job->expected_seq,
             .done = on_written,
         };

@@ -122,6 +122,7 @@ static void on_reverted(struct ml_reading *reading)
         .identity = &call->visitor.identity,
         .grant = &call->visitor.grant,
         .is_conditional = restoring->is_conditional,
+        .is_own = true,
         .expected_seq = restoring->expected_seq,
         .done = on_written,
     };

@@ -191,6 +191,7 @@ void ml_writing_start(struct ml_net *net, struct ml_writing *writing)
         .refused = on_refused,
         .failed = on_failed,
         .is_hidden = true,
+        .is_own = writing->is_own,
     };
     writing->until_ms = ml_net_now(net) + WAIT_MS;
     ml_arena_init(&writing->arena, ARENA_MAX);

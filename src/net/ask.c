@@ -185,6 +185,7 @@ static void take_identity(struct ml_ask *ask)
             ml_identity_make(&asker->identity, ML_SLICE("guest"), ML_SLICE("Guest"), 0);
         else
             ml_identity_make(&asker->identity, ML_SLICE(""), ML_SLICE(""), 0);
+        asker->identity.is_passing = true;
         asker->facts = (struct ml_script_identity){.kind = ML_SLICE("guest")};
     }
     keep_roles(asker);

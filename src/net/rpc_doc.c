@@ -171,6 +171,7 @@ bool ml_rpc_doc_deliver(struct ml_rpc_doc *job, struct ml_slice value)
         .bytes = ml_writer_slice(&job->update),
         .identity = &call->visitor.identity,
         .grant = &call->visitor.grant,
+        .is_own = true,
         .done = on_written,
     };
     ml_writing_start(call->net, &job->writing);

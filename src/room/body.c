@@ -115,7 +115,8 @@ static size_t weight_of(const struct ml_room *room)
 {
     struct ml_doc_stats stats;
     size_t bytes = sizeof *room + room->key.len + room->record_cap * sizeof *room->records +
-                   room->presence_cap * sizeof *room->presence;
+                   room->presence_cap * sizeof *room->presence +
+                   ml_owners_memory_bytes(&room->claims);
 
     if (room->rest)
         bytes += room->rest->len;

@@ -36,6 +36,7 @@ static void free_staged(struct ml_staged *entry)
     ml_blob_unref(entry->bytes);
     free(entry->noted);
     ml_decided_release(&entry->decided);
+    free(entry->claims);
     free(entry);
 }
 
@@ -66,6 +67,19 @@ void ml_room_forget_author(struct ml_room *room, const struct ml_member *member)
         }
 }
 
+/* Names that do not live in the entry yet: they are its writer's, or the server's. */
+static bool take_claims(struct ml_room *room, const struct ml_member *from, struct ml_staged *entry,
+                        bool is_changed)
+{
+    uint64_t own = room->claiming.own;
+
+    entry->is_relayed = room->claiming.is_relayed;
+    (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
+    return ml_room_take_claiming(room, entry,
+                                 from->port->is_own ? ML_SLICE("") : ml_slice_str(entry->user)) &&
+           (!is_changed || ml_room_claim_own(room, entry, own));
+}
+
 /**
  * Step 9: queue an integrated record (the room takes the reference), or with NULL a mark. What is
  * known already is acknowledged at once if nothing is staged, else together with what is.
@@ -77,6 +91,8 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     struct ml_staged *entry;
 
     from->last_no = message_no;
+    if (!bytes)
+        ml_room_forget_claiming(room);
     if (!bytes && !ml_room_is_staging(room)) {
         from->port->ack(from->port, message_no);
         return ML_OK;
@@ -84,6 +100,11 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
     entry = calloc(1, sizeof *entry);
     if (!entry)
         return ML_ELIMIT;
+    if (bytes && !take_claims(room, from, entry, is_changed)) {
+        free(entry->claims);
+        free(entry);
+        return ML_ELIMIT;
+    }
     entry->bytes = bytes;
     entry->noted = bytes ? ml_room_take_noted(room) : NULL;
     entry->member = from;
@@ -113,6 +134,11 @@ enum ml_err ml_room_stage_own(struct ml_room *room, struct ml_slice author, stru
 
     if (!entry)
         return ML_ELIMIT;
+    if (!ml_room_claim_own(room, entry, 0)) {
+        free(entry->claims);
+        free(entry);
+        return ML_ELIMIT;
+    }
     entry->bytes = bytes;
     entry->noted = ml_room_take_noted(room);
     entry->depth = depth;
@@ -396,6 +422,8 @@ static void on_committed(struct ml_append *append)
 
     room->is_appending = false;
     ml_room_presence_unmute(room);
+    if (append->err == ML_OK)
+        ml_room_settle_claims(room, append);
     switch (append->err) {
     case ML_OK:
         if (room->state == ML_ROOM_HELD)
@@ -435,6 +463,13 @@ static uint64_t next_commit_ms(const struct ml_room *room)
 
 static void send_again(struct ml_room *room)
 {
+    size_t claim_count;
+
+    free(room->sent_claims);
+    if (!ml_room_gather_claims(room, &room->sent_claims, &claim_count)) {
+        ml_room_hold(room, ML_ELIMIT, "out of memory");
+        return;
+    }
     room->is_appending = true;
     room->appended_ms = ml_room_now(room);
     room->append = (struct ml_append){
@@ -442,6 +477,8 @@ static void send_again(struct ml_room *room)
         .name = room->name,
         .records = room->records,
         .count = room->record_count,
+        .claims = room->sent_claims,
+        .claim_count = claim_count,
         .not_before_ms = next_commit_ms(room),
         .expected_head = room->desk && ml_room_decides(room) ? room->head : ML_SEQ_ANY,
         .done = on_committed,
@@ -500,6 +537,8 @@ static void fill(const struct ml_room *room, struct filling *f)
         struct ml_staged *entry = ML_CONTAINER(node, struct ml_staged, node);
         struct ml_record *before = f->records;
 
+        if (entry->claim_count && room->is_appending)
+            return; /* claims do not grow: with the next append */
         if (entry->bytes) {
             if (f->count == BATCH_RECORDS ||
                 (f->count && f->bytes + entry->bytes->len > BATCH_BYTES))

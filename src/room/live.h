@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "room/auditor.h"
+#include "room/claims.h"
 #include "room/conflict.h"
 #include "room/room.h"
 
@@ -46,6 +47,9 @@ struct ml_staged {
     struct ml_noted *noted; /* for observers; own; NULL: nobody wants to know, or out of memory */
     uint32_t depth;         /* of plugins that react to plugins */
     struct ml_decided decided; /* conflict.c */
+    struct ml_claim *claims;   /* own; that it brings with it, claims.c */
+    size_t claim_count;
+    bool is_relayed;
 };
 
 struct ml_member {
@@ -73,6 +77,7 @@ struct ml_member {
     uint32_t retry_ms;
     uint64_t undo_window_ms; /* start of the minute in which `undos` are counted */
     uint32_t undos;
+    struct ml_claim_question *question; /* claims.c: the journal is asked, or has answered */
 };
 
 /* One awareness client of a room; the clock is kept after it went offline. */
@@ -132,6 +137,12 @@ struct ml_room {
     bool is_born;             /* plugins were asked about a document that was not there */
     struct ml_load read_back; /* for joiners while held */
     bool is_reading;
+
+    struct ml_owners claims; /* claims.c: whose client ids are */
+    struct ml_claiming claiming;
+    struct ml_list questions; /* ml_claim_question.node: not answered yet */
+    uint32_t question_count;
+    struct ml_claim *sent_claims; /* of `append` */
 
     struct ml_list errands; /* errand.c */
     uint32_t errand_count;
@@ -319,6 +330,21 @@ void ml_room_hold(struct ml_room *room, enum ml_err err, const char *why);
 void ml_room_was_deleted(struct ml_room *room);
 void ml_room_was_shut(struct ml_room *room);
 
+/* claims.c */
+enum ml_err ml_room_judge(struct ml_member *from, const struct ml_update *update,
+                          uint64_t message_no, struct ml_arena *scratch) ML_MUST_CHECK;
+void ml_room_forget_claiming(struct ml_room *room);
+bool ml_room_take_claiming(struct ml_room *room, struct ml_staged *entry,
+                           struct ml_slice user) ML_MUST_CHECK;
+bool ml_room_claim_own(struct ml_room *room, struct ml_staged *entry,
+                       uint64_t before) ML_MUST_CHECK;
+bool ml_room_gather_claims(struct ml_room *room, struct ml_claim **out,
+                           size_t *count_out) ML_MUST_CHECK;
+void ml_room_settle_claims(struct ml_room *room, const struct ml_append *append);
+bool ml_room_load_claims(struct ml_room *room, const struct ml_load *load) ML_MUST_CHECK;
+void ml_member_drop_question(struct ml_member *member);
+void ml_room_drop_questions(struct ml_room *room);
+
 /* author.c */
 const struct ml_scope *ml_member_author(struct ml_member *member);
 
@@ -483,6 +509,7 @@ void ml_room_presence_of_node_gone(struct ml_room *room, uint64_t node);
 /* others.c */
 void ml_room_follow(struct ml_room *room);
 void ml_room_unfollow(struct ml_room *room);
+void ml_room_fill(struct ml_room *room);
 void ml_room_tell_others(struct ml_room *room, uint64_t first, uint64_t last,
                          struct ml_slice update);
 void ml_room_tell_presence(struct ml_room *room, struct ml_slice update);

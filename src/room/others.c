@@ -199,8 +199,8 @@ static void on_hole_read(struct ml_load *load)
         ml_room_settle(room);
 }
 
-/* Read what is missing, unless something is under way: then when that is over. */
-static void fill(struct ml_room *room)
+/** Read what is missing, unless something is under way: then when that is over. */
+void ml_room_fill(struct ml_room *room)
 {
     room->wants_look = true;
     if (room->is_appending || room->is_moving || !is_up(room) || !may_take(room) ||
@@ -227,7 +227,7 @@ static void fill(struct ml_room *room)
 void ml_room_look_again(struct ml_room *room)
 {
     if (room->wants_look)
-        fill(room);
+        ml_room_fill(room);
 }
 
 /**
@@ -270,14 +270,14 @@ static void hear_records(struct ml_room *room, const struct ml_news *news)
     if (news->epoch != room->epoch || news->first > room->head + 1 || !news->bytes.len ||
         room->is_appending || room->is_moving || !may_take(room)) {
         if (news->last > room->head)
-            fill(room); /* the load tells what is the matter */
+            ml_room_fill(room); /* the load tells what is the matter */
         return;
     }
     if (news->last <= room->head)
         return;
     record.bytes = ml_blob_new(news->bytes);
     if (!record.bytes || take(room, &record, news->last))
-        fill(room);
+        ml_room_fill(room);
     ml_blob_unref(record.bytes);
 }
 
@@ -331,7 +331,7 @@ static void judge(struct ml_room *room, const struct ml_doc_head *item)
     else if (item->epoch != room->epoch)
         ml_room_abandon(room);
     else if (item->head > room->head && bus_of(room->rooms))
-        fill(room);
+        ml_room_fill(room);
 }
 
 static void on_looked(struct ml_heads *request)

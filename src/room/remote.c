@@ -70,7 +70,7 @@ struct credentials {
     struct ml_identity identity;
     struct ml_grant grant;
     struct ml_blob *rules; /* own reference: of the grant, or NULL */
-    bool has_identity, is_hidden, wants_records, wants_refusals;
+    bool has_identity, is_hidden, is_own, wants_records, wants_refusals;
     enum ml_dialect dialect;
     size_t org_len, name_len, address_len;
     uint8_t text[]; /* org, name, address; for DISMISS: org, name, reason */
@@ -278,6 +278,7 @@ enum ml_err ml_remote_join(struct ml_rooms *rooms, unsigned home, struct ml_slic
     c->identity = *identity;
     c->dialect = port->dialect;
     c->is_hidden = port->is_hidden;
+    c->is_own = port->is_own;
     c->wants_records = port->recorded != NULL;
     c->wants_refusals = port->refused != NULL;
     letter->credentials = c;
@@ -777,6 +778,7 @@ static void take_seat(struct ml_rooms *rooms, const struct letter *join)
         .recorded = c->wants_records ? agent_recorded : NULL,
         .refused = c->wants_refusals ? agent_refused : NULL,
         .is_hidden = c->is_hidden,
+        .is_own = c->is_own,
     };
     if (c->address_len)
         memcpy(agent->address, c->text + c->org_len + c->name_len, c->address_len);

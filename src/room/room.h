@@ -85,6 +85,7 @@ struct ml_port {
     /** A text for its client, which ml_room_message has brought. Never calls back. */
     void (*said)(struct ml_port *port, struct ml_slice text);
     bool is_hidden; /* nobody is there: not counted among the sessions */
+    bool is_own;    /* what it sends the server has written, under a client id of its own */
 };
 
 /**
@@ -105,6 +106,13 @@ struct ml_rooms_shared {
     _Atomic size_t memory_bytes;
 };
 
+/** Whose edits a member may bring: its user's alone, or, flagged, others', too. claims.c */
+struct ml_authorship {
+    bool is_strict;
+    const char *const *except; /* orgs in which it is the other way; borrowed */
+    size_t except_count;
+};
+
 struct ml_room_limits {
     const struct ml_engine_limits *engine; /* NULL: defaults */
     size_t staged_bytes; /* 4 MiB: staged and held updates of one room, then back-pressure */
@@ -118,6 +126,7 @@ struct ml_room_limits {
     size_t rooms_bytes;          /* 1 GiB: memory of all rooms; then the idle ones give way */
     uint32_t presence_ms;        /* 30 000: a cursor that is not renewed goes */
     size_t document_bytes;       /* 64 MiB: encoded size, hard */
+    struct ml_authorship authorship;
 };
 
 struct ml_room_env {
@@ -288,6 +297,7 @@ size_t ml_rooms_nodes(const struct ml_rooms *rooms, uint64_t *ids_out, size_t ma
 struct ml_rooms_stats {
     uint64_t rooms, members, held_rooms, staged_bytes;
     uint64_t memory_bytes, resting_rooms;
+    uint64_t foreign, relayed; /* updates with edits of others: refused; taken */
     uint64_t updates, refused, commits, frames_sent, presence_dropped, snapshots, snapshot_errors;
     uint64_t loads, closed, evicted; /* rooms: loaded, gone, gone before their time */
     uint64_t wakes, rests;           /* documents built from bytes, and back */

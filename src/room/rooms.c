@@ -144,6 +144,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
     ml_list_init(&room->errands);
     ml_list_init(&room->staged);
     ml_list_init(&room->sent);
+    ml_list_init(&room->questions);
     if (!ml_hashmap_put(&rooms->by_key, room->key, room)) {
         free(room);
         return NULL;
@@ -159,7 +160,7 @@ static struct ml_room *new_room(struct ml_rooms *rooms, struct ml_slice key, siz
 void ml_room_free(struct ml_room *room)
 {
     ML_ASSERT(ml_list_is_empty(&room->members) && !room->is_appending && !room->is_putting &&
-              !room->is_reading && !room->is_moving);
+              !room->is_reading && !room->is_moving && !room->question_count);
     ml_room_end_errands(room, ML_ECLOSED);
     ml_room_unfollow(room);
     ml_hashmap_remove(&room->rooms->by_key, room->key);
@@ -182,6 +183,9 @@ void ml_room_free(struct ml_room *room)
     ml_blob_unref(room->rest);
     ml_parked_free(room->parked);
     free(room->records);
+    free(room->sent_claims);
+    ml_room_forget_claiming(room);
+    ml_owners_release(&room->claims);
     free(room);
 }
 
@@ -191,7 +195,7 @@ static bool may_close(const struct ml_room *room)
     if (room->state != ML_ROOM_LIVE && room->state != ML_ROOM_HELD)
         return false;
     if (room->member_count || room->is_appending || room->is_putting || room->is_reading ||
-        room->is_moving || (room->errand_count && !room->is_abandoned))
+        room->is_moving || room->question_count || (room->errand_count && !room->is_abandoned))
         return false;
     return room->is_abandoned || !ml_room_is_staging(room);
 }
@@ -243,6 +247,7 @@ static void member_free(struct ml_member *member)
     ml_blob_unref(member->sync_vector);
     ml_blob_unref(member->seen);
     ml_who_unref(member->who);
+    ml_member_drop_question(member);
     free(member);
 }
 
@@ -262,6 +267,7 @@ void ml_rooms_crash(struct ml_rooms *rooms)
         if (room->is_putting)
             ml_room_forget_snapshot(room);
         free(room->hole);
+        ml_room_drop_questions(room);
         room->is_appending = room->is_putting = room->is_reading = room->is_moving = false;
         ml_room_free(room);
     }
@@ -379,6 +385,7 @@ static void start_load(struct ml_room *room, uint64_t max_snapshot_seq,
         .org = room->org,
         .name = room->name,
         .max_snapshot_seq = max_snapshot_seq,
+        .wants_claims = true,
         .done = done,
     };
     ml_journal_load(room->rooms->env.journal, &room->load);
@@ -552,6 +559,8 @@ static void on_loaded(struct ml_load *load)
             refuse_seats(room, ML_CLOSE_TRY_LATER);
             return;
         }
+        if (!built && !ml_room_load_claims(room, load))
+            built = ML_ELIMIT;
         if (!built) {
             if (err)
                 ml_log(ML_LOG_ERROR, "journal.corrupt", "org=%.*s doc=%s why=%s",

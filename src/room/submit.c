@@ -75,6 +75,9 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
         !ml_doc_contains(room->doc, update))
         return ML_ELIMIT;
 
+    err = ml_room_judge(from, update, message_no, scratch);
+    if (err)
+        return err;
     err = ml_room_decide(from, update, bytes, message_no, is_reply, scratch, &ruling);
     if (err)
         return err;
@@ -87,6 +90,7 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     }
 
     ml_room_trace(from->identity.session, message_no, plain ? "policy" : "policy: undo");
+    room->claiming.own = ml_doc_client(room->doc);
     ml_room_watch(room);
     err = ml_room_integrate(room, from, is_reply, update, plain ? NULL : &ruling.verdict, bytes,
                             scratch, &change, &resolved);

@@ -32,6 +32,8 @@ struct loading {
     cJSON *kept; /* plugins, plans, order, grants */
     cJSON *jwt;  /* auth of mode "jwt", without its mode: the configuration of auth-jwt */
     unsigned complaints;
+    cJSON *authorship_orgs; /* NULL: none */
+    char authorship_mode;   /* 's', 'l'; 0: it does not say */
     bool has_file, auth_is_set;
 };
 
@@ -429,6 +431,7 @@ static void set_auth(struct loading *l, const char *key, const cJSON *value)
  */
 
 #define PATTERNS_MAX      64 /* of one list */
+#define EXCEPTED_MAX      256
 #define PATTERN_MAX_BYTES 512
 
 static bool is_text(const cJSON *item, size_t max_bytes)
@@ -475,6 +478,64 @@ static void set_marks(struct loading *l, const cJSON *marks)
     }
     l->config->role_rights.added = copy_text(l->config, added->valuestring);
     l->config->role_rights.removed = copy_text(l->config, removed->valuestring);
+}
+
+static bool is_mode(const cJSON *item)
+{
+    return cJSON_IsString(item) &&
+           (strcmp(item->valuestring, "strict") == 0 || strcmp(item->valuestring, "lax") == 0);
+}
+
+/* Orgs that are not as the others; the mode of these is known by now. */
+static void set_excepted(struct loading *l, const cJSON *orgs)
+{
+    struct ml_authorship *as = &l->config->limits.room.authorship;
+    const char **names = ml_arena_array(&l->config->arena, EXCEPTED_MAX, sizeof *names);
+    const cJSON *item;
+
+    as->except = names;
+    cJSON_ArrayForEach(item, orgs)
+    {
+        if (!is_mode(item) || !ml_org_is_valid(ml_slice_str(item->string)))
+            complain(l, "authorship",
+                     "authorship.orgs: \"%s\" is not an org with \"strict\" or \"lax\"",
+                     item->string ? item->string : "");
+        else if (!names || as->except_count == EXCEPTED_MAX)
+            complain(l, "authorship", "authorship.orgs: more than %d", EXCEPTED_MAX);
+        else if (as->is_strict != (item->valuestring[0] == 's'))
+            names[as->except_count++] = copy_text(l->config, item->string);
+    }
+}
+
+/* What stands there; without it who is known is held to it (finish_authorship). */
+static void set_authorship(struct loading *l, const char *key, const cJSON *value)
+{
+    const cJSON *mode =
+        cJSON_IsObject(value) ? cJSON_GetObjectItemCaseSensitive(value, "mode") : value;
+    const cJSON *orgs = cJSON_GetObjectItemCaseSensitive(value, "orgs");
+    int known = (mode != NULL) + (orgs != NULL);
+
+    if ((mode && !is_mode(mode)) || (orgs && !cJSON_IsObject(orgs)) ||
+        (cJSON_IsObject(value) && cJSON_GetArraySize(value) != known)) {
+        complain(l, key,
+                 "authorship: needs \"strict\", \"lax\" or { mode = \"strict\", orgs = { acme = "
+                 "\"lax\" } }");
+        return;
+    }
+    l->authorship_mode = mode ? mode->valuestring[0] : 0;
+    cJSON_Delete(l->authorship_orgs);
+    l->authorship_orgs = orgs ? cJSON_Duplicate(orgs, true) : NULL;
+}
+
+/* Where nobody is known, nobody's client id can be told from another's. */
+static void finish_authorship(struct loading *l)
+{
+    l->config->limits.room.authorship.is_strict =
+        l->authorship_mode ? l->authorship_mode == 's' : l->config->auth != ML_AUTH_OPEN;
+    if (l->authorship_orgs)
+        set_excepted(l, l->authorship_orgs);
+    cJSON_Delete(l->authorship_orgs);
+    l->authorship_orgs = NULL;
 }
 
 static void set_rights(struct loading *l, const char *key, const cJSON *value)
@@ -702,6 +763,7 @@ static const struct key {
     {"outgoing", NULL, NULL, NULL, set_outgoing},
     {"auth", NULL, NULL, NULL, set_auth},
     {"rights", NULL, NULL, NULL, set_rights},
+    {"authorship", NULL, NULL, NULL, set_authorship},
     {"plugins", NULL, NULL, NULL, keep_json},
     {"plans", NULL, NULL, NULL, keep_json},
     {"order", NULL, NULL, NULL, keep_json},
@@ -987,6 +1049,7 @@ static void finish(struct loading *l)
     config->is_loopback = config->host && is_loopback(config->host);
     if (!l->auth_is_set)
         config->auth = ML_AUTH_OPEN;
+    finish_authorship(l);
     if (config->auth == ML_AUTH_OPEN && !config->is_loopback) {
         l->path = l->has_file ? l->path : "configuration";
         complain(
