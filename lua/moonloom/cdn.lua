@@ -2,7 +2,7 @@
 -- require "moonloom.cdn": what plugins that tell a CDN what to forget have in common. It runs in the environment of the
 -- plugin that asks for it: its requests, its limits, its log.
 --
---   purge(p) -- is_wanted --> the plugin's requests, each with an id -- deliver --> nil: done, or ml.retry
+--   purge(p) -- is_wanted --> collect --> the plugin's requests, each with an id -- deliver --> nil: done, or ml.retry
 --
 -- A purge comes again, whole, until everything of it was taken; what was taken already is not sent twice.
 local ml = require "moonloom"
@@ -10,6 +10,9 @@ local ml = require "moonloom"
 local cdn = {}
 
 local UNDER_WAY_MAX = 1000 -- purges that wait
+local COLLECTED = 1        -- seconds that the server itself collects
+local VERIFY_WAIT = 5      -- seconds from one look to the next
+local VERIFY_TRIES = 5
 
 --- Is this purge for us? Patterns are about addresses without their host.
 function cdn.is_wanted(config, p)
@@ -52,6 +55,48 @@ local function over(self, key, one)
   self.state.cdn[key], self.state.cdn_count = nil, self.state.cdn_count - 1
 end
 
+--- What is not urgent waits for more of the same document, `batch_wait` in all: the answer of the hook, or nil: now.
+function cdn.collect(self, p)
+  local wait = (self.config.batch_wait or 0) - COLLECTED
+  if wait <= 0 or p.urgent then return nil end
+  local one, now = under_way(self, "collect " .. (p.prefixes[1] or p.keys[1] or "")), ml.time.now()
+  one.due = one.due or now + wait
+  if now < one.due then return ml.retry("collects more", one.due - now) end
+  over(self, "collect " .. (p.prefixes[1] or p.keys[1] or ""), one)
+end
+
+--- What shows that a purge has worked: an address to look at, with `verify`. Before the first wait.
+function cdn.proof(config, p)
+  local path = config.verify and config.site and p.urls[1] and p.urls[1]:gsub("^https?://[^/]*", "")
+  if not path then return nil end
+  return { url = config.site:gsub("/$", "") .. path, is_gone = p.reason == "deleted" or p.reason == "made_private" }
+end
+
+-- Nil: the CDN shows nothing older than the purge. Else what is wrong.
+local function look(proof, since)
+  local answer, kind = ml.http.request { method = "GET", url = proof.url, max_body = "1MiB" }
+  if not answer then return kind == "ELIMIT" and nil or "no answer: " .. tostring(kind) end
+  local is_there = answer.status >= 200 and answer.status < 300
+  if proof.is_gone then return is_there and "it is still there" or nil end
+  local age = tonumber(answer.headers.age)
+  if age and age > ml.time.now() - since + 1 then return "what is there is older" end
+end
+
+-- Nil: it has worked, or is not to be shown; else the answer of the hook, and all is sent again.
+local function verify(self, one, proof)
+  if not proof then return nil end
+  one.taken = one.taken or ml.time.now()
+  local wrong = look(proof, one.taken)
+  if not wrong then return nil end
+  one.looks = (one.looks or 0) + 1
+  if one.looks >= VERIFY_TRIES then
+    ml.log.error("a purge does not work", { plugin = self.name, url = proof.url, why = wrong })
+    return nil
+  end
+  one.sent, one.taken = {}, nil
+  return ml.retry(wrong, VERIFY_WAIT)
+end
+
 -- Nil: taken. Else why not, and how long to wait.
 local function send(self, request)
   if self.config.rate then
@@ -69,8 +114,8 @@ local function send(self, request)
 end
 
 --- Sends what was not taken yet of the purge `key` (any text that says which one it is). `requests`: a list of
---- { id =, request = }. The answer is that of the hook; every request of it was taken if it is nil.
-function cdn.deliver(self, key, requests)
+--- { id =, request = }. `proof`: of cdn.proof. The answer is that of the hook; every request was taken if it is nil.
+function cdn.deliver(self, key, requests, proof)
   local one = under_way(self, key)
   for _, item in ipairs(requests) do
     if not one.sent[item.id] then
@@ -86,6 +131,8 @@ function cdn.deliver(self, key, requests)
       one.sent[item.id] = true
     end
   end
+  local again = verify(self, one, proof)
+  if again then return again end
   over(self, key, one)
 end
 

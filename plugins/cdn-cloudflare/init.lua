@@ -24,11 +24,13 @@ end
 
 function Cloudflare:purge(p)
   if not cdn.is_wanted(self.config, p) then return end
+  local later = cdn.collect(self, p)
+  if later then return later end
   local requests = {}
   for i, request in ipairs(self:requests(p)) do
     requests[i] = { id = table.concat(request.json[KINDS[self.config.by][1]], "\n"), request = request }
   end
-  return cdn.deliver(self, cdn.key(p), requests)
+  return cdn.deliver(self, cdn.key(p), requests, cdn.proof(self.config, p))
 end
 
 function Cloudflare:cache_control(res)

@@ -67,10 +67,27 @@ function CloudFront:requests(p, now, by)
   return all
 end
 
+-- ---- How much is in progress ------------------------------------------------------------------------------------
+
+local IN_FLIGHT = 300 -- seconds that an invalidation counts: CloudFront does not say when it is over
+local SLICE = 60
+
+local function slice_key(kind, now) return ("flight/%s/%d"):format(kind, math.floor(now / SLICE)) end
+
+-- Is there room for so many more? All nodes together.
+local function has_room(kind, count, most, now)
+  local sum = 0
+  for at = now - IN_FLIGHT, now, SLICE do sum = sum + (ml.kv.get(slice_key(kind, at)) or 0) end
+  return sum == 0 or sum + count <= most -- one that is larger than all goes when nothing else does
+end
+
 -- Both ways are made before the first wait: `p` is not there any more after it.
 function CloudFront:purge(p)
   local config, now = self.config, ml.time.now()
   if not cdn.is_wanted(config, p) then return end
+  local later = cdn.collect(self, p)
+  if later then return later end
+  local proof = cdn.proof(config, p)
   local key, month = cdn.key(p), "paths/" .. ml.time.format(math.floor(now)):sub(1, 7)
   local ways = {}
   for _, by in ipairs { config.by, "wildcard" } do
@@ -81,8 +98,15 @@ function CloudFront:purge(p)
   if config.monthly_paths > 0 and config.by == "path" and (ml.kv.get(month) or 0) + way.count > config.monthly_paths then
     way = ways.wildcard
   end
-  local answer = cdn.deliver(self, key, way.requests)
-  if not answer then ml.kv.incr(month, way.count, { ttl = "62d" }) end
+  local kind = way == ways.wildcard and "wildcard" or "path"
+  if not has_room(kind, way.count, kind == "wildcard" and config.max_wildcards or config.max_in_flight, now) then
+    return ml.retry("as many as may be in progress are", SLICE / 2)
+  end
+  local answer = cdn.deliver(self, key, way.requests, proof)
+  if not answer then
+    ml.kv.incr(month, way.count, { ttl = "62d" })
+    ml.kv.incr(slice_key(kind, now), way.count, { ttl = 2 * IN_FLIGHT })
+  end
   return answer
 end
 

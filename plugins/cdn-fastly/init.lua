@@ -15,9 +15,11 @@ end
 
 function Fastly:purge(p)
   if not cdn.is_wanted(self.config, p) then return end
+  local later = cdn.collect(self, p)
+  if later then return later end
   local requests = {}
   for i, request in ipairs(self:requests(p)) do requests[i] = { id = request.headers["Surrogate-Key"], request = request } end
-  return cdn.deliver(self, cdn.key(p), requests)
+  return cdn.deliver(self, cdn.key(p), requests, cdn.proof(self.config, p))
 end
 
 -- The core sends them as Surrogate-Key anyway.

@@ -1,9 +1,9 @@
 return {
-  name = "cdn-fastly", version = "1.1.0", api = 1, phase = "observe",
+  name = "cdn-fastly", version = "1.2.0", api = 1, phase = "observe",
   summary = "Fastly forgets what was published, by surrogate key",
-  needs = { http = { "config.endpoint" } },
+  needs = { http = { "config.endpoint", "config.site" } },
   hooks = { purge = {}, cache_control = {} },
-  config = { version = 1, fields = {
+  config = { version = 1, rules = { { "when", "verify", true, { "required", "site" } } }, fields = {
     { "service", type = "string", required = true, pattern = "^%w+$", doc = "Id of the service" },
     { "token", type = "secret", required = true, doc = "An API token that may purge" },
     { "soft", type = "boolean", default = true, doc = "Mark as stale instead of removing; urgent purges always remove" },
@@ -13,6 +13,10 @@ return {
     { "only", type = "array", items = { type = "glob" }, default = { "**" }, doc = "Addresses (without host) that are told" },
     { "reasons", type = "array", items = { type = "enum", of = { "published", "deleted", "made_private", "manual" } },
       default = { "published", "deleted", "made_private", "manual" }, doc = "Why something is told" },
+    { "batch_wait", type = "duration", default = "1s", max = "1m",
+      doc = "How long what is not urgent waits for more of the same document; a second the server waits itself" },
+    { "verify", type = "boolean", default = false, doc = "Look afterwards whether it has worked: fetch one address below site" },
+    { "site", type = "url", doc = "What published addresses begin with at the CDN, such as https://docs.example.com; for verify" },
     { "alert_after", type = "duration", default = "5m", doc = "A purge that is not done by then is an error in the log" },
   } },
 }

@@ -97,4 +97,47 @@ describe("moonloom.cdn", function()
     p.reason = "manual"
     assert.is_false(cdn.is_wanted(self.config, p))
   end)
+
+  local function purge(more)
+    local p = { keys = { "d-1" }, urls = { "https://docs.example.com/d/a/b" }, prefixes = { "https://docs.example.com/d/a/b" }, reason = "published", urgent = false }
+    for name, value in pairs(more or {}) do p[name] = value end
+    return p
+  end
+
+  it("waits for more of one document, and not for what is urgent", function()
+    self.config.batch_wait = 1
+    assert.is_nil(cdn.collect(self, purge()))
+    self.config.batch_wait = 5
+    assert.same({ why = "collects more", wait = 4 }, cdn.collect(self, purge()))
+    now = now + 1
+    assert.same({ why = "collects more", wait = 3 }, cdn.collect(self, purge { keys = { "d-1", "s-2" } }))
+    assert.is_nil(cdn.collect(self, purge { urgent = true }))
+    now = now + 3
+    assert.is_nil(cdn.collect(self, purge()))
+    assert.equal(4, cdn.collect(self, purge()).wait) -- the next ones
+  end)
+
+  it("looks whether it has worked, and sends all again if it has not", function()
+    assert.is_nil(cdn.proof(self.config, purge()))
+    self.config.verify, self.config.site = true, "https://cdn.example/"
+    local proof = cdn.proof(self.config, purge { reason = "deleted" })
+    assert.same({ url = "https://cdn.example/d/a/b", is_gone = true }, proof)
+    local list = { { id = "a", request = "a" } }
+    answers = { status(200), status(200), status(200), status(404) }
+    assert.same({ why = "it is still there", wait = 5 }, cdn.deliver(self, "key", list, proof))
+    now = now + 5
+    assert.is_nil(cdn.deliver(self, "key", list, proof))
+    assert.equal(4, #sent)
+    -- What is there may not be older than the purge.
+    proof = cdn.proof(self.config, purge())
+    answers = { status(200), { status = 200, headers = { age = "90" } }, status(200), { status = 200, headers = { age = "1" } } }
+    assert.equal("what is there is older", cdn.deliver(self, "key", list, proof).why)
+    assert.is_nil(cdn.deliver(self, "key", list, proof))
+    -- One that never works is given up, and is in the log.
+    answers = {}
+    for i = 1, 10, 2 do answers[i], answers[i + 1] = status(200), { status = 200, headers = { age = "90" } } end
+    for _ = 1, 4 do assert.equal(5, cdn.deliver(self, "key", list, proof).wait) end
+    assert.is_nil(cdn.deliver(self, "key", list, proof))
+    assert.equal("a purge does not work", logged[#logged].text)
+  end)
 end)
