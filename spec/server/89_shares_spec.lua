@@ -49,6 +49,7 @@ describe("a document", function()
     local client = people:joins(ben, "plan")
     assert.equal(403, write("plan", ben))
     assert.same({ "viewer", "org" }, { why("plan", ben).role, why("plan", ben).from })
+    assert.is_false(why("plan", ben).proposals)
     local made = share("plan", "ben", { kind = "user", role = "editor" })
     assert.equal(200, made.status)
     assert.same({ "ben", "user", "ben", "ben", "editor", "ana" },

@@ -533,8 +533,9 @@ const struct ml_api_route ml_api_routes[] = {
         .answers = {{200, JSON,
                      "{\"type\":\"object\",\"properties\":{\"role\":" TEXT
                      ",\"from\":{\"enum\":[\"org\",\"share\",\"link\",\"policy\","
-                     "\"open\",\"none\"]},\"detail\":" TEXT "}}",
-                     "the reason"},
+                     "\"open\",\"none\"]},\"detail\":" TEXT
+                     ",\"proposals\":{\"type\":\"boolean\"}}}",
+                     "the reason, and whether a plugin makes proposals of what suggesters write"},
                     {403, JSON, REF("Error"), "not an owner"}},
         .run = ml_api_why,
     },

@@ -34,11 +34,13 @@ static void answer(struct ml_call *call, const struct ml_asker *asker)
         [ML_FROM_POLICY] = {"policy", "A plugin decides."},
         [ML_FROM_OPEN] = {"open", "Everybody who reaches this server may."},
     };
+    const struct ml_script *script = ml_net_script(call->net, call->org, call->name);
     struct ml_writer body;
 
     ml_writer_init(&body, 1024);
-    ml_http_print(&body, "{\"role\":\"%s\",\"from\":\"%s\",\"detail\":\"%s\"}", role_of(asker),
-                  rows[asker->from].name, rows[asker->from].detail);
+    ml_http_print(&body, "{\"role\":\"%s\",\"from\":\"%s\",\"detail\":\"%s\",\"proposals\":%s}",
+                  role_of(asker), rows[asker->from].name, rows[asker->from].detail,
+                  script && ml_script_proposes(script) ? "true" : "false");
     ml_call_json(call, 200, "", &body);
 }
 

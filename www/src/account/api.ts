@@ -33,6 +33,8 @@ export interface Why {
   role: string;
   from: string;
   detail: string;
+  /** A plugin makes proposals of what suggesters write. */
+  proposals: boolean;
 }
 
 type Fields = Record<string, unknown>;
@@ -113,8 +115,12 @@ export const dropShare = (org: string, doc: string, id: string) => ask("DELETE",
 export async function why(org: string, doc: string, user?: string): Promise<Why> {
   const query = user === undefined ? "" : `?${new URLSearchParams({ user })}`;
   const body = fields(await ask("GET", `${docPath(org, doc)}/why${query}`));
-  return { role: text(body["role"]) ?? "", from: text(body["from"]) ?? "", detail: text(body["detail"]) ?? "" };
+  return { role: text(body["role"]) ?? "", from: text(body["from"]) ?? "", detail: text(body["detail"]) ?? "", proposals: body["proposals"] === true };
 }
+
+/** A function of a plugin, about a document. */
+export const call = (org: string, doc: string, name: string, args: Record<string, unknown>) =>
+  ask("POST", `/api/v1/orgs/${org}/rpc/${name}?${new URLSearchParams({ doc })}`, { body: args });
 
 function fields(value: unknown): Fields {
   return typeof value === "object" && value !== null ? (value as Fields) : {};

@@ -11,11 +11,12 @@ import { carets } from "./carets.ts";
 import type { OpenDocument } from "./document.ts";
 import { cleanPaste } from "./paste.ts";
 import { allowedHref, safeUrl } from "./links.ts";
+import { proposing, type Rules } from "./proposing.ts";
 import { Deletion, Insertion } from "./suggestion-marks.ts";
 
 const TEXT_DIRECTION = "auto";
 
-export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
+export function createEditor(open: OpenDocument, element: HTMLElement, rules: Rules): Editor {
   return new Editor({
     element,
     injectNonce: pageNonce(),
@@ -32,6 +33,7 @@ export function createEditor(open: OpenDocument, element: HTMLElement): Editor {
     },
     extensions: [
       ...PARTS,
+      proposing(rules),
       Placeholder.configure({ placeholder: "Write something…" }),
       Collaboration.configure({ fragment: open.content }),
       carets(open.awareness),

@@ -26,6 +26,8 @@ import { NoticeBanner } from "./notice.tsx";
 import { SaveBanner, SaveWidget, type SaveActions } from "./save-widget.tsx";
 import { documentUrl, Share } from "./share.tsx";
 import { LANGUAGES, StatusBar } from "./status-bar.tsx";
+import type { Rules } from "./proposing.ts";
+import { Suggestions } from "./suggestions.tsx";
 import { Toolbar } from "./toolbar.tsx";
 import { type PartialRole, usePartialRole } from "./use-role.ts";
 import { type SaveView, useAnnouncement, useSaveState } from "./use-save-state.ts";
@@ -69,7 +71,10 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   const confirmed = useRef<Node | null>(null);
   const { readOnly } = save.snapshot;
   const partial = usePartialRole(open, session, save.snapshot);
-  const editable = save.kind !== "refused" && !readOnly && partial === null;
+  const proposes = partial === "proposer";
+  const editable = save.kind !== "refused" && !readOnly && (partial === null || proposes);
+  // Read by the editor, which is made once.
+  const [rules] = useState<Rules>(() => ({ proposes: false, onStopped: () => setToast("Suggestions change words, not the shape of the text") }));
 
   useLayoutEffect(() => {
     const found = foreignParts(open.content, schema);
@@ -82,7 +87,7 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
       setEditor(null);
       setForeign(names);
     });
-    const created = createEditor(open, paper.current!);
+    const created = createEditor(open, paper.current!, rules);
     setEditor(created);
     // A keyboard that covers half a phone comes when it is asked for.
     if (created.isEmpty && matchMedia("(pointer: fine)").matches) created.commands.focus("start", { scrollIntoView: false });
@@ -112,9 +117,10 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
   }, [language, editor]);
 
   useEffect(() => {
+    rules.proposes = proposes;
     editor?.setEditable(editable, false);
     if (save.kind === "saved") confirmed.current = editor?.state.doc ?? null;
-  }, [editor, save, editable]);
+  }, [editor, save, editable, proposes]);
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
@@ -155,10 +161,11 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <a class="brand" href="/" data-nav aria-label="All documents" title="All documents">
           <Logo />
         </a>
-        <TitleField title={title} name={open.name} onTitle={(value) => setTitle(open, value)} readOnly={!editable} />
+        <TitleField title={title} name={open.name} onTitle={(value) => setTitle(open, value)} readOnly={!editable || proposes} />
         <SaveWidget save={save} actions={actions} />
         <span class="spring" />
         <Presence awareness={open.awareness} self={self} onSelf={setSelf} />
+        <Suggestions open={open} editor={editor} decides={editable && !proposes} onFailed={setToast} />
         <Share org={open.org} name={open.name} session={session} onCopied={(worked) => copied(worked, "Link")} />
         <MoreMenu
           onDownload={editor === null ? null : (format) => download(editor, title, format)}
@@ -171,9 +178,10 @@ function Workspace({ open, self: firstSelf }: { open: OpenDocument; self: Person
         <SaveBanner save={save} actions={actions} />
         <NoticeBanner provider={open.provider} />
         {foreign.length > 0 && <ForeignBanner names={foreign} />}
+        {proposes && <ProposesBanner />}
         {!editable && foreign.length === 0 && save.kind !== "refused" && <ReadOnlyBanner role={partial} />}
       </div>
-      {editor !== null && editable && <Toolbar editor={editor} />}
+      {editor !== null && editable && !proposes && <Toolbar editor={editor} />}
       <div class="workspace">
         {editor !== null && <OutlinePanel editor={editor} />}
         <main class="desk" onMouseDown={(event) => editor !== null && focusFromDesk(event, editor)}>
@@ -204,16 +212,25 @@ function LiveRegion({ save }: { save: SaveView }) {
   return <div ref={region} class="sr-only" role="status" aria-live="polite" data-live />;
 }
 
-const READ_ONLY_WORDS: Record<PartialRole, string> = {
+const READ_ONLY_WORDS: Record<Exclude<PartialRole, "proposer">, string> = {
   commenter: "You can comment on this document, not change it. Comments are not shown in this editor yet.",
-  suggester: "You can propose changes to this document, not make them. Proposals are not shown in this editor yet.",
+  suggester: "You can propose changes to this document, not make them. This server does not make suggestions of what is typed here.",
 };
+
+function ProposesBanner() {
+  return (
+    <div class="banner banner-note" role="status">
+      <Icon name="pencil" />
+      <p>You suggest: what you write and delete here is marked, and an editor accepts or rejects it.</p>
+    </div>
+  );
+}
 
 function ReadOnlyBanner({ role }: { role: PartialRole | null }) {
   return (
     <div class="banner banner-note" role="status">
       <Icon name="eye" />
-      <p>{role === null ? "You can read this document, not change it." : READ_ONLY_WORDS[role]}</p>
+      <p>{role === null || role === "proposer" ? "You can read this document, not change it." : READ_ONLY_WORDS[role]}</p>
     </div>
   );
 }

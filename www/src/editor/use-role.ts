@@ -1,11 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { why } from "../account/api.ts";
+import { type Why, why } from "../account/api.ts";
 import type { Session } from "../account/session.ts";
 import type { ProviderSnapshot } from "../provider/provider.ts";
 import type { OpenDocument } from "./document.ts";
 
-/** Roles that write in places of their own only; the text of this editor is none of them. */
-export type PartialRole = "commenter" | "suggester";
+/** Roles that write in places of their own only. `proposer`: a suggester of whose typing the server makes proposals. */
+export type PartialRole = "commenter" | "suggester" | "proposer";
 
 const AGAIN_MS = 5_000;
 
@@ -22,7 +22,7 @@ export function usePartialRole(open: OpenDocument, session: Session | null, snap
     const look = async () => {
       if (document.hidden) return;
       const found = await why(open.org, open.name).catch(() => null);
-      if (live && found !== null) setRole(found.role === "commenter" || found.role === "suggester" ? found.role : null);
+      if (live && found !== null) setRole(partOf(found));
     };
     void look();
     const timer = role === null ? undefined : setInterval(() => void look(), AGAIN_MS);
@@ -32,4 +32,9 @@ export function usePartialRole(open: OpenDocument, session: Session | null, snap
     };
   }, [open, asks, role, snapshot.notice]);
   return snapshot.readOnly ? null : role;
+}
+
+function partOf({ role, proposals }: Why): PartialRole | null {
+  if (role === "suggester") return proposals ? "proposer" : "suggester";
+  return role === "commenter" ? role : null;
 }
