@@ -58,7 +58,7 @@ describe("a CDN", function()
     end
     -- One that is with the plugin is due in two minutes, one that shall wait in half a one.
     local answered = "SELECT count(*) FROM purges WHERE try > 0 AND due_ms < at_ms + 100000"
-    world:wait(function() return world:sql(answered)[1] == "1" end, "the second was asked about", 60)
+    world:wait(function() return tonumber(world:sql(answered)[1]) > 0 end, "the second was asked about", 60)
     assert.equal(1, #requests())
   end)
 end)
