@@ -13,6 +13,24 @@ describe("cdn-versioned-urls", function()
       t.instance("cdn-versioned-urls", { base = "https://cdn.example.com", pattern = "/v/{snapshot}/{file}?" }):asset_url(asset))
   end)
 
+  it("says how long the pointer may be kept, and nothing of files", function()
+    local function res(route)
+      return t.response { route = route, method = "GET", status = 200, is_api = false, has_cookie = false, authenticated = false, doc_id = "d" }
+    end
+    local base = "https://cdn.example.com"
+    assert.same({ shared_max_age = 0 }, t.instance("cdn-versioned-urls", { base = base }):cache_control(res "published.latest"))
+    local plugin = t.instance("cdn-versioned-urls", { base = base, pointer_ttl = "5m" })
+    assert.same({ shared_max_age = 300 }, plugin:cache_control(res "published.latest"))
+    assert.is_nil(plugin:cache_control(res "published.file"))
+  end)
+
+  it("keeps no pointer longer than the addresses in it are good", function()
+    local signed = { enabled = true, key = "k", ttl = "1h" }
+    local function config(ttl) return t.config("cdn-versioned-urls", { base = "https://cdn.example.com", signed = signed, pointer_ttl = ttl }) end
+    assert.has_error(function() config "1h" end)
+    assert.equal(3599, config("3599s").pointer_ttl)
+  end)
+
   it("needs a host", function()
     assert.has_error(function() t.config("cdn-versioned-urls", {}) end)
   end)
