@@ -343,6 +343,14 @@ function options.proposals(value, report, field, out)
   out.proposals = value
 end
 
+-- Settings of which one has to be set for the hook to be there.
+local function settings(value, report, field, out)
+  if type(value) == "string" then value = { value } end
+  local known = {}
+  for _, f in ipairs(type(out.config.fields) == "table" and out.config.fields or {}) do known[#known + 1] = type(f) == "table" and f[1] or nil end
+  return words(report, field, value, known, "setting")
+end
+
 -- The failure mode in force: that of the hook, or a stricter one that the manifest asks for.
 local function failure_mode(def, phase)
   if def.fails ~= "phase" then return def.fails end
@@ -361,7 +369,7 @@ local function check_hook(name, value, report, out)
   if value == true then value = {} end
   if type(value) ~= "table" then return report:add(field, "must be a table of options, {} or true") end
   local hook = { phase = out.phase }
-  local known = { "phase", "on_error" }
+  local known = { "phase", "on_error", "when" }
   local later = def.later or {}
   for _, option in ipairs(def.options or {}) do known[#known + 1] = option end
   for _, option in ipairs(later) do known[#known + 1] = option end
@@ -376,6 +384,8 @@ local function check_hook(name, value, report, out)
       else report:unknown(where, "phase", item, order.phases) end
     elseif key == "on_error" then
       hook.on_error = item
+    elseif key == "when" then
+      hook.when = settings(item, report, where, out)
     else
       options[key](item, report, where, hook, def)
     end
@@ -479,8 +489,24 @@ function manifest.clash(all)
   end
 end
 
+local function default_of(declared, name)
+  for _, field in ipairs(declared.config.fields) do if field[1] == name then return field.default end end
+end
+
+-- Is one of these settings more than nothing? Without a configuration at hand: yes.
+local function is_on(one, when)
+  if not when or not one.config then return true end
+  for _, name in ipairs(when) do
+    local value = one.config[name]
+    if value == nil or type(value) == "userdata" then value = default_of(one.manifest, name) end -- null is as not given
+    local is_empty = value == "" or value == 0 or (type(value) == "table" and next(value) == nil)
+    if value and not is_empty then return true end
+  end
+  return false
+end
+
 --- Who implements `hook`, in the order they are asked; or nil and the cycle.
----@param all { name: string, manifest: table }[]  instances
+---@param all { name: string, manifest: table, config: table? }[]  instances; config as it was given
 ---@param pins string[]?  order of the operator
 ---@return integer[]?  their indices in `all`
 ---@return string[]|string  why each stands where it does; or the cycle
@@ -488,7 +514,7 @@ function manifest.chain(all, hook, pins)
   local items = {}
   for i, one in ipairs(all) do
     local declared = one.manifest.hooks[hook]
-    if declared then
+    if declared and is_on(one, declared.when) then
       items[#items + 1] = { name = one.name, plugin = one.manifest.name, index = i, phase = declared.phase,
         after = one.manifest.order.after, before = one.manifest.order.before }
     end

@@ -3,7 +3,7 @@ return {
   summary = "Keeps words, card numbers, keys and whatever a pattern says out of documents",
   hooks = {
     before_update = { kinds = { "text.insert", "map.set", "xml.attr" } },
-    after_update = { kinds = { "text" }, origins = { "client", "sync", "import" } },
+    after_update = { kinds = { "text" }, origins = { "client", "sync", "import" }, when = "typed" },
   },
   config = { version = 1, fields = {
     { "words", type = "array", items = { type = "string", min_len = 1, max_len = 100 }, default = {}, doc = "Words that are not wanted" },

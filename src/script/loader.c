@@ -137,7 +137,7 @@ static void push_manifests(lua_State *L, const struct ml_script *script)
     }
 }
 
-/* A list of { name, manifest }. */
+/* A list of { name, manifest, config }. */
 static void push_instances(lua_State *L, const struct ml_script *script)
 {
     lua_newtable(L);
@@ -147,6 +147,12 @@ static void push_instances(lua_State *L, const struct ml_script *script)
         lua_setfield(L, -2, "name");
         lua_rawgeti(L, LUA_REGISTRYINDEX, script->plugins[i].manifest_ref);
         lua_setfield(L, -2, "manifest");
+        if (script->plugins[i].config_len)
+            ml_json_push(
+                L, ml_slice_make(script->plugins[i].config_json, script->plugins[i].config_len));
+        else
+            lua_newtable(L);
+        lua_setfield(L, -2, "config");
         lua_rawseti(L, -2, (int)i + 1);
     }
 }

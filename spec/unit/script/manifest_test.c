@@ -91,6 +91,11 @@ static const struct bad bad[] = {
      "'skip' is laxer than 'refuse'"},
     {"return { " HEAD "hooks = { after_update = { durable = 1 } } }",
      "durable: must be true or false"},
+    {"return { " HEAD "hooks = { after_update = { when = { 'pahts' } } }, config = { version = 1, "
+     "fields = { { 'paths', type = 'string' } } } }",
+     "hooks.after_update.when: unknown setting 'pahts'; did you mean 'paths'?"},
+    {"return { " HEAD "hooks = { after_update = { when = 1 } } }",
+     "hooks.after_update.when: must be a list of text"},
     {"return { " HEAD "needs = { 'kvv' } }", "needs: unknown capability 'kvv'; did you mean 'kv'?"},
     {"return { " HEAD "needs = { 'http' } }", "needs.http: must list hosts"},
     {"return { " HEAD "needs = { http = 'x' } }", "needs.http: must be a list of text"},
@@ -298,6 +303,50 @@ static void names_and_folders(void **state)
     world_release(&w);
 }
 
+/* A hook that says `when` costs nothing where none of these settings is set. */
+static void a_hook_is_there_when_a_setting_is(void **state)
+{
+    static const struct {
+        const char *config;
+        bool is_there;
+    } cases[] = {
+        {NULL, false},
+        {"{}", false},
+        {"{\"places\":[]}", false},
+        {"{\"places\":[\"a\"]}", true},
+        {"{\"name\":\"\"}", false},
+        {"{\"name\":\"x\"}", true},
+        {"{\"count\":0}", false},
+        {"{\"count\":2}", true},
+        {"{\"other\":true}", false},
+    };
+    struct world w;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        world_init(&w);
+        world_write(&w, "p/plugin.lua",
+                    "return { name = 'p', version = '1.0.0', api = 1, hooks = { before_update = { "
+                    "when = { 'places', 'name', 'count' } }, after_update = { when = 'on' }, "
+                    "keep_document = {} }, config = { version = 1, fields = {"
+                    "{ 'places', type = 'array', items = { type = 'string' }, default = {} },"
+                    "{ 'name', type = 'string', default = '' },"
+                    "{ 'count', type = 'integer', default = 0 },"
+                    "{ 'on', type = 'boolean', default = true },"
+                    "{ 'other', type = 'boolean', default = false } } } }");
+        world_write(&w, "p/init.lua",
+                    "local function no() end return { before_update = no, after_update = no, "
+                    "keep_document = no }");
+        world_enable(&w, "p", cases[i].config);
+        world_start(&w);
+        EXPECT(&w, w.err == ML_OK);
+        assert_int_equal(ml_script_hooks(w.script),
+                         ML_HOOK_AFTER_UPDATE | ML_HOOK_KEEP_DOCUMENT |
+                             (cases[i].is_there ? ML_HOOK_BEFORE_UPDATE : 0));
+        world_release(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +356,7 @@ int main(void)
         cmocka_unit_test(the_short_form_stands_in_the_code),
         cmocka_unit_test(order_cycles_are_shown),
         cmocka_unit_test(names_and_folders),
+        cmocka_unit_test(a_hook_is_there_when_a_setting_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
