@@ -347,7 +347,9 @@ end
 local function settings(value, report, field, out)
   if type(value) == "string" then value = { value } end
   local known = {}
-  for _, f in ipairs(type(out.config.fields) == "table" and out.config.fields or {}) do known[#known + 1] = type(f) == "table" and f[1] or nil end
+  for _, one in ipairs(type(out.config.fields) == "table" and out.config.fields or {}) do
+    known[#known + 1] = type(one) == "table" and one[1] or nil
+  end
   return words(report, field, value, known, "setting")
 end
 

@@ -14,7 +14,10 @@ local overrides = { -- the fields that a document pattern may override, once mor
 return {
   name = "snapshot-cadence", version = "1.2.0", api = 1, phase = "policy",
   summary = "How often documents are snapshotted",
-  hooks = { snapshot_policy = {}, snapshot_due = {}, snapshot_name = {}, before_snapshot = {}, after_update = { every = "500ms", when = { "on_paths", "per_docs" } } },
+  hooks = {
+    snapshot_policy = {}, snapshot_due = {}, snapshot_name = {}, before_snapshot = {},
+    after_update = { every = "500ms", when = { "on_paths", "per_docs" } },
+  },
   config = { version = 1, fields = {
     { "ops", type = "integer", default = 500, min = 0, doc = "Snapshot after this many operations; 0: not by count" },
     { "bytes", type = "size", default = "256KiB", doc = "Snapshot after this much new content; 0: not by size" },
