@@ -25,7 +25,7 @@ describe("rate-limit", function()
 
   for _, loops in ipairs { 1, 2 } do
     it(("of %d loops takes back the change that is one too many, and says so to its writer"):format(loops), function()
-      start(("updates = '5/%ds', burst = 1, per = 'document'"):format(DAY), "loops = " .. loops)
+      start(("updates = '5/%ds', burst = 1, action = 'refuse'"):format(DAY), "loops = " .. loops)
       local anna, ben = world:client "anna":joins "a", world:client "ben":joins "a"
       anna:asks_for_notices()
       ben:asks_for_notices()
@@ -35,32 +35,66 @@ describe("rate-limit", function()
       anna:types(5, "6")
       world:wait(function() return #anna.notices > 0 end, "the notice", 20)
       local notice = anna.notices[1]
-      assert.same({ "refused", "rate-limit.too_fast", "These were too many changes at once. Please wait a moment." },
+      assert.same({ "refused", "too_fast", "These were too many changes at once. Please wait a moment." },
         { notice.kind, notice.code, notice.reason })
       anna:sees "12345"
       ben:sees "12345"
       assert.same({}, ben.notices)
-      -- Another document has a bucket of its own.
-      anna:leaves()
-      world:client "anna":joins "b":types(0, "x"):is_acknowledged()
+      -- Another session has a rate of its own.
+      ben:types(5, "6"):is_acknowledged()
+      anna:sees "123456"
     end)
   end
 
-  it("counts a person's programs by who they are, and answers why", function()
-    start(("updates = '3/%ds', burst = 1"):format(DAY))
+  it("makes a change wait that is one too many, reads no further, and loses nothing", function()
+    start("updates = '5/2s', burst = 1, close_after = 0")
+    local anna, ben = world:client "anna":joins "a", world:client "ben":joins "a"
+    for i = 1, 12 do anna:types(i - 1, string.char(96 + i)) end
+    ben:sees "abcdefghijkl"
+    anna:is_acknowledged()
+  end)
+
+  it("ends a connection that goes on and on", function()
+    start(("messages = '2/%ds', burst = 1, action = 'refuse', close_after = 3"):format(DAY))
+    local anna = world:client "anna":joins "a"
+    anna:asks_for_notices()
+    for _ = 1, 6 do anna.socket:send(lib0.uint(103) .. lib0.bytes "hi") end
+    assert.equal(4529, (anna:is_closed(20)))
+  end)
+
+  it("ends it at once where that is wanted", function()
+    start(("messages = '2/%ds', burst = 1, action = 'close'"):format(DAY))
+    local anna = world:client "anna":joins "a"
+    for _ = 1, 2 do anna.socket:send(lib0.uint(103) .. lib0.bytes "hi") end
+    anna:types(0, "x"):is_acknowledged()
+    anna.socket:send(lib0.uint(103) .. lib0.bytes "hi")
+    assert.equal(4529, (anna:is_closed(20)))
+  end)
+
+  it("answers the request that is one too many 429, and when to come back", function()
+    start(("http = '3/%ds', burst = 1, per = 'user'"):format(DAY))
     for i = 1, 3 do assert.equal(200, (ops("a" .. i, "x"))) end
-    local status, body = ops("a4", "x")
-    assert.equal(403, status)
-    assert.truthy(body:find("rate-limit.too_fast", 1, true), body)
+    local answer = http.request(world.port, "GET", "/api/v1/orgs/default/docs")
+    assert.equal(429, answer.status)
+    assert.truthy(answer.body:find('"too_fast"', 1, true), answer.body)
+    assert.truthy(tonumber(answer.fields["retry-after"]) > 1000)
+  end)
+
+  it("counts by address for the whole org, and sends away who connects too often", function()
+    start(("connects = '2/%ds', burst = 1"):format(DAY))
+    world:client "anna":joins "a"
+    world:client "ben":joins "b"
+    local third = world:client "cem":joins("c", { wait = false })
+    assert.equal(4529, (third:is_closed(20)))
   end)
 
   it("refuses the message that is one too many", function()
-    start(("messages = '2/%ds', burst = 1"):format(DAY))
+    start(("messages = '2/%ds', burst = 1, action = 'refuse'"):format(DAY))
     local anna = world:client "anna":joins "a"
     anna:asks_for_notices()
     for _ = 1, 3 do anna.socket:send(lib0.uint(103) .. lib0.bytes "hi") end
     world:wait(function() return #anna.notices > 0 end, "the notice", 20)
-    assert.same({ "refused", true, "rate-limit.too_fast" }, { anna.notices[1].kind, anna.notices[1].message, anna.notices[1].code })
+    assert.same({ "refused", true, "too_fast" }, { anna.notices[1].kind, anna.notices[1].message, anna.notices[1].code })
     anna:types(0, "x"):is_acknowledged()
     assert.equal(1, #anna.notices) -- the first two passed
   end)

@@ -624,6 +624,39 @@ void ml_script_admit(struct ml_script *script, const struct ml_script_frame *fra
     *out = (struct ml_script_admission){0};
 }
 
+void ml_limits_none(struct ml_limits_answer *out)
+{
+    *out = (struct ml_limits_answer){0};
+}
+
+void ml_script_limits(struct ml_script *script, const struct ml_script_identity *who,
+                      ml_limits_done done, void *arg)
+{
+    (void)script;
+    (void)who;
+    done(arg, NULL);
+}
+
+void ml_script_over_limit(struct ml_script *script, const struct ml_script_over *over,
+                          struct ml_arena *scratch, struct ml_over_answer *out)
+{
+    (void)script;
+    (void)over;
+    (void)scratch;
+    *out = (struct ml_over_answer){0};
+}
+
+const char *const ml_rate_names[ML_RATES];
+const char *const ml_ceiling_names[ML_CEILINGS];
+const char *const ml_limit_pers[5];
+
+bool ml_member_refuse(struct ml_member *member, const struct ml_denial *denial)
+{
+    (void)member;
+    (void)denial;
+    return false;
+}
+
 void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session)
 {
     (void)script;

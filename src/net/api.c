@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/cors.h"
+#include "net/limit.h"
 #include "net/shares.h"
 
 #include <inttypes.h>
@@ -311,12 +312,47 @@ static void on_asking_gone(struct ml_http *http)
     call_free(http->waiter);
 }
 
+/* False: answered on the connection. */
+static bool is_within(struct ml_call *call, enum ml_rate rate)
+{
+    struct ml_denial denial;
+    char fields[64];
+    uint64_t wait_ms;
+
+    wait_ms = call->org.len ? ml_limit_request(call->net, rate, call->org, call->http->ip,
+                                               &call->visitor.identity, &denial)
+                            : 0;
+    if (!wait_ms)
+        return true;
+    (void)snprintf(fields, sizeof fields, "Retry-After: %llu\r\n",
+                   (unsigned long long)(wait_ms / 1000 + 1));
+    ml_http_answer_denial(call->http, 429, denial.code, denial.reason, fields);
+    return false;
+}
+
+/* Once for each request, when it is known who it is. */
+static bool is_within_rate(struct ml_call *call)
+{
+    if (call->is_counted)
+        return true;
+    call->is_counted = true;
+    return is_within(call, ML_RATE_HTTP);
+}
+
+bool ml_call_may(struct ml_call *call, enum ml_rate rate)
+{
+    if (!call->http || is_within(call, rate))
+        return true;
+    end(call);
+    return false;
+}
+
 static void go_on(struct ml_call *call)
 {
     if (call->org.len)
         call->org = call->ask.source.org;
-    if (ml_visitor_judge(call->http, &call->ask) && may(call->http, &call->visitor, call->wanted) &&
-        may_be_guest(call))
+    if (ml_visitor_judge(call->http, &call->ask) && is_within_rate(call) &&
+        may(call->http, &call->visitor, call->wanted) && may_be_guest(call))
         call->then(call);
     else
         end(call);

@@ -71,6 +71,7 @@ struct ml_call {
     struct ml_asker visitor;
     struct ml_ask ask;
     const struct ml_head *head;         /* until the body is taken */
+    bool is_counted;                    /* it is within the rate `http` */
     bool keeps_alive;                   /* what the connection does if this is not refused */
     unsigned wanted;                    /* ml_may bits that the question is about */
     void (*then)(struct ml_call *call); /* after the question */
@@ -106,6 +107,10 @@ void ml_call_error(struct ml_call *call, unsigned status, const char *code, cons
 void ml_call_denial(struct ml_call *call, const struct ml_denial *denial);
 /** The journal's word: 404 (never was, or a tombstone), 409, 413, 503, 500. */
 void ml_call_failed(struct ml_call *call, enum ml_err err);
+
+/** Is one more of these within the limits of who asks? False: answered 429, and the call is over.
+ */
+bool ml_call_may(struct ml_call *call, enum ml_rate rate);
 
 /** A query parameter; .ptr NULL: it is not there. */
 struct ml_slice ml_call_parameter(const struct ml_call *call, const char *name);

@@ -53,6 +53,7 @@ void ml_shared_init(struct ml_shared *shared)
     shared->facts = ml_facts_new();
     if (getrandom(&shared->tag, sizeof shared->tag, 0) != (ssize_t)sizeof shared->tag)
         shared->tag = 0;
+    ml_counts_init(&shared->counts);
     shared->sessions = 0;
     shared->is_ready = true;
 }
@@ -62,6 +63,7 @@ void ml_shared_release(struct ml_shared *shared)
     ml_hashmap_release(&shared->addresses);
     ml_doubts_release(&shared->doubts);
     ml_facts_free(shared->facts);
+    ml_counts_release(&shared->counts);
     for (size_t i = 0; i < ML_LOOPS_MAX; i++)
         free(shared->plugins[i].rows);
     ML_ASSERT(pthread_mutex_destroy(&shared->mutex) == 0);

@@ -7,6 +7,7 @@
 #define ML_NET_HUB_H
 
 #include "base/hashmap.h"
+#include "net/counts.h"
 #include "net/doubts.h"
 #include "net/facts.h"
 #include "net/net.h"
@@ -34,6 +35,7 @@ struct ml_shared {
     struct ml_hashmap addresses;                    /* under the mutex: ip → ml_address */
     struct ml_figures figures[ML_LOOPS_MAX];        /* under the mutex: as each loop left them */
     struct ml_plugin_figures plugins[ML_LOOPS_MAX]; /* under the mutex: metrics_plugins.c */
+    struct ml_counts counts;                        /* limit.c */
     _Atomic uint32_t sessions;
     _Atomic bool is_ready;
     _Atomic bool has_purges; /* maybe: purge.c looks */

@@ -27,6 +27,7 @@
 #define ML_ADDRESS_TEXT 46 /* INET6_ADDRSTRLEN */
 
 struct ml_http;
+struct ml_limitings;
 struct ml_session;
 struct ml_asker;
 
@@ -71,6 +72,7 @@ struct ml_net {
     struct ml_purger *purger;       /* NULL: another loop has it */
     struct ml_revoked *revoked;     /* likewise, or there are no other nodes */
     struct ml_standings *standings; /* NULL: nobody has asked yet */
+    struct ml_limitings *limitings; /* likewise */
 
     struct ml_shared *shared, *own_shared; /* of the hub, or (alone) our own */
     unsigned next_loop;                    /* for who does not say which document it wants */

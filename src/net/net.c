@@ -19,6 +19,7 @@
 #include "net/publish.h"
 #include "net/purge.h"
 #include "net/revoked.h"
+#include "net/limit.h"
 #include "net/standing.h"
 
 #include "base/assert.h"
@@ -119,6 +120,7 @@ static void net_free(struct ml_net *net)
     ml_tries_free(net->tries);
     ml_oidc_free(net);
     ml_standings_close(net->standings);
+    ml_limitings_close(net->limitings);
     net->tries = NULL;
     ml_publish_forget_all(net);
     ml_hashmap_release(&net->rendered_by_key);

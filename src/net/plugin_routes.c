@@ -464,7 +464,7 @@ void ml_api_rpc(struct ml_call *call)
         answer_no_rpc(call);
         return;
     }
-    if (!may_call(call, work))
+    if (!may_call(call, work) || !ml_call_may(call, ML_RATE_RPC))
         return;
     if (work->wants_doc && !document.len) {
         ml_call_error(call, 400, "bad_query",

@@ -15,6 +15,7 @@
 #define ASK_BEFORE_MS 60000 /* SEC-WS-05 */
 #define THROTTLE_MS   2000
 #define SCRATCH_KEEP  (1u << 20)
+#define EMPTY_UPDATE  2 /* bytes: the answer of somebody who brings nothing */
 
 /* A message of the client that has to wait. */
 struct held {
@@ -394,7 +395,7 @@ static bool has_recovered(const struct ml_session *session)
            session->update_bytes.tokens >= (double)limits->update_bytes_burst / 4;
 }
 
-static void send_away(struct ml_seat *seat)
+static void note_limit(struct ml_seat *seat)
 {
     const struct ml_audit_event event = {
         .kind = "limit.reached",
@@ -406,6 +407,11 @@ static void send_away(struct ml_seat *seat)
     };
 
     ml_audit_sampled(seat->session->net->env.rooms, &event);
+}
+
+static void send_away(struct ml_seat *seat)
+{
+    note_limit(seat);
     ml_session_end_text(seat->session, ML_CLOSE_RATE);
 }
 
@@ -415,7 +421,10 @@ static bool within_rate(struct ml_seat *seat, size_t bytes)
     struct ml_session *session = seat->session;
     uint64_t now = ml_net_now(session->net);
 
+    if (seat->is_rated)
+        return true;
     if (pay(session, bytes, now)) {
+        seat->is_rated = true;
         if (has_recovered(session))
             session->throttled_ms = 0;
         return true;
@@ -428,10 +437,39 @@ static bool within_rate(struct ml_seat *seat, size_t bytes)
     return false;
 }
 
+/* What a limit of a plugin says about an update. With ML_OK it goes to the room, which undoes it if
+ * it is refused: what a client has is never more than what everybody has. */
+static enum ml_err limit_update(struct ml_seat *seat, size_t bytes, struct ml_denial *denial)
+{
+    struct ml_session *session = seat->session;
+
+    if (seat->is_paid || bytes <= EMPTY_UPDATE)
+        return ML_OK;
+    switch (ml_limit_update(session, bytes, denial)) {
+    case ML_PASSES:
+        seat->is_paid = true;
+        return ML_OK;
+    case ML_HAS_TO_WAIT:
+        return ML_EBUSY;
+    case ML_IS_REFUSED:
+        if (ml_member_refuse(seat->member, denial))
+            return ML_OK;
+        ml_limit_wait(session); /* its room is elsewhere, and cannot be told why */
+        return ML_EBUSY;
+    case ML_IS_TOO_BIG:
+        return ML_ELIMIT;
+    case ML_IS_OVER:
+        break;
+    }
+    note_limit(seat);
+    return ML_ECLOSED;
+}
+
 enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is_reply)
 {
     struct ml_session *session = seat->session;
     uint64_t message_no = seat->message_no + 1;
+    struct ml_denial denial; /* until the scratch is reset */
     enum ml_err err;
 
     err = ml_seat_admit(seat, is_reply ? "sync" : "update", update.len);
@@ -439,9 +477,14 @@ enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is
         return err;
     if (!within_rate(seat, update.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
-    err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
+    err = limit_update(seat, update.len, &denial);
+    if (!err) {
+        err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
+        (void)ml_member_refuse(seat->member, NULL);
+    }
     reset_scratch(session->net);
-    seat->is_admitted = err == ML_EBUSY;
+    seat->is_admitted = seat->is_rated = err == ML_EBUSY;
+    seat->is_paid = seat->is_paid && err == ML_EBUSY;
     if (!err)
         seat->message_no = message_no;
     return err;
@@ -457,7 +500,7 @@ enum ml_err ml_seat_sync(struct ml_seat *seat, struct ml_slice state_vector)
         return err;
     if (!within_rate(seat, state_vector.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
-    seat->is_admitted = false;
+    seat->is_admitted = seat->is_rated = false;
     err = ml_room_sync(seat->member, state_vector, &session->net->scratch);
     reset_scratch(session->net);
     /* Our own outbox said no, and the session is closing already. */
@@ -523,10 +566,35 @@ enum ml_err ml_seat_presence(struct ml_seat *seat, struct ml_slice update)
     default:
         return ML_OK;
     }
-    if (ml_bucket_take(&seat->presence, ml_net_now(net), rate, rate))
+    if (ml_bucket_take(&seat->presence, ml_net_now(net), rate, rate) &&
+        ml_limit_presence(seat->session))
         return deliver_presence(seat, update);
     keep_presence(seat, update);
     return ML_OK;
+}
+
+/* ML_EDENIED: its sender was told that it is not told to others. */
+static enum ml_err limit_message(struct ml_seat *seat)
+{
+    struct ml_denial denial;
+    const struct ml_notice notice = {.denial = &denial, .is_message = true};
+
+    if (seat->is_paid)
+        return ML_OK;
+    switch (ml_limit_message(seat->session, &denial)) {
+    case ML_PASSES:
+        seat->is_paid = true;
+        return ML_OK;
+    case ML_HAS_TO_WAIT:
+        return ML_EBUSY;
+    case ML_IS_OVER:
+        note_limit(seat);
+        return ML_ECLOSED;
+    default:
+        if (seat->session->dialect->refused)
+            seat->session->dialect->refused(seat, &notice);
+        return ML_EDENIED;
+    }
 }
 
 enum ml_err ml_seat_message(struct ml_seat *seat, struct ml_slice text)
@@ -538,10 +606,13 @@ enum ml_err ml_seat_message(struct ml_seat *seat, struct ml_slice text)
         return err == ML_EDENIED ? ML_OK : err;
     if (!within_rate(seat, text.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
-    err = ml_room_message(seat->member, text, &session->net->scratch);
+    err = limit_message(seat);
+    if (!err)
+        err = ml_room_message(seat->member, text, &session->net->scratch);
     reset_scratch(session->net);
-    seat->is_admitted = err == ML_EBUSY;
-    return err;
+    seat->is_admitted = seat->is_rated = err == ML_EBUSY;
+    seat->is_paid = seat->is_paid && err == ML_EBUSY;
+    return err == ML_EDENIED ? ML_OK : err;
 }
 
 bool ml_seat_take_late(struct ml_seat *seat, uint64_t now)
@@ -556,7 +627,7 @@ bool ml_seat_take_late(struct ml_seat *seat, uint64_t now)
             return true;
         if (!update)
             continue;
-        if (!ml_bucket_take(&seat->presence, now, rate, rate))
+        if (!ml_bucket_take(&seat->presence, now, rate, rate) || !ml_limit_presence(seat->session))
             return false;
         seat->late[i].update = NULL;
         err = deliver_presence(seat, ml_blob_slice(update));

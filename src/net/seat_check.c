@@ -122,6 +122,7 @@ void ml_seat_take_answer(struct ml_seat *seat, enum ml_err err, const struct ml_
         lose(seat, ML_CLOSE_TRY_LATER, ML_SLICE("try again later"));
         return;
     }
+    ml_limit_begin(session, seat->org, ml_slice_make(NULL, 0), ml_member_identity(seat->member));
     seat->may_write = ml_grant_allows(&asker->grant, ML_MAY_WRITE);
     session->may_write |= seat->may_write;
     ml_seat_set_expiry(seat, ml_member_identity(seat->member), &asker->grant);

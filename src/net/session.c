@@ -315,6 +315,7 @@ void ml_session_free(struct ml_session *session)
 
     free_seats(session);
     ml_greet_end(session);
+    ml_limit_end(session);
     if (session->dialect->release_session)
         session->dialect->release_session(session);
     ml_ws_message_release(&session->message, &net->message_pool);

@@ -5,6 +5,7 @@
  *   session.c              the connection: out, the transport's events, time, the end
  *   seat_check.c           its rights, asked for again
  *   admit.c                the hook that is asked before a message is looked at
+ *   limit.c                limits that plugins set
  *   seat.c                 one seat: what the room asks of it, what has to wait, rates
  *   session_ywebsocket.c   one file per dialect: which message does what, to which seat
  *   session_hocuspocus.c
@@ -15,6 +16,7 @@
 #ifndef ML_NET_SESSION_H
 #define ML_NET_SESSION_H
 
+#include "net/limit.h"
 #include "net/live.h"
 
 #define ML_PRESENCE_SLOTS 4
@@ -53,11 +55,12 @@ struct ml_seat {
     enum ml_seat_state state;
     bool is_paused; /* by the room */
     bool may_write;
-    bool is_admitted;    /* the message in front, which has to wait, was asked about (admit.c) */
-    char why_not[124];   /* what a plugin said when the seat was refused; empty: nothing */
-    bool is_asked;       /* for a new credential, since the last one */
-    uint64_t since_ms;   /* in this state */
-    uint64_t expires_ms; /* of the identity, monotonic; 0: never */
+    bool is_admitted;       /* the message in front, which has to wait, was asked about (admit.c) */
+    bool is_rated, is_paid; /* it has paid for the rates of the server, of plugins */
+    char why_not[124];      /* what a plugin said when the seat was refused; empty: nothing */
+    bool is_asked;          /* for a new credential, since the last one */
+    uint64_t since_ms;      /* in this state */
+    uint64_t expires_ms;    /* of the identity, monotonic; 0: never */
     uint64_t granted_ms; /* until then; the client comes back and is asked for anew; 0: for ever */
     uint64_t ask_ms;     /* when to ask for a new credential; 0: never */
     /* seat_check.c: */
@@ -113,6 +116,7 @@ struct ml_session {
     struct ml_ws_message message;
     size_t held_bytes, held_count; /* of all seats */
     struct ml_bucket updates, update_bytes;
+    struct ml_use use; /* limit.c */
     struct ml_outbox outbox;
     struct ml_collab *collab;   /* of session_hocuspocus.c; NULL: another dialect */
     struct ml_greeted *greeted; /* of greet.c; NULL: no plugin has heard of it */

@@ -241,6 +241,9 @@ static void take_answer(struct ml_seat *seat, struct ml_asking *asking)
     welcome(session);
     ml_greet(session, ml_slice_str(session->collab->org), ml_slice_str(session->collab->ip),
              &asker->identity);
+    if (!session->use.limited)
+        ml_limit_begin(session, ml_slice_str(session->collab->org),
+                       ml_slice_str(session->collab->ip), &asker->identity);
     if (!asking->is_silent)
         say(session, seat->port.address, ML_FRAME_AUTHENTICATED,
             ml_grant_allows(&asker->grant, ML_MAY_WRITE) ? ML_SLICE("read-write")

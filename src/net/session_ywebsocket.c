@@ -389,6 +389,7 @@ enum ml_err ml_session_open(struct ml_net *net, const struct ml_session_open *op
     }
     session->address = open->address;
     ml_greet(session, open->org, ml_slice_str(open->ip), open->identity);
+    ml_limit_begin(session, open->org, ml_slice_str(open->ip), open->identity);
     *session_out = session;
     return ML_OK;
 }

@@ -296,6 +296,14 @@ static enum ml_err check_grant(struct ml_member *from, bool defers, struct ml_ru
 /* ---- All together ------------------------------------------------------------------------------
  */
 
+bool ml_member_refuse(struct ml_member *member, const struct ml_denial *denial)
+{
+    if (ml_member_is_remote(member))
+        return false;
+    member->refusal = denial;
+    return true;
+}
+
 enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *update,
                            struct ml_slice bytes, uint64_t message_no, bool is_reply,
                            struct ml_arena *scratch, struct ml_ruling *ruling)
@@ -311,8 +319,11 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
     ruling->verdict = (struct ml_verdict){0};
     ruling->amended = NULL;
     ml_script_update_init(&ruling->update, update, room->doc, scratch);
-    if ((!has_hooks && !from->grant.rules.len) || ml_doc_contains(room->doc, update))
+    if ((!has_hooks && !from->grant.rules.len && !from->refusal) ||
+        ml_doc_contains(room->doc, update))
         return ML_OK;
+    if (from->refusal)
+        return settle(from, ruling, message_no, from->refusal);
     ruling->update.proposes = from->grant.rules.len && ml_grant_proposes(&from->grant);
     script = has_hooks ? ml_room_script(room) : NULL;
     defers = script && ruling->update.proposes && ml_script_proposes(script);

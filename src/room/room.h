@@ -264,6 +264,12 @@ bool ml_rooms_remove_session(struct ml_rooms *rooms, struct ml_slice org, struct
  * at once becomes the very next record then.
  */
 bool ml_member_is_at(const struct ml_member *member, uint64_t seq);
+/**
+ * What it submits until the next call of this is refused for that reason, as if a plugin had; NULL:
+ * no more. The denial is borrowed.
+ * @retval false  its room is on another loop: nothing was noted
+ */
+bool ml_member_refuse(struct ml_member *member, const struct ml_denial *denial);
 /** Seq of the last committed record. */
 uint64_t ml_member_seq(const struct ml_member *member);
 

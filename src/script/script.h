@@ -154,7 +154,9 @@ enum ml_hook {
     ML_HOOK_LOAD_DOCUMENT = 1 << 29,
     ML_HOOK_MESSAGE = 1 << 30,
 };
-#define ML_HOOK_ADMIT (UINT64_C(1) << 31) /* more than an enumerator holds */
+#define ML_HOOK_ADMIT      (UINT64_C(1) << 31) /* more than an enumerator holds */
+#define ML_HOOK_LIMITS     (UINT64_C(1) << 32)
+#define ML_HOOK_OVER_LIMIT (UINT64_C(1) << 33)
 uint64_t ml_script_hooks(const struct ml_script *script);
 
 /* ---- Hooks ----------------------------------------------------------------------------------- */
@@ -483,6 +485,7 @@ bool ml_script_path_matches(struct ml_slice pattern, struct ml_slice path);
 #include "script/birth.h"
 #include "script/cells.h"
 #include "script/conflict.h"
+#include "script/limits.h"
 #include "script/place.h"
 #include "script/publish.h"
 #include "script/versions.h"

@@ -79,6 +79,8 @@ enum {
     HOOK_LOAD_DOCUMENT,
     HOOK_MESSAGE,
     HOOK_ADMIT,
+    HOOK_LIMITS,
+    HOOK_OVER_LIMIT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

@@ -61,7 +61,7 @@ return {
   place_document = h({ "p", "moonloom.Placement" }, "{ key: string, pool: string }?", "any", "Where an org lives; the first answer holds.", { pure = true }),
   cluster_event = h({ "e", "moonloom.ClusterEvent" }, nil, "each", "Something happened to the cluster.", OBSERVER()),
   limits = h({ "who", "moonloom.Identity" }, "table?", "session", "What somebody may use; the smallest counts.", ACCESS()),
-  over_limit = h({ "l", "moonloom.Limit" }, "moonloom.Slow|moonloom.Allow|nil", "session", "A limit was reached; nil: refuse."),
+  over_limit = h({ "l", "moonloom.Limit" }, "moonloom.Slow|moonloom.Allow|moonloom.Deny|nil", "session", "A limit was reached; nil: what `action` of the limit says."),
   org_created = h({ "o", "moonloom.Org" }, nil, "one", "A tenant is there.", OBSERVER()),
   org_changed = h({ "o", "moonloom.Org" }, nil, "one", "A tenant has changed.", OBSERVER()),
   org_suspended = h({ "o", "moonloom.Org" }, nil, "one", "A tenant is shut out.", OBSERVER()),

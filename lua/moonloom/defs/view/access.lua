@@ -76,6 +76,8 @@ return {
       { "code", "string?", doc = "Of a restriction." }, { "reason", "string?", doc = "Of a restriction." },
     } },
   { class = "moonloom.Limit", arg = "l", doc = "What was reached (`over_limit`).",
-    fields = { { "what", "string", doc = "Name of the limit." }, { "used", "number", doc = "Now." }, { "limit", "number", doc = "At most." },
-               { "identity", "moonloom.Identity?", doc = "Who." }, { "scope", "string", doc = "Session, org …" } } },
+    fields = { { "what", "string", since = "0.3.0", doc = "Name of the limit: `updates`, `bytes`, …" }, { "used", "number", since = "0.3.0", doc = "What is wanted now." },
+               { "limit", "number", since = "0.3.0", doc = "A second, or at most." },
+               { "identity", "moonloom.Identity?", since = "0.3.0", doc = "Who." },
+               { "scope", "string", since = "0.3.0", doc = "What is counted together: `session`, `user`, `address` or `org`." } } },
 }
