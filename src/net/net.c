@@ -14,12 +14,12 @@
 #include "net/api_plugins.h"
 #include "net/auth_oidc.h"
 #include "net/lane.h"
+#include "net/limit.h"
 #include "net/live.h"
 #include "net/metrics.h"
 #include "net/publish.h"
 #include "net/purge.h"
 #include "net/revoked.h"
-#include "net/limit.h"
 #include "net/standing.h"
 
 #include "base/assert.h"
