@@ -78,7 +78,7 @@ struct ml_member {
     uint64_t undo_window_ms; /* start of the minute in which `undos` are counted */
     uint32_t undos;
     struct ml_claim_question *question; /* claims.c: the journal is asked, or has answered */
-    const struct ml_denial *refusal; /* of what it submits now: ml_member_refuse */
+    const struct ml_denial *refusal;    /* of what it submits now: ml_member_refuse */
 };
 
 /* One awareness client of a room; the clock is kept after it went offline. */
