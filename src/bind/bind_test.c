@@ -183,6 +183,38 @@ static int core_matches(lua_State *L)
     return 1;
 }
 
+/* core.cover(): from now on lines are counted */
+static int core_cover(lua_State *L)
+{
+    (void)L;
+    ml_coverage_start();
+    return 0;
+}
+
+static void put_line(void *arg, const char *file, unsigned line, uint32_t count)
+{
+    lua_State *L = arg;
+
+    lua_getfield(L, -1, file);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, file);
+    }
+    lua_pushnumber(L, count);
+    lua_rawseti(L, -2, (int)line);
+    lua_pop(L, 1);
+}
+
+/* core.covered() -> { ["NAME/init.lua"] = { [line] = count } } */
+static int core_covered(lua_State *L)
+{
+    lua_newtable(L);
+    ml_coverage_each(put_line, L);
+    return 1;
+}
+
 int luaopen_moonloom_test_core(lua_State *L)
 {
     static const luaL_Reg methods[] = {
@@ -212,6 +244,10 @@ int luaopen_moonloom_test_core(lua_State *L)
     lua_setfield(L, -2, "clock");
     lua_pushcfunction(L, core_matches);
     lua_setfield(L, -2, "matches");
+    lua_pushcfunction(L, core_cover);
+    lua_setfield(L, -2, "cover");
+    lua_pushcfunction(L, core_covered);
+    lua_setfield(L, -2, "covered");
     ml_log_set_level(ML_LOG_WARN);
     ml_app_open(L);
     lua_pushcfunction(L, ml_app_new);

@@ -55,6 +55,8 @@ static struct {
 /* The call that runs on this thread. Initial-exec: touching it in a handler must not allocate. */
 static _Thread_local struct ml_budget *volatile current __attribute__((tls_model("initial-exec")));
 
+static lua_Hook line_hook; /* NULL: nobody looks at lines */
+
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
@@ -221,6 +223,10 @@ void ml_budget_enter(struct ml_budget *budget, uint32_t deadline_us)
     ML_ASSERT(!current);
     if (!pthread_equal(atomic_load_explicit(&budget->thread, memory_order_relaxed), self))
         adopt_thread(budget, self);
+    if (line_hook) {
+        deadline_us = deadline_us > UINT32_MAX / 10 ? UINT32_MAX : deadline_us * 10;
+        lua_sethook(budget->L, line_hook, LUA_MASKLINE, 0);
+    }
     atomic_store_explicit(&budget->deadline_us, deadline_us, memory_order_relaxed);
     budget->fired = 0;
     current = budget;
@@ -249,7 +255,12 @@ void ml_budget_count(struct ml_budget *budget, int instructions)
     if (instructions)
         lua_sethook(budget->L, instructions_hook, LUA_MASKCOUNT, instructions);
     else
-        lua_sethook(budget->L, NULL, 0, 0);
+        lua_sethook(budget->L, line_hook, line_hook ? LUA_MASKLINE : 0, 0);
+}
+
+void ml_budget_trace(lua_Hook hook)
+{
+    line_hook = hook;
 }
 
 void ml_budget_check(const struct ml_budget *budget, lua_State *L)

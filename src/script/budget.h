@@ -41,6 +41,10 @@ void ml_budget_leave(struct ml_budget *budget);
 /** From inside a call: raise after that many instructions; 0: no more such limit. */
 void ml_budget_count(struct ml_budget *budget, int instructions);
 
+/** In every call from now on, of all budgets, `hook` sees each line, and a call has ten times its
+ * time. For tests of plugins. */
+void ml_budget_trace(lua_Hook hook);
+
 /** For C functions that loop: raises if this call is over its limit. */
 void ml_budget_check(const struct ml_budget *budget, lua_State *L);
 

@@ -20,6 +20,7 @@
 #include "base/histogram.h"
 #include "base/slice.h"
 #include "engine/engine.h"
+#include "script/coverage.h"
 #include "script/decision.h"
 #include "script/document.h"
 #include "script/draft.h"

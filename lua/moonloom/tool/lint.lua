@@ -657,7 +657,14 @@ end
 function lint.run(options, words)
   local all = json.list {}
   local plugins = folder.all(words)
+  local mended = json.list {}
   for _, plugin in ipairs(plugins) do
+    for _, finding in ipairs(options.fix and require("moonloom.tool.fix").plugin(plugin, lint, options.strict) or {}) do
+      mended[#mended + 1] = finding
+      if not options.json then
+        io.stdout:write(("%s:%d: %s mended: %s\n"):format(finding.file, finding.line, finding.rule, finding.message))
+      end
+    end
     for _, finding in ipairs(lint.plugin(plugin, options.strict)) do
       all[#all + 1] = finding
       if not options.json then
@@ -666,7 +673,7 @@ function lint.run(options, words)
     end
   end
   if options.json then
-    io.stdout:write(json.encode(all), "\n")
+    io.stdout:write(json.encode(options.fix and { mended = mended, findings = all } or all), "\n")
   else
     io.stdout:write(#all == 0 and ("%d plugin%s: nothing found\n"):format(#plugins, #plugins == 1 and "" or "s") or ("\n%d finding%s\n"):format(#all, #all == 1 and "" or "s"))
   end

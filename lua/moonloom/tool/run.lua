@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `moonloom plugin test`: the specs of plugins, in this process.
 local busted = require "moonloom.tool.busted"
+local coverage = require "moonloom.tool.coverage"
 local folder = require "moonloom.tool.folder"
 local host = require "moonloom.host"
 local json = require "moonloom.test.json"
@@ -55,20 +56,28 @@ local function once(options, words)
     if #specs == 0 and not options.json then io.stdout:write(("%s: no spec/*_spec.lua\n"):format(plugin.path)) end
   end
   local bad = counts.failed + counts.error
+  local covered = options.coverage and coverage.report(folder.all(words)) or nil
+  local reached = covered and coverage.total(covered)
   if options.json then
     local list = json.list {}
     for i, r in ipairs(results) do
       list[i] = { name = r.name, file = r.file, status = r.status, message = r.message and tostring(r.message) or nil, where = r.where,
                   seconds = r.seconds }
     end
-    io.stdout:write(json.encode { ok = counts.ok, failed = counts.failed, errors = counts.error, pending = counts.pending, tests = list }, "\n")
+    io.stdout:write(json.encode { ok = counts.ok, failed = counts.failed, errors = counts.error, pending = counts.pending, tests = list,
+                                  coverage = covered and json.list(covered) or nil }, "\n")
   else
     if options.budget then print_budget(t) end
+    if covered then coverage.print(covered) end
     io.stdout:write(("\n%d passed, %d failed, %d pending\n"):format(counts.ok, bad, counts.pending))
     if #results == 0 then io.stdout:write(files == 0 and "there was nothing to run\n" or "no test has that in its name\n") end
   end
+  local is_short = reached and options.min and reached < tonumber(options.min)
+  if is_short and not options.json then
+    io.stdout:write(("%.1f %% of the lines are reached, %s %% are wanted\n"):format(reached, options.min))
+  end
   io.stdout:flush()
-  return (bad > 0 or #results == 0) and 1 or 0
+  return (bad > 0 or #results == 0 or is_short) and 1 or 0
 end
 
 -- When did anything of these plugins change last?
@@ -99,6 +108,12 @@ local function watch(options, words)
 end
 
 function run.run(options, words)
+  if options.min then
+    local min = tonumber(options.min)
+    if not min or min < 0 or min > 100 then folder.fail("--min: a number from 0 to 100 is wanted, in percent") end
+    options.coverage = true
+  end
+  if options.coverage then coverage.start() end
   busted.install()
   if options.watch then watch(options, words) end
   return once(options, words)

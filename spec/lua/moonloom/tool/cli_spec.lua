@@ -98,6 +98,96 @@ end)
     assert.equal(1, status, out)
   end)
 
+  it("test --coverage shows the lines that no spec reached", function()
+    assert.equal(0, select(2, moonloom "new covered --from validate"))
+    write("plugins/covered/init.lua", [[
+local ml = require "moonloom"
+local Covered = {}
+
+function Covered:before_update(u)
+  if u.inserted_bytes > 100000 then
+    return ml.deny("never", "no spec comes here")
+  end
+  if u.inserted_bytes > self.config.max_insert then return ml.deny("paste_too_large", "Please paste less.") end
+end
+
+return Covered
+]])
+    write("plugins/covered/spec/covered_spec.lua", [[
+local t = require "moonloom.test"
+describe("covered", function()
+  it("lets people write", function()
+    local p = t.instance("covered", { max_insert = "1KiB" })
+    assert.denied("paste_too_large", p:before_update(t.update { { "text.insert", path = "a", text = ("x"):rep(2000) } }))
+  end)
+end)
+]])
+    local out = moonloom "test --coverage plugins/covered"
+    local status
+    assert.matches("covered/init.lua +%d+ +%d+ +%d+%%  6", out)
+    out, status = moonloom "test --min 100 plugins/covered"
+    assert.equal(1, status, out)
+    assert.matches("100 %% are wanted", out)
+    out, status = moonloom "test --min much plugins/covered"
+    assert.equal(2, status, out)
+    local covered = json.decode((moonloom "test --coverage --json plugins/covered")).coverage
+    assert.equal("covered/init.lua", covered[1].file)
+    assert.same({ 6 }, covered[1].missed)
+  end)
+
+  it("lint --fix mends unread locals and unused needs, and nothing else", function()
+    assert.equal(0, select(2, moonloom "new mended --from blank"))
+    write("plugins/mended/plugin.lua", [[
+return { name = "mended", version = "1.0.0", api = 1, summary = "of a spec", hooks = { after_update = {} },
+  needs = { "kv", "cache", http = { "a.example" } } }
+]])
+    write("plugins/mended/init.lua", [[
+local ml = require "moonloom"
+local format = string.format
+local other = format
+local made = ml.time.now()
+local limit = 5
+
+local Mended = {}
+
+function Mended:after_update(batch)
+  local copy = batch.count
+  ml.cache.set("n", 1)
+  total = 1
+end
+
+return Mended
+]])
+    local out, status = moonloom "lint --fix plugins/mended"
+    assert.equal(1, status, out)
+    for _, wanted in ipairs { "L14 mended: nobody reads the local other", "L14 mended: nobody reads the local format", "L14 mended: nobody reads the local limit",
+                              "L14 mended: nobody reads the local copy", "L04 mended: needs kv", "L04 mended: needs http",
+                              "nobody reads the local made", "L03 the global total is written" } do
+      assert.truthy(out:find(wanted, 1, true), wanted .. "\n" .. out)
+    end
+    assert.falsy(out:find("mended: nobody reads the local made", 1, true))
+    local file = io.open(dir .. "/plugins/mended/init.lua")
+    assert.equal([[
+local ml = require "moonloom"
+local made = ml.time.now()
+
+local Mended = {}
+
+function Mended:after_update(batch)
+  ml.cache.set("n", 1)
+  total = 1
+end
+
+return Mended
+]], file:read "*a")
+    file:close()
+    file = io.open(dir .. "/plugins/mended/plugin.lua")
+    assert.truthy(file:read("*a"):find('needs = { "cache" } }', 1, true))
+    file:close()
+    local again = moonloom "lint --fix plugins/mended"
+    assert.falsy(again:find("mended:", 1, true))
+  end)
+
   it("test says which plugin is broken and how", function()
     moonloom("new typo --from validate")
     write("plugins/typo/plugin.lua", 'return { name = "typo", version = "1.0.0", api = 1, hokos = {} }')
