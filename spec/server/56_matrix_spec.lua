@@ -47,7 +47,14 @@ HAS.owner, HAS.admin = { read = true, edit = true, write = true, history = true,
 HAS.admin = HAS.owner
 local ROLES = { "none", "viewer", "commenter", "suggester", "editor", "owner", "admin" }
 local SIGNED_IN = { "viewer", "editor", "owner", "admin" } -- roles of accounts
+local LINKED = { "viewer", "commenter", "editor" } -- what a link gives its guests, for one document
 local SAFE = { get = true }
+
+-- Whatever a link gives: its guests delete, publish, hide and purge nothing, touch no version that is there and send nobody away (SEC-AZ-09).
+local ADMINISTERS = {
+  deleteDocument = true, undeleteDocument = true, publishDocument = true, hideDocument = true, purgeDocument = true,
+  pinVersion = true, deleteVersion = true, removeSession = true,
+}
 
 describe("who may do what where", function()
   local world, routes, tokens, keys, cookies
@@ -85,16 +92,12 @@ describe("who may do what where", function()
     return (out:gsub("\n$", ""))
   end
 
-  local function sign_in(role)
-    local file = process.write(process.folder() .. "/password", "correct horse\n")
-    local status, _, err = process.run { "sh", "-c", ("'%s' user add u-%s --org default --role %s --password-stdin --data '%s' < '%s'")
-      :format(World.BIN, role, role, world.data, file) }
-    assert(status == 0, err)
+  -- The cookies of an answer; those of a session that a page would send.
+  local function cookies_of(path, body)
     local all = socket.tcp()
     all:settimeout(30)
     assert(all:connect("127.0.0.1", world.port))
-    all:send(http.text(world.port, "POST", "/auth/login", { ["Content-Type"] = "application/json", Connection = "close" },
-      cjson.encode { user = "u-" .. role, password = "correct horse" }))
+    all:send(http.text(world.port, "POST", path, { ["Content-Type"] = "application/json", Connection = "close" }, cjson.encode(body)))
     local text, jar, csrf = all:receive "*a", {}, nil
     all:close()
     for name, value in text:gmatch "Set%-Cookie: ([^=]+)=([^;\r]*)" do
@@ -103,6 +106,20 @@ describe("who may do what where", function()
     end
     assert(#jar == 1 and csrf, text)
     return { cookie = table.concat(jar, "; "), csrf = csrf }
+  end
+
+  local function sign_in(role)
+    local file = process.write(process.folder() .. "/password", "correct horse\n")
+    local status, _, err = process.run { "sh", "-c", ("'%s' user add u-%s --org default --role %s --password-stdin --data '%s' < '%s'")
+      :format(World.BIN, role, role, world.data, file) }
+    assert(status == 0, err)
+    return cookies_of("/auth/login", { user = "u-" .. role, password = "correct horse" })
+  end
+
+  -- Whoever has a link of document "live".
+  local function comes_by_link(role)
+    local link = json("PUT", "/api/v1/orgs/default/docs/live/shares/link-" .. role, { Authorization = "Bearer " .. tokens.default }, { kind = "link", role = role })
+    return cookies_of("/auth/guest", { token = assert(link.token, cjson.encode(link)), name = "Guest" })
   end
 
   setup(function()
@@ -129,6 +146,7 @@ describe("who may do what where", function()
       end
       assert(ask("DELETE", ("/api/v1/orgs/%s/docs/dead"):format(org), { Authorization = "Bearer " .. tokens[org] }).status < 300)
     end
+    for _, role in ipairs(LINKED) do cookies["link " .. role] = comes_by_link(role) end
     routes = {}
     for path, methods in pairs(cjson.decode(world:get("/api/v1/openapi.json").body).paths) do
       for method, operation in pairs(methods) do
@@ -162,12 +180,13 @@ describe("who may do what where", function()
       add { name = role .. ", bearer for plans", role = role, is_narrow = true, headers = { Authorization = "Bearer " .. tokens[role .. " plans/*"] } }
     end
     local origin = "http://127.0.0.1:" .. world.port
-    for _, role in ipairs(SIGNED_IN) do
-      local jar = cookies[role]
-      add { name = role .. ", cookie", role = role, is_cookie = true, headers = { Cookie = jar.cookie, ["X-ML-CSRF"] = jar.csrf, Origin = origin } }
-      add { name = role .. ", cookie without its token", role = role, is_cookie = true, is_unproven = true, headers = { Cookie = jar.cookie, Origin = origin } }
-      add { name = role .. ", cookie without origin", role = role, is_cookie = true, is_unproven = true, headers = { Cookie = jar.cookie, ["X-ML-CSRF"] = jar.csrf } }
+    local function add_cookies(name, role, jar, linked)
+      add { name = name .. ", cookie", role = role, linked = linked, is_cookie = true, headers = { Cookie = jar.cookie, ["X-ML-CSRF"] = jar.csrf, Origin = origin } }
+      add { name = name .. ", cookie without its token", role = role, linked = linked, is_cookie = true, is_unproven = true, headers = { Cookie = jar.cookie, Origin = origin } }
+      add { name = name .. ", cookie without origin", role = role, linked = linked, is_cookie = true, is_unproven = true, headers = { Cookie = jar.cookie, ["X-ML-CSRF"] = jar.csrf } }
     end
+    for _, role in ipairs(SIGNED_IN) do add_cookies(role, role, cookies[role]) end
+    for _, role in ipairs(LINKED) do add_cookies("guest as " .. role, role, cookies["link " .. role], "live") end
     add { name = "nobody", headers = {} }
     add { name = "a query", query = "token=" .. tokens["admin all"], headers = {} }
     add { name = "a key", is_key = true, headers = { Authorization = "Bearer " .. keys.default } }
@@ -191,6 +210,11 @@ describe("who may do what where", function()
     if who.is_unproven and not SAFE[route.method] then return 403 end
     if need == "open" then return "yes" end
     if not who.role or not has(who.role, "read") or who.is_narrow or place.org ~= "default" or need == "nowhere" then return 404 end
+    if who.linked then
+      -- To a guest nothing exists but the document of the link.
+      if place.doc ~= who.linked or not route.path:find("{doc}", 1, true) then return 404 end
+      if ADMINISTERS[route.id] then return 403 end
+    end
     return has(who.role, need) and "yes" or 403
   end
 
@@ -244,6 +268,7 @@ describe("who may do what where", function()
       assert.is_string(NEEDS[route.id], route.id .. " (" .. route.method .. " " .. route.path .. ") is not in NEEDS")
     end
     for id in pairs(NEEDS) do assert.is_true(seen[id], id .. " is in NEEDS and no route") end
+    for id in pairs(ADMINISTERS) do assert.is_string(NEEDS[id], id .. " is in ADMINISTERS and no route") end
   end)
 
   it("is what the table says, in every cell", function()
