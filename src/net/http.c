@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/cors.h"
+#include "net/peer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -401,7 +402,8 @@ static bool take_request(struct ml_http *http)
     if (ml_http_move(http, &head))
         return true;
     http->is_routing = true;
-    ml_route(http, &head);
+    if (ml_peer_take(http, &head))
+        ml_route(http, &head);
     http->is_routing = false;
     ml_arena_reset(&http->net->scratch);
     if (http->fd < 0)
@@ -627,6 +629,7 @@ static struct ml_http *http_new(struct ml_net *net, int fd, const char *ip,
     http->fd = fd;
     http->address = address;
     (void)snprintf(http->ip, sizeof http->ip, "%s", ip);
+    (void)snprintf(http->peer, sizeof http->peer, "%s", ip);
     ml_writer_init(&http->in, ML_HEAD_MAX_BYTES + READ_BYTES);
     ml_writer_init(&http->out, OUT_MAX_BYTES);
     http->deadline_ms = ml_net_now(net) + net->env.limits.head_ms;

@@ -21,7 +21,8 @@ struct ml_http {
     int events; /* that are watched */
     enum ml_http_state state;
     struct ml_address *address; /* NULL: not counted */
-    char ip[ML_ADDRESS_TEXT];
+    char peer[ML_ADDRESS_TEXT]; /* the other end of the connection */
+    char ip[ML_ADDRESS_TEXT];   /* whose request it is (peer.h) */
     struct ml_writer in, out;
     struct ml_slice body; /* of the answer: borrowed from an asset, or of `own` */
     struct ml_writer own; /* a body that was made for this answer */

@@ -10,7 +10,7 @@
  *   - no descriptor left: one is kept in reserve, so that a client can be accepted and turned away
  *     instead of spinning on a queue that never empties.
  */
-#include "net/live.h"
+#include "net/peer.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -62,10 +62,10 @@ static bool is_loopback(const uint8_t ip[16])
     return memcmp(ip, mapped, sizeof mapped) == 0 || memcmp(ip, one, sizeof one) == 0;
 }
 
-/* Who comes from this machine is a proxy, a probe or the operator. */
+/* Who comes from this machine is a proxy, a probe or the operator. A listed proxy has many. */
 static bool is_exempt(const struct ml_net *net, const uint8_t ip[16])
 {
-    return is_loopback(ip) && !net->env.limits.count_loopback;
+    return (is_loopback(ip) && !net->env.limits.count_loopback) || ml_peer_is_proxy(net, ip);
 }
 
 static void lock(struct ml_shared *shared)
@@ -95,8 +95,7 @@ static struct ml_address *address_at(struct ml_shared *shared, const uint8_t ip[
     return NULL;
 }
 
-/* Counted, or not to be counted (*address_out NULL). False: too many from there, or no memory. */
-static bool count_address(struct ml_net *net, const uint8_t ip[16], struct ml_address **address_out)
+bool ml_address_count(struct ml_net *net, const uint8_t ip[16], struct ml_address **address_out)
 {
     struct ml_address *address;
     bool may_come;
@@ -207,7 +206,7 @@ static void take(struct ml_net *net, int fd, const struct sockaddr_storage *from
     ip_of(from, ip, text);
     if (!is_exempt(net, ip))
         net->accepts -= 1;
-    if (!count_address(net, ip, &address)) {
+    if (!ml_address_count(net, ip, &address)) {
         close(fd);
         net->stats.refused++;
         return;

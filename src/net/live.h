@@ -114,6 +114,9 @@ enum ml_err ml_listen_open(struct ml_net *net, const char *host, uint16_t port,
 void ml_listen_close(struct ml_net *net);
 /** Go on accepting, if that was put off. */
 void ml_listen_tick(struct ml_net *net);
+/** One more from there; *address_out NULL: it is not to be counted. False: too many from there, or
+ * no memory. */
+bool ml_address_count(struct ml_net *net, const uint8_t ip[16], struct ml_address **address_out);
 /** One connection less from there; NULL: it was not counted. */
 void ml_address_drop(struct ml_shared *shared, struct ml_address *address, bool is_session);
 /** A connection becomes a session. False: too many from there, nothing was changed. */

@@ -117,7 +117,7 @@ bool ml_http_move(struct ml_http *http, const struct ml_head *head)
     moving->loop = home;
     moving->len = http->in.len;
     memcpy(moving->bytes, http->in.ptr, http->in.len);
-    (void)snprintf(moving->ip, sizeof moving->ip, "%s", http->ip);
+    (void)snprintf(moving->ip, sizeof moving->ip, "%s", http->peer);
     moving->address = http->address;
     moving->fd = ml_http_give_away(http);
     ml_http_given_away(http);

@@ -340,7 +340,8 @@ void ml_net_set_ready(struct ml_net *net, bool ready)
 }
 
 void ml_net_reconfigure(struct ml_net *net, const struct ml_net_limits *limits,
-                        const char *const *origins, size_t origin_count)
+                        const char *const *origins, size_t origin_count,
+                        const struct ml_ip_range *proxies, size_t proxy_count)
 {
     net->env.limits = *limits;
     set_defaults(&net->env.limits, net->env.open_mode,
@@ -349,6 +350,8 @@ void ml_net_reconfigure(struct ml_net *net, const struct ml_net_limits *limits,
     net->sync_pool.max_bytes = net->env.limits.sync_pool_bytes;
     net->env.origins = origins;
     net->env.origin_count = origin_count;
+    net->env.proxies = proxies;
+    net->env.proxy_count = proxy_count;
 }
 
 void ml_net_stats(const struct ml_net *net, struct ml_net_stats *out)

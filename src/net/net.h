@@ -6,6 +6,7 @@
 #ifndef ML_NET_NET_H
 #define ML_NET_NET_H
 
+#include "base/ip_range.h"
 #include "room/room.h"
 
 #include <uv.h>
@@ -131,6 +132,8 @@ struct ml_net_env {
     size_t asset_count;
     const char *const *origins; /* allowed Origin values beside our own; may be NULL */
     size_t origin_count;
+    const struct ml_ip_range *proxies; /* whose X-Forwarded-For counts (peer.h); may be NULL */
+    size_t proxy_count;
     struct ml_net_limits limits;     /* zero fields: defaults */
     struct ml_hub *hub;              /* NULL: one loop, alone */
     struct ml_net_operator operator; /* .ask NULL: nobody answers */
@@ -187,10 +190,11 @@ void ml_net_bus_changed(struct ml_net *net, bool is_healthy);
 
 /**
  * From now on, for what is yet to come: sessions keep the sizes of their outboxes. Zero fields:
- * defaults. The origins are borrowed.
+ * defaults. Origins and proxies are borrowed.
  */
 void ml_net_reconfigure(struct ml_net *net, const struct ml_net_limits *limits,
-                        const char *const *origins, size_t origin_count);
+                        const char *const *origins, size_t origin_count,
+                        const struct ml_ip_range *proxies, size_t proxy_count);
 
 struct ml_net_stats {
     uint64_t accepted, refused, requests; /* connections taken, turned away; HTTP requests */

@@ -298,8 +298,8 @@ bool ml_visitor_is_this_machine(const struct ml_http *http, const struct ml_head
     if (ml_head_field(head, "x-forwarded-for").ptr || ml_head_field(head, "forwarded").ptr ||
         ml_head_field(head, "x-real-ip").ptr || ml_head_field(head, "via").ptr)
         return false;
-    return strcmp(http->ip, "::1") == 0 ||
-           (inet_pton(AF_INET, strncmp(http->ip, "::ffff:", 7) == 0 ? http->ip + 7 : http->ip,
+    return strcmp(http->peer, "::1") == 0 ||
+           (inet_pton(AF_INET, strncmp(http->peer, "::ffff:", 7) == 0 ? http->peer + 7 : http->peer,
                       &address) == 1 &&
             ntohl(address.s_addr) >> 24 == 127);
 }

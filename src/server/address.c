@@ -5,17 +5,9 @@
  */
 #include "server/address.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "base/ip_range.h"
 
-struct range {
-    unsigned char bytes[16];
-    size_t len; /* 4 or 16 */
-    unsigned bits;
-};
+#include <netinet/in.h>
 
 static const char *const special[] = {
     "0.0.0.0/8",     "10.0.0.0/8",      "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16",
@@ -25,43 +17,6 @@ static const char *const special[] = {
     "2001::/23",     "2001:db8::/32",   "2002::/16",      "3fff::/20",      "5f00::/16",
     "fc00::/7",      "fe80::/10",       "fec0::/10",      "ff00::/8",
 };
-
-static bool parse(const char *text, struct range *out)
-{
-    char host[64], *end;
-    const char *slash = strchr(text, '/');
-    unsigned long bits;
-
-    if (!slash || (size_t)(slash - text) >= sizeof host || !slash[1])
-        return false;
-    memcpy(host, text, (size_t)(slash - text));
-    host[slash - text] = '\0';
-    bits = strtoul(slash + 1, &end, 10);
-    if (*end || end - slash > 4)
-        return false;
-    out->len = strchr(host, ':') ? 16 : 4;
-    if (inet_pton(out->len == 16 ? AF_INET6 : AF_INET, host, out->bytes) != 1 ||
-        bits > out->len * 8)
-        return false;
-    out->bits = (unsigned)bits;
-    return true;
-}
-
-bool ml_address_range_is_valid(const char *text)
-{
-    struct range range;
-
-    return parse(text, &range);
-}
-
-static bool contains(const struct range *range, const unsigned char *bytes, size_t len)
-{
-    unsigned whole = range->bits / 8, rest = range->bits % 8;
-
-    if (range->len != len || memcmp(range->bytes, bytes, whole) != 0)
-        return false;
-    return !rest || (range->bytes[whole] ^ bytes[whole]) >> (8 - rest) == 0;
-}
 
 static const unsigned char *bytes_of(const struct sockaddr *address, size_t *len_out)
 {
@@ -82,10 +37,10 @@ bool ml_address_is_in(const struct sockaddr *address, const char *const *ranges,
 {
     size_t len = 0;
     const unsigned char *bytes = bytes_of(address, &len);
-    struct range range;
+    struct ml_ip_range range;
 
     for (size_t i = 0; bytes && i < count; i++)
-        if (parse(ranges[i], &range) && contains(&range, bytes, len))
+        if (ml_ip_range_parse(ranges[i], &range) && ml_ip_range_has(&range, bytes, len))
             return true;
     return false;
 }

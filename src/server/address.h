@@ -11,6 +11,5 @@
 bool ml_address_is_public(const struct sockaddr *address);
 /** Does it lie in one of these ranges ("10.0.0.0/8", "fd00::/8")? */
 bool ml_address_is_in(const struct sockaddr *address, const char *const *ranges, size_t count);
-bool ml_address_range_is_valid(const char *text);
 
 #endif

@@ -5,8 +5,7 @@
  */
 #include "server/config.h"
 
-#include "server/address.h"
-
+#include "base/ip_range.h"
 #include "bus/bus.h"
 #include "journal/journal.h"
 
@@ -239,6 +238,7 @@ static void set_origins(struct loading *l, const char *key, const cJSON *value)
 /* Ranges of addresses that plugins may reach although they are private. */
 static void set_outgoing(struct loading *l, const char *key, const cJSON *value)
 {
+    struct ml_ip_range range;
     const cJSON *item;
     size_t n = 0;
 
@@ -250,13 +250,37 @@ static void set_outgoing(struct loading *l, const char *key, const cJSON *value)
         ml_arena_array(&l->config->arena, (size_t)cJSON_GetArraySize(value), sizeof(char *));
     cJSON_ArrayForEach(item, value)
     {
-        if (!cJSON_IsString(item) || !ml_address_range_is_valid(item->valuestring))
+        if (!cJSON_IsString(item) || !ml_ip_range_parse(item->valuestring, &range))
             complain(l, key, "outgoing: entry %zu is not an address range, as \"10.0.0.0/8\"",
                      n + 1);
         else if (l->config->outgoing)
             l->config->outgoing[n++] = copy_text(l->config, item->valuestring);
     }
     l->config->outgoing_count = n;
+}
+
+/* Proxies whose X-Forwarded-For counts. */
+static void set_proxies(struct loading *l, const char *key, const cJSON *value)
+{
+    struct ml_ip_range *list;
+    const cJSON *item;
+    size_t n = 0;
+
+    if (!cJSON_IsArray(value)) {
+        complain(l, key, "proxies: not a list of address ranges, as { \"10.0.0.5/32\" }");
+        return;
+    }
+    list = ml_arena_array(&l->config->arena, (size_t)cJSON_GetArraySize(value), sizeof *list);
+    cJSON_ArrayForEach(item, value)
+    {
+        if (!list || !cJSON_IsString(item) || !ml_ip_range_parse(item->valuestring, &list[n]))
+            complain(l, key, "proxies: entry %zu is not an address range, as \"10.0.0.5/32\"",
+                     n + 1);
+        else
+            n++;
+    }
+    l->config->proxies = list;
+    l->config->proxy_count = n;
 }
 
 /* The plugin auth-jwt with this configuration; see add_jwt. */
@@ -760,6 +784,7 @@ static const struct key {
     {"public_url", NULL, "MOONLOOM_PUBLIC_URL", set_public_url, NULL},
     {"log", "--log", "MOONLOOM_LOG", set_log, NULL},
     {"origins", NULL, NULL, NULL, set_origins},
+    {"proxies", NULL, NULL, NULL, set_proxies},
     {"outgoing", NULL, NULL, NULL, set_outgoing},
     {"auth", NULL, NULL, NULL, set_auth},
     {"rights", NULL, NULL, NULL, set_rights},

@@ -32,6 +32,8 @@ struct ml_config {
     char *public_url;  /* may be NULL */
     const char **origins;
     size_t origin_count;
+    struct ml_ip_range *proxies; /* whose X-Forwarded-For counts */
+    size_t proxy_count;
     const char **outgoing; /* private address ranges that plugins may reach */
     size_t outgoing_count;
     enum ml_auth_mode auth;

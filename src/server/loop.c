@@ -126,7 +126,8 @@ static void take_config(struct ml_loop *loop)
     loop->engine_limits = limits.engine;
     limits.room.engine = &loop->engine_limits;
     ml_rooms_set_limits(loop->rooms, &limits.room);
-    ml_net_reconfigure(loop->net, &limits.net, config->origins, config->origin_count);
+    ml_net_reconfigure(loop->net, &limits.net, config->origins, config->origin_count,
+                       config->proxies, config->proxy_count);
 }
 
 /* Once a second: what others may read of this loop. */
@@ -341,6 +342,8 @@ static enum ml_err open_net(const struct ml_config *config, struct ml_loop *loop
         .origins = config->origins,
         .public_url = config->public_url,
         .origin_count = config->origin_count,
+        .proxies = config->proxies,
+        .proxy_count = config->proxy_count,
         .limits = config->limits.net,
         .hub = loop->process->hub,
         .loop_number = loop->number,

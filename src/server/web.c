@@ -16,6 +16,7 @@
 #include "server/web.h"
 
 #include "base/assert.h"
+#include "base/ip_range.h"
 #include "server/address.h"
 
 #include <ctype.h>
@@ -481,5 +482,7 @@ void ml_web_close(struct ml_web *web)
 
 bool ml_web_is_range(const char *text)
 {
-    return ml_address_range_is_valid(text);
+    struct ml_ip_range range;
+
+    return ml_ip_range_parse(text, &range);
 }
