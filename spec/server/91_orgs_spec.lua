@@ -14,8 +14,23 @@ local DOOR = [[
   return P
 ]]
 
+-- Says what it hears of orgs, and in whose state.
+local EAR = [[
+  local ml = require "moonloom"
+  local P = {}
+  for _, hook in ipairs { "created", "changed", "suspended", "resumed", "deleted" } do
+    P["org_" .. hook] = function(self, o) ml.log.info(("heard;%s;%s;%s."):format(hook, o.id, self.org.id)) end
+  end
+  return P
+]]
+
 describe("orgs", function()
   local world, store
+
+  local function heard(hook, name, where)
+    local text = ("heard;%s;%s;%s."):format(hook, name, where)
+    world:wait(function() return process.read(world.log):find(text, 1, true) end, text, 60)
+  end
 
   -- Status, what was printed, what was complained about.
   local function org(...)
@@ -60,9 +75,14 @@ describe("orgs", function()
         hooks = { authenticate = {}, authorize = {} } }]],
       ["init.lua"] = DOOR,
     })
+    World.plugin(plugins, "ear", {
+      ["plugin.lua"] = [[return { name = 'ear', version = '1.0.0', api = 1, summary = 'of a spec',
+        hooks = { org_created = {}, org_changed = {}, org_suspended = {}, org_resumed = {}, org_deleted = {} } }]],
+      ["init.lua"] = EAR,
+    })
     local args = { "--plugins", plugins }
     if store then args[3], args[4] = "--store", store end
-    world = World.new { args = args, config = "plugins = { door = {} }\nauth = { mode = 'plugins' }\n" }
+    world = World.new { args = args, config = "plugins = { door = {}, ear = {} }\nauth = { mode = 'plugins' }\n" }
   end)
   teardown(function()
     world:close()
@@ -128,6 +148,24 @@ describe("orgs", function()
     assert.equal(0, (org("add", "gone")))
     assert.equal(0, #cjson.decode(request("GET", "gone/docs").body).items)
     make("gone", 1)
+  end)
+
+  it("are news to plugins, each once, in its own state, and a removed one in that of default", function()
+    assert.equal(0, (org("add", "tidings")))
+    heard("created", "tidings", "tidings")
+    assert.equal(0, (org("suspend", "tidings")))
+    heard("suspended", "tidings", "tidings")
+    assert.equal(0, (org("resume", "tidings")))
+    heard("resumed", "tidings", "tidings")
+    assert.equal(0, (org("rm", "tidings", "--yes")))
+    heard("deleted", "tidings", "default")
+    for _, hook in ipairs { "created", "suspended", "resumed", "deleted" } do
+      local _, count = process.read(world.log):gsub("heard;" .. hook .. ";tidings", "")
+      assert.equal(1, count, hook)
+    end
+    -- What failed is no news.
+    assert.equal(1, (org("suspend", "nobody")))
+    assert.is_nil(process.read(world.log):find(";nobody", 1, true))
   end)
 
   it("that are not there, and the one that always is, are refused", function()

@@ -61,6 +61,57 @@ static int failed(const char *org, enum ml_err err, const struct ml_diag *diag)
     return err ? ml_admin_complain(1, org, diag->text[0] ? diag->text : ml_err_text(err)) : 0;
 }
 
+/* ---- Telling plugins --------------------------------------------------------------------------
+ */
+
+static void on_journal_closed(void *arg)
+{
+    (void)arg;
+}
+
+/* A job of nobody, which a server that runs over this store spreads (worker.c): as durable as the
+ * rest of it. */
+static enum ml_err push_news(struct ml_journal *journal, uv_loop_t *loop, const char *hook,
+                             const char *org, struct ml_diag *diag)
+{
+    char name[32], args[96];
+    struct ml_store_item item = {.act = ML_STORE_PUSH};
+    struct ml_core_write ask = {
+        .write = {.org = ML_SLICE("-"), .space = ML_SLICE("kv"), .items = &item, .count = 1}};
+    enum ml_err err;
+
+    (void)snprintf(name, sizeof name, "@%s", hook);
+    (void)snprintf(args, sizeof args, "{\"id\":\"%s\"}", org); /* an id needs no escapes */
+    item.key = ml_slice_str(name);
+    item.value = ml_slice_str(args);
+    item.upto = ml_slice_str(org);
+    err = ml_core_commit(journal, loop, &ask, diag);
+    ml_store_write_release(&ask.write);
+    return err;
+}
+
+/* What was done is done, whether anybody hears of it or not. */
+static void tell_plugins(const char *store, const char *hook, const char *org)
+{
+    struct ml_journal *journal = NULL;
+    struct ml_diag diag = {0};
+    uv_loop_t loop;
+    enum ml_err err;
+
+    if (uv_loop_init(&loop))
+        return;
+    err = ml_journal_open_beside(store, &loop, &diag, &journal);
+    if (!err)
+        err = push_news(journal, &loop, hook, org, &diag);
+    if (err)
+        (void)fprintf(stderr, "moonloom: it is done, but plugins do not hear of it: %s\n",
+                      diag.text[0] ? diag.text : ml_err_text(err));
+    if (journal)
+        ml_journal_close(journal, on_journal_closed, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop);
+}
+
 /* ---- Commands -------------------------------------------------------------------------------- */
 
 static int org_add(const char *store, const struct org_arguments *a)
@@ -173,13 +224,14 @@ static const struct row {
     const char *name;
     int (*run)(const char *store, const struct org_arguments *a);
     bool takes_org, takes_primary, takes_json, asks;
+    const char *hook; /* that plugins are told when it is done; NULL: none */
 } rows[] = {
-    {"add", org_add, true, true, false, false},
-    {"ls", org_list, false, false, true, false},
-    {"suspend", org_suspend, true, false, false, false},
-    {"resume", org_resume, true, false, false, false},
-    {"move", org_move, true, false, false, false},
-    {"rm", org_remove, true, false, false, true},
+    {"add", org_add, true, true, false, false, "org_created"},
+    {"ls", org_list, false, false, true, false, NULL},
+    {"suspend", org_suspend, true, false, false, false, "org_suspended"},
+    {"resume", org_resume, true, false, false, false, "org_resumed"},
+    {"move", org_move, true, false, false, false, "org_changed"},
+    {"rm", org_remove, true, false, false, true, "org_deleted"},
 };
 
 /* NULL: said why. */
@@ -219,6 +271,8 @@ int ml_cmd_org(int argc, char **argv)
     if (row) {
         if (!ml_config_load(&config, a.rest_count, a.rest, print_complaint, NULL))
             status = row->run(config.store, &a);
+        if (!status && row->hook && !a.is_undo)
+            tell_plugins(config.store, row->hook, a.org);
         ml_config_release(&config);
     }
     free(a.rest);

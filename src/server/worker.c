@@ -22,6 +22,7 @@
 #include <sys/random.h>
 
 #define LOOK_MS       250
+#define NEWS_LOOK     256    /* turns */
 #define LEASE_MS      360000 /* longer than any job may take */
 #define RUNNING_MAX   64
 #define TAKE_MAX      16
@@ -179,11 +180,95 @@ static size_t running_of(const struct ml_worker *w, const struct ml_work *work, 
     return count;
 }
 
+/* ---- News of orgs ---------------------------------------------------------------------------- */
+
+#define NEWS_MAX 32 /* instances that hear of one org */
+
+/* What a command said of an org (cmd_org.c): a job of nobody, which becomes one for each instance
+ * that has the hook. */
+struct spread {
+    struct job *job;
+    struct ml_store_write write;
+    struct ml_store_item items[NEWS_MAX];
+};
+
+static bool is_news(const struct job *job)
+{
+    return ml_slice_equal(job->job.org, ML_SLICE("-")) && job->job.name.len > 5 &&
+           memcmp(job->job.name.ptr, "@org_", 5) == 0;
+}
+
+static void on_spread(struct ml_store_write *write)
+{
+    struct spread *spread = ML_CONTAINER(write, struct spread, write);
+    struct job *job = spread->job;
+    struct ml_worker *w = job->worker;
+    enum ml_err err = write->err;
+
+    ml_store_write_release(write);
+    free(spread);
+    w->asked--;
+    if (err)
+        tell(job, ML_STORE_RETRY, ml_slice_str(ml_err_name(err)),
+             ml_clock_wall_ms() + BUSY_AGAIN_MS, true);
+    else
+        tell(job, ML_STORE_DONE, ml_slice_make(NULL, 0), 0, false);
+    end(w);
+}
+
+/* A removed org keeps nothing, and so hears nothing: those of `default` do. */
+static struct ml_slice who_hears(const struct job *job)
+{
+    return ml_slice_equal(job->job.name, ML_SLICE("@org_deleted")) ? ML_SLICE("default")
+                                                                   : job->job.key;
+}
+
+static void spread_news(struct job *job)
+{
+    struct ml_worker *w = job->worker;
+    struct ml_slice org = who_hears(job), instance;
+    struct ml_script *script = ml_cells_script(w->options.cells, org, ml_slice_make(NULL, 0));
+    struct spread *spread = calloc(1, sizeof *spread);
+    char hook[32];
+
+    if (!spread) {
+        free_job(job); /* the lease ends */
+        return;
+    }
+    (void)snprintf(hook, sizeof hook, "%.*s", (int)job->job.name.len - 1,
+                   (const char *)job->job.name.ptr + 1);
+    spread->job = job;
+    for (size_t i = 0; script && i < NEWS_MAX; i++) {
+        if (!ml_script_later(script, hook, ml_slice_make(NULL, 0), i, &instance))
+            break;
+        spread->items[spread->write.count++] =
+            (struct ml_store_item){.act = ML_STORE_PUSH,
+                                   .instance = ml_arena_copy(&job->arena, instance),
+                                   .key = job->job.name,
+                                   .value = job->job.args};
+    }
+    if (!spread->write.count) {
+        free(spread);
+        tell(job, ML_STORE_DONE, ml_slice_make(NULL, 0), 0, false);
+        return;
+    }
+    spread->write.org = org;
+    spread->write.space = ML_SLICE("kv");
+    spread->write.items = spread->items;
+    spread->write.now_ms = ml_clock_wall_ms();
+    spread->write.done = on_spread;
+    w->asked++;
+    ml_store_commit(w->options.journal, &spread->write);
+}
+
+/* ---- One job --------------------------------------------------------------------------------- */
+
 static void begin_job(struct job *job)
 {
     struct ml_worker *w = job->worker;
     struct ml_script *script =
-        ml_cells_script(w->options.cells, job->job.org, ml_slice_make(NULL, 0));
+        is_news(job) ? NULL
+                     : ml_cells_script(w->options.cells, job->job.org, ml_slice_make(NULL, 0));
     struct ml_work_input input = {
         .args_json = job->job.args,
         .id = ml_slice_str(job->job.id),
@@ -191,6 +276,10 @@ static void begin_job(struct job *job)
         .at_ms = job->job.queued_ms,
     };
 
+    if (is_news(job)) {
+        spread_news(job);
+        return;
+    }
     job->work =
         script ? ml_script_find_work(script, ML_WORK_JOB, job->job.instance, job->job.name) : NULL;
     if (!job->work) {
@@ -276,11 +365,13 @@ static bool has_work(const struct ml_worker *w, enum ml_work_kind kind)
     return false;
 }
 
+/* Where nobody has jobs, news of orgs are taken away now and then. */
 static void look_for_jobs(struct ml_worker *w)
 {
     size_t room = w->running < RUNNING_MAX ? RUNNING_MAX - w->running : 0;
+    bool is_idle_look = w->options.runs_cron && w->turns % NEWS_LOOK == NEWS_LOOK - 1;
 
-    if (w->is_taking || w->is_stopped || !room || !has_work(w, ML_WORK_JOB))
+    if (w->is_taking || w->is_stopped || !room || (!has_work(w, ML_WORK_JOB) && !is_idle_look))
         return;
     ask(w, (struct ml_store_item){.act = ML_STORE_TAKE,
                                   .count = room < TAKE_MAX ? room : TAKE_MAX,
