@@ -405,6 +405,15 @@ local function inner_code()
 end
 
 t.internal = { config_json = config_json, inner = inner_code, manifest = manifest, schema = schema,
+               -- code of a person, in the sandbox of the plugin, with plain content as `doc`
+               eval = function(p, code, content, doc)
+                 local request = { what = "eval", shapes = views.shapes(), path = {}, content = content, doc = doc }
+                 local chunk = "local eval_chunk = function(ml, self, plugin, doc) " .. code .. "\nend " .. inner_code()
+                 local result, wrong = p.core:ask(chunk, request)
+                 if not result then error(wrong, 0) end
+                 if result.failed then error(result.failed, 0) end
+                 return result
+               end,
                fakes = function(p) return ask(p, { what = "fakes" }).value end }
 
 return t

@@ -108,6 +108,16 @@ static int metrics_of(lua_State *L)
     return 1;
 }
 
+/* inside(f) -> f, in the environment of the plugin */
+static int inside(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_setfenv(L, 1);
+    return 1;
+}
+
 /* clock() -> seconds, finer than a microsecond; only differences mean something */
 static int clock_now(lua_State *L)
 {
@@ -144,6 +154,9 @@ static void run(lua_State *L, void *arg)
     lua_setfield(L, -2, "reveal");
     lua_pushcfunction(L, metrics_of);
     lua_setfield(L, -2, "metrics_of");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, probe->plugin->env_ref);
+    lua_pushcclosure(L, inside, 1);
+    lua_setfield(L, -2, "inside");
     lua_pushcfunction(L, clock_now);
     lua_setfield(L, -2, "clock");
     ml_json_null(L);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "server/cmd_plugin_documents.h"
 #include "server/cmd_plugin_live.h"
 
 static int on_error(lua_State *L)
@@ -57,6 +58,11 @@ int ml_cmd_plugin(int argc, char **argv)
         return 1;
     luaL_openlibs(L);
     ml_tool_open(L);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, ml_open_documents);
+    lua_setfield(L, -2, "moonloom.documents");
+    lua_pop(L, 2);
     status = run(L, argc, argv);
     lua_close(L);
     return status;

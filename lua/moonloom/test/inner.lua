@@ -428,6 +428,18 @@ if request.what == "fakes" then
   end
   return { value = out }
 end
+-- A line of `moonloom plugin repl`: the code stands before this text, as a function.
+if request.what == "eval" then
+  local record = {}
+  local doc = request.content and make("moonloom.Doc", { id = request.doc, content = request.content }, record) or nil
+  local function pack(...) return { n = select("#", ...), ... } end
+  local got = pack(pcall(parts.inside(eval_chunk), ml, self, parts.plugin, doc)) -- luacheck: ignore eval_chunk
+  alive = false
+  if not got[1] then return { failed = type(got[2]) == "string" and got[2] or "an error object of type " .. type(got[2]) } end
+  local out = {}
+  for i = 2, got.n do out[i - 1] = data(got[i]) end
+  return { results = out, n = got.n - 1, ops = plain(record.ops or {}, 0).value }
+end
 if request.what == "config" then return { value = plain(self.config, 0).value } end
 if request.what == "metrics" then return { value = plain(parts.metrics_of(request.name or self.name) or {}, 0).value } end
 if request.what == "manifest" then return { value = plain(parts.manifest, 0).value } end
