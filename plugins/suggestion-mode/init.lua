@@ -16,13 +16,9 @@ local function has_any(author, roles)
   return false
 end
 
-function Suggest:setup()
-  local suggesters = ml.set(self.config.roles)
-  self.state.proposer = suggesters:has "suggester" -- who may only propose is one, whatever the roles are called
-end
-
+-- Who may only propose does, whatever their roles are called.
 local function suggests(self, u)
-  if u.proposes and self.state.proposer then return true end
+  if u.proposes then return true end
   return has_any(u.author, self.config.roles) and not has_any(u.author, self.config.accept)
 end
 

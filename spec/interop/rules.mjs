@@ -14,7 +14,8 @@ mkdirSync(join(plugins, "quiet"));
 writeFileSync(join(plugins, "quiet", "plugin.lua"), "return { name = 'quiet', version = '1.0.0', api = 1, phase = 'auth', hooks = { authenticate = {} } }");
 writeFileSync(join(plugins, "quiet", "init.lua"), "local P = {}\nfunction P:authenticate() return nil end\nreturn P");
 const config = `auth = { mode = 'plugins' }
-plugins = { quiet = {}, ['conflict-keep-both'] = { config = { paths = { 'tasks/*', 'page/**' } } } }
+plugins = { quiet = {}, ['conflict-keep-both'] = { config = { paths = { 'tasks/*' } } },
+  ['paragraph-lock'] = { config = { ttl = '1s', paths = { 'page/**' } } } }
 `;
 const server = await new Server({ config, args: ["--plugins", plugins] }).start();
 afterFailure(() => note(server.tail()));
@@ -99,6 +100,48 @@ await test("or what stands stays", () =>
     only(answer.value.count === 1, JSON.stringify(answer));
     await until(() => people.every((it) => task(it).get("title") === stands && task(it).get("conflicts").length === 0), "the list is empty");
   }));
+
+// ---- A paragraph that somebody has taken ------------------------------------------------------------------------------------
+
+await test("a paragraph that is taken by a call is its owner's, with a reason, until it is given back", async () => {
+  const name = `lock-${++number}`;
+  const [ana, ben] = [person(name, "ana", 10), person(name, "ben", 20)];
+  await until(() => ana.synced() && ben.synced(), "synced");
+  const page = (it) => it.doc.getXmlFragment("page");
+  const paragraph = (words) => {
+    const p = new Y.XmlElement("paragraph");
+    p.insert(0, [new Y.XmlText(words)]);
+    return p;
+  };
+  ana.doc.transact(() => page(ana).insert(0, [paragraph("one"), paragraph("two")]));
+  await until(() => page(ben).length === 2, "the page is there");
+  const taken = await call("ana", "lock.take", name, { path: "page/0", reason: "legal review" });
+  only(taken.status === 200 && taken.value.block === "10-0", JSON.stringify(taken));
+  await until(() => ben.doc.getMap("locks").get("10-0")?.reason === "legal review", "everybody sees it");
+  page(ben).get(0).get(0).insert(0, "B");
+  await until(() => ben.notices.some((n) => n.code === "paragraph-lock.locked"), "refused");
+  only(ben.notices.at(-1).reason.includes("legal review"), JSON.stringify(ben.notices.at(-1)));
+  await until(() => page(ben).get(0).toString() === "<paragraph>one</paragraph>", "gone back");
+  page(ana).get(0).get(0).insert(3, "!");
+  await until(() => page(ben).get(0).toString() === "<paragraph>one!</paragraph>", "its owner writes");
+  for (const fn of ["lock.take", "lock.release"]) {
+    const answer = await call("ben", fn, name, { block: "10-0" });
+    only(answer.status === 403 && answer.value.error.code === "paragraph-lock.locked", JSON.stringify(answer));
+  }
+  only((await call("vic", "lock.take", name, { path: "page/1" })).status === 403, "a viewer takes nothing");
+  only((await call("ben", "lock.take", name, { path: "page/9" })).value.error.code === "paragraph-lock.no_block", "no such block");
+  ben.doc.getMap("locks").delete("10-0");
+  await until(() => ben.doc.getMap("locks").has("10-0"), "no way around");
+  const released = await call("eve", "lock.release", name, { path: "page/0/0" });
+  only(released.value.released === true, JSON.stringify(released));
+  await until(() => !ben.doc.getMap("locks").has("10-0"), "given back");
+  // What ana has typed ends a second after it.
+  await until(() => {
+    if (!page(ben).get(0).toString().includes("B")) page(ben).get(0).get(0).insert(0, "B");
+    return page(ana).get(0).toString().includes("B");
+  }, "free", 10_000, 300);
+  for (const it of [ana, ben]) it.close();
+});
 
 await test("the server drains and exits 0", () => server.stop());
 finish();

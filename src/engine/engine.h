@@ -557,6 +557,8 @@ struct ml_shown {
  */
 bool ml_shown_at(const struct ml_doc *doc, struct ml_slice path, struct ml_shown *out);
 bool ml_shown_root(const struct ml_doc *doc, struct ml_slice name, struct ml_shown *out);
+/** The unit that holds it, which stays what it is while positions move. False: a root. */
+bool ml_shown_id(const struct ml_doc *doc, const struct ml_shown *at, struct ml_id *out);
 bool ml_shown_key(const struct ml_doc *doc, const struct ml_shown *in, struct ml_slice key,
                   struct ml_shown *out);
 bool ml_shown_index(const struct ml_doc *doc, const struct ml_shown *in, uint32_t index,

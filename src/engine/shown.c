@@ -50,6 +50,17 @@ enum ml_value_kind ml_shown_kind(const struct ml_doc *doc, const struct ml_shown
     return looks[ml_view_look_of(doc, at->branch)];
 }
 
+bool ml_shown_id(const struct ml_doc *doc, const struct ml_shown *at, struct ml_id *out)
+{
+    const struct ml_item *i;
+
+    if (at->item == NIL)
+        return false;
+    i = ml_item_at(doc, at->item);
+    *out = (struct ml_id){doc->clients[ml_item_slot(i)].id, (uint64_t)i->clock + at->unit};
+    return true;
+}
+
 struct ml_slice ml_shown_name(const struct ml_doc *doc, const struct ml_shown *at)
 {
     const struct ml_branch *b = at->branch == NIL ? NULL : ml_branch_at(doc, at->branch);

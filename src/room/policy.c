@@ -207,13 +207,10 @@ static enum ml_err check_proposal(const struct ml_member *from, struct ml_script
 }
 
 /* What somebody who may only propose is told of everything else. */
-static struct ml_denial not_allowed(void)
-{
-    return (struct ml_denial){
-        .code = ML_SLICE("grant.not_allowed"),
-        .reason = ML_SLICE("You may not change this part of the document."),
-    };
-}
+static const struct ml_denial not_allowed = {
+    .code = {(const uint8_t *)"grant.not_allowed", 17},
+    .reason = {(const uint8_t *)"You may not change this part of the document.", 45},
+};
 
 /*
  * No proposal as it is; can a plugin make one of it? Of texts, and of a text that comes into an
@@ -261,8 +258,8 @@ static enum ml_err check_edit(const struct ml_member *from, struct ml_script_upd
         if (err || is_proposal)
             return err;
         if (defers && may_become_proposal(from, effect, &edit))
-            return ml_script_update_owe(update, number);
-        denial = not_allowed();
+            return ml_script_update_owe(update, number, &not_allowed);
+        denial = not_allowed;
     }
     return ml_script_update_refuse(update, number, &denial);
 }
@@ -274,7 +271,6 @@ static enum ml_err check_edit(const struct ml_member *from, struct ml_script_upd
 static enum ml_err check_grant(struct ml_member *from, bool defers, struct ml_ruling *ruling)
 {
     struct ml_script_update *update = &ruling->update;
-    const struct ml_denial denial = not_allowed();
     struct ml_writer path, by_id;
     enum ml_err err = ml_script_update_look(update);
 
@@ -289,7 +285,7 @@ static enum ml_err check_grant(struct ml_member *from, bool defers, struct ml_ru
     ml_writer_release(&by_id);
     /* A paragraph that is cut in two is not half a proposal. */
     if (!err && update->refusal_count)
-        err = ml_script_update_refuse_owed(update, &denial);
+        err = ml_script_update_refuse_owed(update);
     return err;
 }
 
@@ -332,11 +328,8 @@ enum ml_err ml_room_decide(struct ml_member *from, const struct ml_update *updat
         scope = ml_member_scope(from, is_reply);
         err = ask(script, &scope, &ruling->update, &denial);
     }
-    if (!err && ruling->update.owed_count) {
-        const struct ml_denial refusal = not_allowed();
-
-        err = ml_script_update_refuse_owed(&ruling->update, &refusal);
-    }
+    if (!err)
+        err = ml_script_update_refuse_owed(&ruling->update);
     ruling->verdict.effects = ruling->update.effects;
     if (!err && ruling->update.amendment_count)
         err = ml_room_amend(room, script, &scope, bytes, ruling, &denial);

@@ -67,11 +67,17 @@ enum ml_err ml_script_update_refuse(struct ml_script_update *u, size_t edit,
     return ML_OK;
 }
 
-enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit)
+enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit,
+                                 const struct ml_denial *denial)
 {
+    struct ml_script_refusal *owed;
+
+    for (size_t i = 0; i < u->owed_count; i++)
+        if (u->owed[i].edit == edit)
+            return ML_OK;
     if (u->owed_count == u->owed_cap) {
         size_t cap = u->owed_cap ? u->owed_cap * 2 : 8;
-        size_t *grown = ml_arena_array(u->scratch, cap, sizeof *grown);
+        struct ml_script_refusal *grown = ml_arena_array(u->scratch, cap, sizeof *grown);
 
         if (!grown)
             return ML_ELIMIT;
@@ -80,7 +86,11 @@ enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit)
         u->owed = grown;
         u->owed_cap = cap;
     }
-    u->owed[u->owed_count++] = edit;
+    owed = &u->owed[u->owed_count];
+    owed->edit = edit;
+    if (!copy_denial(u->scratch, denial, &owed->denial))
+        return ML_ELIMIT;
+    u->owed_count++;
     return ML_OK;
 }
 
@@ -89,17 +99,17 @@ void ml_script_update_propose(struct ml_script_update *u, size_t edit)
     size_t kept = 0;
 
     for (size_t i = 0; i < u->owed_count; i++)
-        if (u->owed[i] != edit)
+        if (u->owed[i].edit != edit)
             u->owed[kept++] = u->owed[i];
     u->owed_count = kept;
 }
 
-enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u, const struct ml_denial *denial)
+enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u)
 {
     enum ml_err err = ML_OK;
 
     for (size_t i = 0; i < u->owed_count && !err; i++)
-        err = ml_script_update_refuse(u, u->owed[i], denial);
+        err = ml_script_update_refuse(u, u->owed[i].edit, &u->owed[i].denial);
     u->owed_count = 0;
     return err;
 }

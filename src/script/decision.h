@@ -57,7 +57,8 @@ struct ml_script_update {
     struct ml_script_amendment amendments[ML_AMENDMENTS_MAX];
     size_t amendment_count;
     bool proposes; /* its author may only propose, somewhere */
-    size_t *owed;  /* edits that are refused unless a plugin makes proposals of them (u:propose) */
+    /** Edits that are refused, for these reasons, unless a plugin makes proposals of them. */
+    struct ml_script_refusal *owed;
     size_t owed_count, owed_cap;
     /* Of the question that is being asked. */
     size_t current;     /* authorize_edit: number of the edit */
@@ -72,13 +73,13 @@ enum ml_err ml_script_update_look(struct ml_script_update *u) ML_MUST_CHECK;
 /** Refuse one edit; the denial is copied. A second refusal of the same edit is not noted. */
 enum ml_err ml_script_update_refuse(struct ml_script_update *u, size_t edit,
                                     const struct ml_denial *denial) ML_MUST_CHECK;
-/** Such an edit may only be proposed, and is no proposal yet. */
-enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit) ML_MUST_CHECK;
+/** Such an edit may only be proposed, and is no proposal yet. The denial is copied. */
+enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit,
+                                 const struct ml_denial *denial) ML_MUST_CHECK;
 /** A plugin makes a proposal of it, or it may be written as it is. */
 void ml_script_update_propose(struct ml_script_update *u, size_t edit);
 /** Refuse what is still owed. */
-enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u,
-                                         const struct ml_denial *denial) ML_MUST_CHECK;
+enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u) ML_MUST_CHECK;
 /** Was anything decided that is more than yes? */
 bool ml_script_update_is_judged(const struct ml_script_update *u);
 

@@ -89,20 +89,45 @@ static struct ml_slice check_text(lua_State *L, int arg, size_t max, const char 
     return text;
 }
 
+#define CODE_BYTES (ML_PLUGIN_NAME_MAX + 1 + DENIAL_CODE_MAX + 1)
+
+/* Arguments 3 and 4 as a denial, whose code is written into `text`. */
+static struct ml_denial check_denial(lua_State *L, const struct ml_script_update *update,
+                                     char text[CODE_BYTES])
+{
+    struct ml_slice code = check_text(L, 3, DENIAL_CODE_MAX, "the code");
+    struct ml_denial denial = {.reason = check_text(L, 4, DENIAL_REASON_MAX, "the reason")};
+
+    if (strspn((const char *)code.ptr, "abcdefghijklmnopqrstuvwxyz0123456789_-.") != code.len)
+        luaL_error(L, "undo: a code is made of a-z, 0-9, '_', '-' and '.'");
+    (void)snprintf(text, CODE_BYTES, "%s.%s", update->plugin, (const char *)code.ptr);
+    denial.code = ml_slice_str(text);
+    return denial;
+}
+
 /* u:undo(e, code, reason)   [may raise] */
 static int update_undo(lua_State *L)
 {
     struct ml_script_update *update = update_of(ml_update_looked_at(L));
     size_t number = ml_edit_check(L, 2, update);
-    struct ml_slice code = check_text(L, 3, DENIAL_CODE_MAX, "the code");
-    struct ml_denial denial = {.reason = check_text(L, 4, DENIAL_REASON_MAX, "the reason")};
-    char text[ML_PLUGIN_NAME_MAX + 1 + DENIAL_CODE_MAX + 1];
+    char text[CODE_BYTES];
+    struct ml_denial denial = check_denial(L, update, text);
 
-    if (strspn((const char *)code.ptr, "abcdefghijklmnopqrstuvwxyz0123456789_-.") != code.len)
-        luaL_error(L, "undo: a code is made of a-z, 0-9, '_', '-' and '.'");
-    (void)snprintf(text, sizeof(text), "%s.%s", update->plugin, (const char *)code.ptr);
-    denial.code = ml_slice_str(text);
     check(L, ml_script_update_refuse(update, number, &denial), "");
+    return 0;
+}
+
+/* u:only_propose(e, code, reason): undo, unless a later plugin makes a proposal of it [may raise]
+ */
+static int update_only_propose(lua_State *L)
+{
+    struct ml_script_update *update = update_of(ml_update_looked_at(L));
+    size_t number = ml_edit_check(L, 2, update);
+    char text[CODE_BYTES];
+    struct ml_denial denial = check_denial(L, update, text);
+
+    check(L, ml_script_update_owe(update, number, &denial), "");
+    update->proposes = true;
     return 0;
 }
 
@@ -258,6 +283,7 @@ static const struct ml_lent_field update_fields[] = {
     {"remove", 0, update_remove},
     {"amend", 0, ml_update_amend},
     {"propose", 0, update_propose},
+    {"only_propose", 0, update_only_propose},
     {"label", 0, update_label},
     {NULL, 0, NULL},
 };

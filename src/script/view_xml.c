@@ -71,6 +71,50 @@ static int xml_attr(lua_State *L)
     return 1;
 }
 
+/* xml:id() -> name that stays while positions move, as e.block | nil: a root   [may raise] */
+static int xml_id(lua_State *L)
+{
+    struct place p = find(L);
+    struct ml_id id;
+    char text[48];
+
+    if (!p.there || !ml_shown_id(p.doc, &p.at, &id)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    (void)snprintf(text, sizeof(text), "%llu-%llu", (unsigned long long)id.client,
+                   (unsigned long long)id.clock);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/*
+ * xml:above(i, pattern) -> index of the last child whose name fits, not behind place i | nil
+ * [may raise]
+ */
+static int xml_above(lua_State *L)
+{
+    struct place p = find(L);
+    double last = luaL_checknumber(L, 2);
+    size_t len;
+    const char *pattern = luaL_checklstring(L, 3, &len);
+    struct ml_shown_cursor cursor = {0};
+    struct ml_shown child;
+
+    lua_settop(L, 3);
+    lua_pushnil(L);
+    for (double at = 0; p.there && at <= last && ml_shown_next(p.doc, &p.at, &cursor, &child);
+         at++) {
+        if ((uint32_t)at % 1024 == 1023)
+            ml_budget_check(&ml_script_of(L)->budget, L);
+        if (!ml_glob_match(ml_slice_make(pattern, len), ml_shown_name(p.doc, &child)))
+            continue;
+        lua_settop(L, 3);
+        lua_pushnumber(L, at);
+    }
+    return 1;
+}
+
 /* xml:attrs() -> table   [may raise] */
 static int xml_attrs(lua_State *L)
 {
@@ -345,6 +389,8 @@ static int xml_find(lua_State *L)
 
 static const struct ml_lent_field xml_fields[] = {
     {"tag", 0, xml_tag},
+    {"id", 0, xml_id},
+    {"above", 0, xml_above},
     {"attr", 0, xml_attr},
     {"attrs", 0, xml_attrs},
     {"text", 0, xml_text},

@@ -313,6 +313,10 @@ impl["moonloom.Update"] = {
     transact(b, self, fn)
     b.record.amended, b.record.ops = b.record.ops, nil
   end,
+  only_propose = function(b, _, e, code, reason)
+    append(b, "owed", { kind = edit_behind(e).kind, code = code, reason = reason })
+    b.values.proposes = true
+  end,
   propose = function(b, _, e) append(b, "proposed", edit_behind(e).kind) end,
   label = label,
   snapshot = function(b)

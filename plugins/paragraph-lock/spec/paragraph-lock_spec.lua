@@ -102,4 +102,135 @@ describe("paragraph-lock", function()
       assert.is_true(try(app, ben))
     end)
   end)
+
+  describe("in a document", function()
+    local app, ana, ben
+    local function p(text, tag) return { tag = tag or "paragraph", children = { text } } end
+    -- heading, a, b, heading, c, a table of two rows
+    local function start(config, more)
+      local plugins = { { "paragraph-lock", config = config } }
+      for _, one in ipairs(more or {}) do plugins[#plugins + 1] = one end
+      app = t.app { plugins = plugins }
+      ana, ben = app:client { user = "ana", doc = "d", roles = { "editor" } }, app:client { user = "ben", doc = "d", roles = { "editor" } }
+      local function cell(text) return { tag = "tableCell", children = { p(text) } } end
+      local function row(text) return { tag = "tableRow", children = { cell(text), cell(text) } } end
+      ana:xml("content"):insert(0, p("one", "heading"), p "a", p "b", p("two", "heading"), p "c", { tag = "table", children = { row "r", row "s" } })
+      app:advance "30s"
+    end
+    local function put(client, path, text)
+      client:write { { "text.insert", path, 0, text } }
+      app:settle()
+      return app:doc("d"):xml("content"):tostring():find(text, 1, true) ~= nil
+    end
+    local function notice(client) return client.notices[#client.notices] end
+
+    it("takes a section, from one heading to the next", function()
+      start { block = "heading_section" }
+      assert.is_true(put(ana, "content/1/0", "A"))
+      assert.is_false(put(ben, "content/2/0", "B"))
+      assert.is_false(put(ben, "content/0/0", "H"))
+      assert.is_true(put(ben, "content/4/0", "C"))
+      assert.is_false(put(ana, "content/5/0/0/0/0", "T"))
+      ben:xml("content"):insert(2, p "new")
+      app:settle()
+      assert.falsy(app:doc("d"):xml("content"):tostring():find("new", 1, true))
+      ben:xml("content"):delete(2, 1)
+      app:settle()
+      assert.truthy(app:doc("d"):xml("content"):tostring():find("<paragraph>b</paragraph>", 1, true))
+      assert.converged(app, "d")
+    end)
+
+    it("takes what stands above the first heading", function()
+      start { block = "heading_section" }
+      ana:xml("content"):insert(0, p "zero")
+      app:settle()
+      assert.is_false(put(ben, "content/0/0", "B"))
+      assert.is_true(put(ben, "content/2/0", "C"))
+    end)
+
+    it("takes the row of a table, elsewhere the paragraph", function()
+      start { block = "table_row" }
+      assert.is_true(put(ana, "content/5/0/0/0/0", "A"))
+      assert.is_false(put(ben, "content/5/0/1/0/0", "B"))
+      assert.is_true(put(ben, "content/5/1/0/0/0", "C"))
+      assert.is_true(put(ben, "content/1/0", "D"))
+      assert.is_false(put(ana, "content/1/0", "E"))
+      ben:xml("content/5"):delete(0, 1)
+      app:settle()
+      assert.truthy(app:doc("d"):xml("content"):tostring():find("Ar", 1, true))
+      assert.converged(app, "d")
+    end)
+
+    it("keeps a paragraph that is taken from being deleted, alone or with what it stands in", function()
+      start()
+      assert.is_true(put(ana, "content/5/0/0/0/0", "A"))
+      assert.is_true(put(ana, "content/1/0", "B"))
+      ben:xml("content"):delete(5, 1)
+      app:settle()
+      assert.truthy(app:doc("d"):xml("content"):tostring():find("Ar", 1, true))
+      ben:xml("content"):delete(1, 1)
+      app:settle()
+      assert.truthy(app:doc("d"):xml("content"):tostring():find("Ba", 1, true))
+      ben:xml("content"):delete(2, 1)
+      app:settle()
+      assert.falsy(app:doc("d"):xml("content"):tostring():find("<paragraph>b</paragraph>", 1, true))
+      assert.converged(app, "d")
+    end)
+
+    it("hands over to suggestion-mode, and refuses without it", function()
+      start({ mode = "suggest" }, { "suggestion-mode" })
+      assert.is_true(put(ana, "content/1/0", "A"))
+      assert.is_true(put(ben, "content/1/0", "B"))
+      assert.truthy(app:doc("d"):xml("content"):tostring():find("<insertion [^>]*>B</insertion>"))
+      assert.is_true(put(ben, "content/2/0", "C"))
+      assert.falsy(app:doc("d"):xml("content"):tostring():find("<insertion [^>]*>C</insertion>"))
+      assert.converged(app, "d")
+      start { mode = "suggest" }
+      assert.is_true(put(ana, "content/1/0", "A"))
+      assert.is_false(put(ben, "content/1/0", "B"))
+      assert.equal("paragraph-lock.locked", notice(ben).code)
+      assert.converged(app, "d")
+    end)
+
+    it("shows who has what in their presence, and lets nobody else say so", function()
+      start()
+      put(ana, "content/1/0", "A")
+      ana:awareness { cursor = 1 }
+      ben:awareness { cursor = 2, locked_by = { user = "ana", blocks = { "x" } } }
+      app:settle()
+      local shown = ben.presences[ana.id].locked_by
+      assert.equal("ana", shown.user)
+      assert.equal(1, #shown.blocks)
+      assert.is_nil(ana.presences[ben.id].locked_by)
+      app:advance "30s"
+      ana:awareness { cursor = 2 }
+      app:settle()
+      assert.is_nil(ben.presences[ana.id].locked_by)
+      start { show = false }
+      put(ana, "content/1/0", "A")
+      ana:awareness { cursor = 1 }
+      app:settle()
+      assert.is_nil(ben.presences[ana.id].locked_by)
+    end)
+
+    it("lets people change the map of locks only as the calls would", function()
+      start()
+      local function lock(user, ends, reason) return { user = user, name = user, reason = reason or "", ends = t.clock() + ends } end
+      local function has(block) return app:doc("d"):get("locks/" .. block) ~= nil end
+      ana:map("locks"):set("1-1", lock("ana", 3600))
+      ana:map("locks"):set("1-2", lock("ben", 3600))
+      ana:map("locks"):set("1-3", lock("ana", 9 * 3600))
+      ana:map("locks"):set("1-4", "mine")
+      app:settle()
+      assert.same({ true, false, false, false }, { has "1-1", has "1-2", has "1-3", has "1-4" })
+      ben:map("locks"):delete("1-1")
+      ben:map("locks"):set("1-1", lock("ben", 60))
+      app:settle()
+      assert.equal("ana", app:doc("d"):get("locks/1-1").user)
+      app:client { user = "olga", doc = "d", roles = { "owner" } }:map("locks"):delete("1-1")
+      app:settle()
+      assert.is_false(has "1-1")
+      assert.converged(app, "d")
+    end)
+  end)
 end)

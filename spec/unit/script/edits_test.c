@@ -367,10 +367,11 @@ static void what_is_owed_is_refused(void **state)
     EXPECT(w,
            submit(w, "[[\"text.insert\",\"t\",0,\"a\"],[\"text.insert\",\"v\",0,\"b\"]]") == ML_OK);
     EXPECT(w, ml_effects_count(u->effects) == 2);
-    EXPECT(w, ml_script_update_owe(u, 0) == ML_OK && ml_script_update_owe(u, 1) == ML_OK);
+    EXPECT(w, ml_script_update_owe(u, 0, &denial) == ML_OK &&
+                  ml_script_update_owe(u, 1, &denial) == ML_OK);
     ml_script_update_propose(u, 0);
     EXPECT(w, u->owed_count == 1);
-    EXPECT(w, ml_script_update_refuse_owed(u, &denial) == ML_OK);
+    EXPECT(w, ml_script_update_refuse_owed(u) == ML_OK);
     EXPECT(w, u->refusal_count == 1 && u->refusals[0].edit == 1 && !u->owed_count);
 }
 

@@ -57,6 +57,8 @@ return {
       { "tag", "(): string?", since = S, doc = "nil: a fragment." },
       { "attr", "(key: string): any", since = S, doc = "One attribute." },
       { "attrs", "(): table", since = S, alloc = true, doc = "All." },
+      { "id", "(): string?", since = "0.3.0", doc = "A name that stays while positions move, as `e.block`; nil: a root, or nothing." },
+      { "above", "(i: integer, pattern: string): integer?", since = "0.3.0", cost = "linear", doc = "Index of the last child with such a name, not behind place i." },
       { "children", "(): any[]", since = S, alloc = true, doc = "Elements and texts." },
       { "text", "(): string", since = S, cost = "linear", alloc = true, doc = "All text inside." },
       { "find", "(pattern: string): moonloom.DocXml?", since = S, cost = "linear", doc = "The first element of that name, or with `/` at such a path of names." },

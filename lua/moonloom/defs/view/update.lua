@@ -17,7 +17,7 @@ return {
       { "deleted", "integer", since = S, doc = "Units deleted." },
       { "keys", "integer", since = S, doc = "Map keys and attributes written." },
       { "labels", "table<string, any>", since = S, alloc = true, doc = "What earlier plugins left." },
-      { "proposes", "boolean", since = "0.3.0", doc = "Its author may only propose, in some places at least." },
+      { "proposes", "boolean", since = "0.3.0", doc = "Its author may only propose, in some places at least; or an earlier plugin wants proposals." },
     },
     methods = {
       { "edits", "(kind?: moonloom.EditKind, pattern?: string): fun(): moonloom.Edit?", since = S,
@@ -32,6 +32,8 @@ return {
       { "remove", "(e: moonloom.Edit)", since = S, doc = "Accept, then remove what it inserted." },
       { "amend", "(fn: fun(tx: moonloom.Tx, doc: moonloom.Doc): any)", since = S, cost = "linear",
         doc = "Accept, then run this transaction on the result, which `doc` shows. If it answers `ml.deny`, all of the update is undone. Costs the size of the document." },
+      { "only_propose", "(e: moonloom.Edit, code: string, reason: string)", since = "0.3.0",
+        doc = "Refuse this edit, keep the rest, unless a later plugin makes a proposal of it; `u.proposes` is true from here on." },
       { "propose", "(e: moonloom.Edit)", since = "0.3.0",
         doc = "A proposal is made of this edit, or it is harmless: its author, who may only propose, is not refused. For hooks with `proposals = true`." },
       { "label", "(key: string, value: any)", since = S, doc = "For later plugins: at most 32, a value of 1 KiB as JSON." },
