@@ -80,6 +80,22 @@ function Cadence.is_quiet(_, hours, now)
   return at >= from or at < to
 end
 
+local LABEL_MAX = 1000
+
+-- Who wrote, the newest first; what is too long for a label ends with a mark.
+local function authors_label(authors)
+  local out, bytes = {}, 0
+  for i = #authors, 1, -1 do
+    bytes = bytes + #authors[i] + 2
+    if bytes > LABEL_MAX then
+      out[#out + 1] = "…"
+      break
+    end
+    out[#out + 1] = authors[i]
+  end
+  if #out > 0 then return { authors = table.concat(out, ", ") } end
+end
+
 local LAST = { unload = true, shutdown = true } -- the room goes: now or never
 
 function Cadence:before_snapshot(s)
@@ -88,13 +104,15 @@ function Cadence:before_snapshot(s)
     return ml.deny("quiet_hours", "No versions are taken at this hour.")
   end
   if state.touched[s.doc_id] then state.touched[s.doc_id], state.count = nil, state.count - 1 end
+  if values(self.config, s.doc_id) "label_authors" then return authors_label(s.authors or {}) end
 end
 
 function Cadence:snapshot_name(s)
   local pattern = values(self.config, s.doc_id) "name"
   if pattern == "" then return nil end
   local utc = ml.time.format(math.floor(s.at))
-  local known = { seq = ("%d"):format(s.seq), utc = utc, date = utc:sub(1, 10), trigger = s.trigger or "" }
+  local known = { seq = ("%d"):format(s.seq), utc = utc, date = utc:sub(1, 10), trigger = s.trigger or "",
+                  author = s.authors and s.authors[#s.authors] or "" }
   local name = pattern:gsub("{(%a+)}", known)
   return name
 end

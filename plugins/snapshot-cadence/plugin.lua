@@ -9,10 +9,11 @@ local overrides = { -- the fields that a document pattern may override, once mor
   { "on_shutdown", type = "boolean", doc = "Snapshot when the server stops" },
   { "on_paths", type = "array", items = { type = "path" }, doc = "Snapshot when one of these places has changed" },
   { "name", type = "string", max_len = 100, doc = "Name of a version" },
+  { "label_authors", type = "boolean", doc = "Label versions with who wrote since the one before" },
 }
 
 return {
-  name = "snapshot-cadence", version = "1.2.0", api = 1, phase = "policy",
+  name = "snapshot-cadence", version = "1.3.0", api = 1, phase = "policy",
   summary = "How often documents are snapshotted",
   hooks = {
     snapshot_policy = {}, snapshot_due = {}, snapshot_name = {}, before_snapshot = {},
@@ -34,7 +35,8 @@ return {
       { "tz", type = "string", default = "+00:00", pattern = "^[+-]%d%d:%d%d$", doc = "Offset from UTC, as +02:00" },
     } },
     { "name", type = "string", default = "", max_len = 100, example = "{date} no. {seq}",
-      doc = "Name of a version, with {seq}, {utc}, {date} and {trigger}; empty: number and time, as the server names it" },
+      doc = "Name of a version, with {seq}, {utc}, {date}, {trigger} and {author}; empty: number and time, as the server names it" },
+    { "label_authors", type = "boolean", default = true, doc = "Label versions with who wrote since the one before, as authors" },
     { "per_docs", type = "array", default = {}, items = { type = "record", fields = overrides },
       doc = "Other values for documents that match a pattern; the first match counts" },
   } },

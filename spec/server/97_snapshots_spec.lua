@@ -83,6 +83,21 @@ describe("snapshots", function()
     anna:is_acknowledged()
   end)
 
+  it("know who wrote since the one before, the newest last", function()
+    with("snapshot_policy = {}, snapshot_due = {}, before_snapshot = {}", [[
+      function P:snapshot_policy() return { every_ops = 0, every_bytes = 0, idle = 0, min_gap = 0, on_unload = false } end
+      function P:snapshot_due(s) return #s.authors >= 2 or nil end
+      function P:before_snapshot(s) return { by = table.concat(s.authors, " ") } end
+    ]])
+    local anna, ben = world:client "anna":joins "doc", world:client "ben":joins "doc"
+    anna:types(0, "a"):is_acknowledged()
+    ben:types(0, "b"):is_acknowledged()
+    anna:types(0, "c"):is_acknowledged()
+    local first, second = wait_versions("doc", 1)[1].labels.by:match "^(%S+) (%S+)$"
+    assert.is_truthy(first)
+    assert.are_not.equal(first, second)
+  end)
+
   it("of a plugin that answers nonsense are as if it had said nothing", function()
     with("snapshot_policy = {}, snapshot_name = {}, before_snapshot = {}, snapshot_due = {}", EAGER .. [[
       function P:snapshot_name() return "12" end

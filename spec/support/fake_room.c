@@ -848,6 +848,12 @@ enum ml_err ml_script_before_update(struct ml_script *script, const struct ml_sc
     return ML_OK;
 }
 
+bool ml_script_proposes(const struct ml_script *script)
+{
+    (void)script;
+    return false;
+}
+
 enum ml_err ml_script_authorize_edit(struct ml_script *script, const struct ml_scope *scope,
                                      struct ml_script_update *update, struct ml_denial *denial_out)
 {

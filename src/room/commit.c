@@ -309,6 +309,7 @@ static void tell_everybody(struct ml_room *room)
 
     for (size_t i = 0; i < room->record_count; i++) {
         bytes += room->records[i].bytes->len;
+        ml_room_wrote(room, room->records[i].author);
         first = room->records[i].seq < first ? room->records[i].seq : first;
         last = room->records[i].seq > last ? room->records[i].seq : last;
     }

@@ -173,6 +173,7 @@ struct ml_room {
     struct ml_putting *putting; /* while is_putting */
     bool is_putting, snapshot_due;
     uint64_t ops_since, bytes_since; /* the newest snapshot */
+    struct ml_writer writers;        /* who wrote since then: writers.c */
     uint64_t snapshot_at_ms, changed_at_ms;
     uint64_t asked_due_ms;  /* snapshot_due was asked last */
     uint64_t kept_house_ms; /* retain.c; 0: not yet */
@@ -440,6 +441,14 @@ static inline uint64_t ml_room_hooks(struct ml_room *room)
         return ml_cells_hooks_at(env->cells, &room->place, room->org, room->name);
     return env->script ? ml_script_hooks(env->script) : 0;
 }
+
+/* writers.c: who wrote since the newest snapshot. */
+
+/** The server (an empty id) is nobody. Cost: a comparison, for who wrote before, too. */
+void ml_room_wrote(struct ml_room *room, struct ml_slice user);
+/** User ids, each with a NUL behind it, who wrote last at the end; good until the next. */
+struct ml_slice ml_room_writers(const struct ml_room *room);
+void ml_room_forget_writers(struct ml_room *room);
 
 /** Keep a grant, its rules copied. False: no memory, the old one is kept. rooms.c */
 bool ml_member_take_grant(struct ml_member *member, const struct ml_grant *grant);

@@ -58,6 +58,8 @@ static void tell_missing(struct ml_room *room, const struct ml_load *load)
         if (record->seq <= room->head)
             continue;
         room->ops_since++;
+        if (record->author)
+            ml_room_wrote(room, ml_blob_slice(record->author));
         room->bytes_since += record->bytes->len;
         room->state_bytes += record->bytes->len;
         ml_room_tell_update(room, ml_blob_slice(record->bytes));

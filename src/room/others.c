@@ -140,6 +140,8 @@ static enum ml_err take(struct ml_room *room, const struct ml_stored *record, ui
     if (err)
         return err;
     room->ops_since += last - room->head;
+    if (record->author)
+        ml_room_wrote(room, ml_blob_slice(record->author));
     room->bytes_since += record->bytes->len;
     room->state_bytes += record->bytes->len;
     room->changed_at_ms = ml_room_now(room);

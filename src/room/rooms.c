@@ -184,6 +184,7 @@ void ml_room_free(struct ml_room *room)
     ml_parked_free(room->parked);
     free(room->records);
     free(room->sent_claims);
+    ml_room_forget_writers(room);
     ml_room_forget_claiming(room);
     ml_owners_release(&room->claims);
     free(room);
@@ -409,6 +410,8 @@ static void open_room(struct ml_room *room, const struct ml_load *load)
     for (size_t i = 0; i < load->count; i++) {
         room->bytes_since += load->records[i].bytes->len;
         ml_room_clock_saw(room, load->records[i].at_ms);
+        if (load->records[i].author)
+            ml_room_wrote(room, ml_blob_slice(load->records[i].author));
     }
     room->grace_ms = rooms->env.limits.grace_ms;
     ml_room_observe_from_start(room);

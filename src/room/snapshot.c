@@ -56,6 +56,7 @@ static struct ml_script_snapshot facts(const struct ml_room *room, const char *t
         .age_ms = ml_room_now(room) - room->snapshot_at_ms,
         .idle_ms = ml_room_now(room) - room->changed_at_ms,
         .trigger = ml_slice_str(trigger),
+        .authors = ml_room_writers(room),
     };
 }
 
@@ -252,6 +253,7 @@ static void take_snapshot(struct ml_room *room, const char *trigger)
         return;
     }
     room->ops_since = room->bytes_since = 0;
+    ml_room_forget_writers(room);
     room->is_putting = true;
     room->putting = putting;
     putting->put.org = room->org;

@@ -20,6 +20,22 @@ static const char *const snapshot_fields[] = {
     "id",  "doc_id", "name", "version", "seq",     "bytes",  "labels", "at", "pinned",
     "ops", "age",    "idle", "authors", "trigger", "author", "read",   NULL};
 
+static void push_authors(lua_State *L, struct ml_slice authors)
+{
+    int n = 0;
+
+    lua_newtable(L);
+    ml_json_mark_list(L);
+    for (size_t at = 0; at < authors.len; n++) {
+        struct ml_slice one = ml_slice_str((const char *)authors.ptr + at);
+
+        lua_pushlstring(L, (const char *)one.ptr, one.len);
+        lua_rawseti(L, -2, n + 1);
+        at += one.len + 1;
+    }
+    lua_setfield(L, -2, "authors");
+}
+
 static void push_snapshot(lua_State *L, const struct ml_script_snapshot *s)
 {
     lua_createtable(L, 0, 12);
@@ -43,6 +59,7 @@ static void push_snapshot(lua_State *L, const struct ml_script_snapshot *s)
         ml_round_number(L, "ops", (double)s->ops);
         ml_round_number(L, "age", (double)s->age_ms / 1000);
         ml_round_number(L, "idle", (double)s->idle_ms / 1000);
+        push_authors(L, s->authors);
     }
     ml_round_seal(L, "s", snapshot_fields);
 }

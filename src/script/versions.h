@@ -7,6 +7,8 @@
 struct ml_script_snapshot {
     struct ml_slice document, name, labels, author; /* labels: a JSON object, or empty */
     struct ml_slice trigger; /* ops, bytes, every, idle, due, unload, shutdown; empty: taken */
+    struct ml_slice authors; /* of one that is due: user ids since the last one, each with a NUL
+                                behind it, the newest last */
     uint64_t version, seq, bytes, ops;
     int64_t at_ms;
     uint64_t age_ms, idle_ms; /* of the oldest, and the newest change since the last one */

@@ -44,6 +44,20 @@ describe("snapshot-cadence", function()
     assert.equal("2026-01-02T00:00:00Z", plugin:snapshot_name(due { doc_id = "x" }))
   end)
 
+  it("says who wrote, in labels and names", function()
+    local plugin = t.instance("snapshot-cadence", { name = "{author} {seq}", per_docs = { { docs = "x", label_authors = false } } })
+    assert.same({ authors = "cem, ana" }, plugin:before_snapshot(due { authors = { "ana", "cem" } }))
+    assert.equal("cem 42", plugin:snapshot_name(due { authors = { "ana", "cem" } }))
+    assert.is_nil(plugin:before_snapshot(due { authors = { "ana" }, doc_id = "x" }))
+    assert.is_nil(plugin:before_snapshot(due { authors = {} }))
+    assert.is_nil(plugin:before_snapshot(due()))
+    local many = {}
+    for i = 1, 32 do many[i] = ("u"):rep(250) .. i end
+    local label = plugin:before_snapshot(due { authors = many }).authors
+    assert.is_true(#label <= 1010)
+    assert.equal("…", label:sub(-3))
+  end)
+
   it("takes one when a place has changed, and not again until it changes again", function()
     local plugin = t.instance("snapshot-cadence", { on_paths = { "meta/status" } })
     plugin:after_update(t.batch { { "text.insert", path = "content", text = "x" }, doc_id = "d" })
