@@ -7,29 +7,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
-
-static enum ml_err (*open_journal)(struct journal_client *client);
-
-static int begin(void **state)
-{
-    struct journal_client *client = calloc(1, sizeof *client);
-
-    if (!client)
-        return -1;
-    client_init(client);
-    *state = client;
-    return open_journal(client) ? -1 : 0;
-}
-
-static int end(void **state)
-{
-    client_release(*state);
-    free(*state);
-    return 0;
-}
 
 static struct ml_claim claim_of(uint64_t client, const char *user)
 {
@@ -387,11 +366,11 @@ static void what_is_on_disk_is_there_afterwards(void **state)
 {
     struct journal_client *client = *state;
 
-    if (open_journal == client_open_memory)
+    if (client_open == client_open_memory)
         return; /* nothing is on disk */
     assert_false(claims(client, "notes", 7, "anna", "a"));
     client_close(client);
-    assert_int_equal(open_journal(client), ML_OK);
+    assert_int_equal(client_open(client), ML_OK);
     assert_true(claims(client, "notes", 7, "ben", "b"));
     assert_string_equal(owner(client, "notes", 7), "anna");
 }
@@ -399,7 +378,7 @@ static void what_is_on_disk_is_there_afterwards(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, client_begin, client_end)
         TEST(the_first_who_claims_an_id_has_it),
         TEST(a_claim_of_anothers_does_not_stop_the_records),
         TEST(names_are_compared_byte_for_byte),
@@ -418,13 +397,7 @@ int main(int argc, char **argv)
 #undef TEST
     };
 
-    if (argc == 2 && strcmp(argv[1], "memory") == 0)
-        open_journal = client_open_memory;
-    else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
-        open_journal = client_open_sqlite;
-    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
-        open_journal = client_open_postgres;
-    else
+    if (argc != 2 || !client_choose(argv[1]))
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }

@@ -14,26 +14,6 @@
 
 #include "base/clock.h"
 
-static enum ml_err (*open_journal)(struct journal_client *client);
-
-static int begin(void **state)
-{
-    struct journal_client *client = calloc(1, sizeof *client);
-
-    if (!client)
-        return -1;
-    client_init(client);
-    *state = client;
-    return open_journal(client) ? -1 : 0;
-}
-
-static int end(void **state)
-{
-    client_release(*state);
-    free(*state);
-    return 0;
-}
-
 static void assert_bytes(const struct ml_blob *blob, const char *text)
 {
     assert_non_null(blob);
@@ -853,7 +833,7 @@ static void random_runs_agree_with_a_naive_model(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, client_begin, client_end)
         TEST(a_document_nobody_wrote_does_not_exist),
         TEST(records_are_numbered_from_one_without_gaps),
         TEST(an_append_without_records_creates_the_document),
@@ -881,13 +861,7 @@ int main(int argc, char **argv)
 #undef TEST
     };
 
-    if (argc == 2 && strcmp(argv[1], "memory") == 0)
-        open_journal = client_open_memory;
-    else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
-        open_journal = client_open_sqlite;
-    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
-        open_journal = client_open_postgres;
-    else
+    if (argc != 2 || !client_choose(argv[1]))
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }

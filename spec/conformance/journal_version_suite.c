@@ -7,29 +7,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
-
-static enum ml_err (*open_journal)(struct journal_client *client);
-
-static int begin(void **state)
-{
-    struct journal_client *client = calloc(1, sizeof *client);
-
-    if (!client)
-        return -1;
-    client_init(client);
-    *state = client;
-    return open_journal(client) ? -1 : 0;
-}
-
-static int end(void **state)
-{
-    client_release(*state);
-    free(*state);
-    return 0;
-}
 
 /* --- one call asks, waits and answers --- */
 
@@ -470,7 +449,7 @@ static void what_only_a_snapshot_holds_cannot_be_deleted(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, client_begin, client_end)
         TEST(a_snapshot_becomes_a_version_with_number_and_name),
         TEST(a_name_is_there_once),
         TEST(a_long_name_keeps_whole_characters_in_front_of_its_suffix),
@@ -489,13 +468,7 @@ int main(int argc, char **argv)
 #undef TEST
     };
 
-    if (argc == 2 && strcmp(argv[1], "memory") == 0)
-        open_journal = client_open_memory;
-    else if (argc == 2 && strcmp(argv[1], "sqlite") == 0)
-        open_journal = client_open_sqlite;
-    else if (argc == 2 && strcmp(argv[1], "postgres") == 0)
-        open_journal = client_open_postgres;
-    else
+    if (argc != 2 || !client_choose(argv[1]))
         return 2;
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }

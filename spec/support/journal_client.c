@@ -104,6 +104,41 @@ enum ml_err client_open_postgres(struct journal_client *client)
     return err;
 }
 
+enum ml_err (*client_open)(struct journal_client *client);
+
+bool client_choose(const char *kind)
+{
+    static const struct {
+        const char *kind;
+        enum ml_err (*open)(struct journal_client *client);
+    } rows[] = {{"memory", client_open_memory},
+                {"sqlite", client_open_sqlite},
+                {"postgres", client_open_postgres}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].kind, kind) == 0)
+            client_open = rows[i].open;
+    return client_open != NULL;
+}
+
+int client_begin(void **state)
+{
+    struct journal_client *client = calloc(1, sizeof *client);
+
+    if (!client)
+        return -1;
+    client_init(client);
+    *state = client;
+    return client_open(client) ? -1 : 0;
+}
+
+int client_end(void **state)
+{
+    client_release(*state);
+    free(*state);
+    return 0;
+}
+
 enum ml_err client_open_memory(struct journal_client *client)
 {
     return ml_journal_open_memory(&client->loop, &client->journal);

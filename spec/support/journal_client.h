@@ -29,6 +29,14 @@ enum ml_err client_open_memory(struct journal_client *client);
 enum ml_err client_open_postgres(struct journal_client *client);
 void client_close(struct journal_client *client);
 
+/** Which of those the suites run on: "memory", "sqlite", "postgres". False: another word. */
+bool client_choose(const char *kind);
+/** The chosen one. */
+extern enum ml_err (*client_open)(struct journal_client *client);
+/** Set-up and tear-down of a test: *state is a client with an empty journal. */
+int client_begin(void **state);
+int client_end(void **state);
+
 /** Turn the loop until *flag. */
 void client_wait(struct journal_client *client, const bool *flag);
 
