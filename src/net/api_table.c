@@ -759,6 +759,7 @@ const struct ml_api_route ml_api_routes[] = {
                        ",\"password\":" TEXT "}}",
         .answers = {{200, JSON, "{\"type\":\"object\"}", "who it is, and until when"},
                     {401, JSON, REF("Error"), "not the link, or there is an account"},
+                    {409, JSON, REF("Error"), "somebody is at it, or was cut off a moment ago"},
                     {422, JSON, REF("Error"), "the name or the password will not do"}},
         .run = ml_auth_setup,
     },

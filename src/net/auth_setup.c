@@ -112,6 +112,13 @@ static void on_lock(struct ml_store_write *write)
 {
     struct ml_signing *s = ML_CONTAINER(write, struct ml_signing, write);
 
+    if (write->err == ML_ECONFLICT) {
+        ml_store_write_release(write);
+        ml_writer_release(&s->value);
+        ml_call_error(s->call, 409, "busy",
+                      "Somebody is at it, or a try was cut off: try again in a minute.");
+        return;
+    }
     if (!is_written(s))
         return;
     ml_signing_work(s, on_work, on_worked);

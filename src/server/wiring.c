@@ -6,8 +6,8 @@
  *   stop:   SIGTERM → every loop drains and becomes quiet → every loop ends, doors to the journal
  *           close → threads are joined → journal closes → loop 0 ends
  *
- *   SIGHUP  the configuration is read again: limits, origins, proxies, the level of the log,
- * plugins and orgs change
+ *   SIGHUP  the configuration is read again: limits, origins, proxies, log level, plugins and orgs
+ *           change
  *
  * A second SIGTERM ends the process at once; nothing acknowledged is lost by that (REL-16).
  */

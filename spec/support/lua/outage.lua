@@ -2,12 +2,11 @@
 -- worse, because nobody is told.
 local process = require "process"
 local signal = require "posix.signal"
-local World = require "world"
 
 local Outage = {}
 
 local function postgres(what)
-  local status, _, err = process.run({ World.ROOT .. "/spec/support/with-bus", "--do", what },
+  local status, _, err = process.run({ (os.getenv "MOONLOOM_ROOT" or ".") .. "/spec/support/with-bus", "--do", what },
     { env = { MOONLOOM_TEST_BUS_KIND = "postgres", MOONLOOM_TEST_BUS_FOLDER = "" } })
   assert(status == 0, err)
 end

@@ -41,12 +41,26 @@ local function with_grants(config)
   return ("\n" .. config):find "\n%s*grants%s*=" and config or config .. '\ngrants = "*"\n'
 end
 
+-- With MOONLOOM_TEST_STORE=postgres every world has a database of its own (with-postgres), and so have the commands beside the last one
+-- that is open: they find it in the environment, as the server does.
+local stdlib = require "posix.stdlib"
+local function put_on_postgres(world)
+  if os.getenv "MOONLOOM_TEST_STORE" ~= "postgres" then return end
+  local env = { MOONLOOM_STORE = require("outage").store "world", MOONLOOM_SEAL_KEY = ("5e"):rep(32) }
+  world.store, world.before = env.MOONLOOM_STORE, os.getenv "MOONLOOM_STORE"
+  for name, value in pairs(world.options.env or {}) do env[name] = value end
+  world.options.env = env
+  stdlib.setenv("MOONLOOM_STORE", world.store)
+  stdlib.setenv("MOONLOOM_SEAL_KEY", env.MOONLOOM_SEAL_KEY)
+end
+
 --- options: config (text of moonloom.lua), args, env, bin, data, port (0). Starts unless `start` is false.
 
 function World.new(options)
   local world = setmetatable({ options = options or {}, clients = {}, ids = 100 }, World)
   world.data = world.options.data or process.folder()
   world.log = process.folder() .. "/log"
+  put_on_postgres(world)
   if world.options.start ~= false then world:start() end
   return world
 end
@@ -90,6 +104,7 @@ end
 
 --- Ends everything; for after_each and teardown. A server that is not asked has to be alive still.
 function World:close()
+  if self.store then stdlib.setenv("MOONLOOM_STORE", self.before) end
   local how, status = self.server:ended()
   if self.other and not self.other:ended() then self.other:kill() end -- a failed spec has not released it
   for _, client in ipairs(self.clients) do
@@ -118,8 +133,16 @@ function World:documents()
   return names
 end
 
---- Rows of the store, read with SQLite's own shell: list of lines.
+--- Rows of the store, read with its own shell: list of lines.
 function World:sql(statement)
+  local name, host = (self.store or ""):match "^postgres:///([^?]*)%?host=([^&]*)"
+  if name then
+    local ended, rows_text, complaint = process.run { "psql", ("host=%s user=moonloom dbname=%s"):format(host, name), "-XqAtc", statement }
+    assert(ended == 0, complaint)
+    local list = {}
+    for line in rows_text:gmatch "[^\n]+" do list[#list + 1] = line end
+    return list
+  end
   local status, out, err = process.run({ "sqlite3", "-batch", "-cmd", ".timeout 5000", self.data .. "/moonloom.db", statement })
   assert(status == 0, err)
   local rows = {}
