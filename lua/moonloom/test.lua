@@ -87,13 +87,21 @@ function t.measure(fn)
   return out
 end
 
+-- A hook that may wait nowhere is told what the server says.
+local function reworded(text, hook)
+  local def = definition().by_hook[hook or ""]
+  if not def or def.waits or def.kind == "work" then return text end
+  return (text:gsub("a call cannot wait in a spec of one hook: (.-)%. Ask it through t%.app",
+    hook .. " cannot wait: %1. Use ml.cache, load it in setup, or do it in after_update"))
+end
+
 local function ask(p, request)
   inner = inner or source_of("moonloom.test.inner")
   request.shapes = views.shapes()
   request.path = request.path or {}
   local result, wrong = p.core:ask(inner, request)
   if not result then error(wrong, 3) end
-  if result.failed then error(result.failed, 3) end
+  if result.failed then error(reworded(result.failed, request.path[1]), 3) end
   return result
 end
 

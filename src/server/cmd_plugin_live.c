@@ -318,10 +318,11 @@ static void print_list(const cJSON *answer, const struct wish *wish)
         if (wish->faults && !rows[i].failures && strcmp(rows[i].state, "ok") == 0)
             continue;
         (void)printf("%-16s %-20s %-8s %4.0f  %-8s %-8s %9.0f %6.1fms %8.0f %7.0f %6.1f MiB  %s\n",
-                     text(rows[i].first, "org"), text(rows[i].first, "instance"),
-                     text(rows[i].first, "version"), number(rows[i].first, "generation"), cell,
-                     rows[i].state, rows[i].calls, rows[i].p99_us / 1000, rows[i].denials,
-                     rows[i].failures, rows[i].memory / 1048576, rows[i].error);
+                     *text(rows[i].first, "org") ? text(rows[i].first, "org") : "-",
+                     text(rows[i].first, "instance"), text(rows[i].first, "version"),
+                     number(rows[i].first, "generation"), cell, rows[i].state, rows[i].calls,
+                     rows[i].p99_us / 1000, rows[i].denials, rows[i].failures,
+                     rows[i].memory / 1048576, rows[i].error);
     }
     if (wish->hooks && rows)
         print_hooks(rows, n);
@@ -355,7 +356,7 @@ static void print_reload(const cJSON *answer, const struct wish *wish)
         (void)printf("  plugin  %s %s  content %s  %.0f files\n", text(item, "name"),
                      text(item, "version"), text(item, "content"), number(item, "files"));
     }
-    (void)printf("  check   manifests ok, config ok for %.0f orgs with files\n",
+    (void)printf("  check   manifests ok, config ok; %.0f orgs have an entry of their own\n",
                  number(deployment, "orgs"));
     if (strcmp(text(answer, "state"), "fine") == 0) {
         (void)printf("dry run: nothing was changed\n");

@@ -331,6 +331,10 @@ function Client:json() return (json.decode(self:json_text())) end
 function Client:get(url, headers) return self.app:request("GET", url, nil, self, headers) end
 --- POST of a value as JSON (or a string as it is).
 function Client:post(url, value, headers) return self.app:request("POST", url, value, self, headers) end
+--- PUT, PATCH and DELETE likewise.
+function Client:put(url, value, headers) return self.app:request("PUT", url, value, self, headers) end
+function Client:patch(url, value, headers) return self.app:request("PATCH", url, value, self, headers) end
+function Client:delete(url, headers) return self.app:request("DELETE", url, nil, self, headers) end
 --- A call of an rpc; answers its value, or nil, kind, text.
 function Client:rpc(name, args) return self.app:call(name, args, self) end
 
@@ -436,7 +440,13 @@ end
 
 local LEVELS = { [0] = "error", "warn", "info", "debug", "trace" }
 
+--- What plugins logged as errors since the test began: a failing test shows it.
+module.complaints = {}
+
 function on.log(app, event)
+  if event.level == 0 and #module.complaints < 5 then
+    module.complaints[#module.complaints + 1] = ("%s logged: %s"):format(tostring(event.plugin), tostring(event.text))
+  end
   app.logs[#app.logs + 1] = { plugin = event.plugin, level = LEVELS[event.level] or event.level, text = event.text, at = core.clock() }
 end
 

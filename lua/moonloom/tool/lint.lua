@@ -6,6 +6,7 @@
 -- variables that are assigned twice, are not followed. `-- lint: ignore L05` at the end of a line silences it.
 local folder = require "moonloom.tool.folder"
 local json = require "moonloom.test.json"
+local nearest = require "moonloom.nearest"
 local parse = require "moonloom.tool.parse"
 local read = require "moonloom.defs.read"
 
@@ -17,6 +18,7 @@ lint.rules = {
   L06 = "a view is used after waiting", L07 = "an impure call where answers must be pure", L08 = "a pattern that may take very long",
   L09 = "a setting without doc", L10 = "a metric label without a closed list of values", L11 = "deprecated",
   L12 = "memory is made in a hot hook (--strict)", L13 = "a secret is printed", L14 = "a local that nobody reads",
+  L15 = "a function of the library that does not exist",
 }
 
 local GLOBALS = {}
@@ -141,6 +143,7 @@ function Unit:find_members()
           local func = value and (value.kind == "function" and value or value.kind == "name" and value.decl and value.decl.writes == 0
             and value.decl.value and value.decl.value.kind == "function" and value.decl.value) or nil
           out[table.concat(path, "/")] = { node = target, func = func, value = value }
+          if #path == 1 and value and value.kind == "table" then from_table(value, path[1] .. "/") end
         end
       end
     end
@@ -521,6 +524,30 @@ function rules.L11(unit)
   end)
 end
 
+-- Names of the library that begin like this one, so that it may be a module on the way to a function.
+local function is_known(path)
+  if definition.functions[path] then return true end
+  for known in pairs(definition.functions) do if known:sub(1, #path + 1) == path .. "." then return true end end
+  local parent = definition.functions[path:match("^(.*)%.[^.]+$") or ""]
+  return parent ~= nil -- a field of what a value or function of the library is
+end
+
+function rules.L15(unit)
+  parse.walk(unit.chunk.body, function(node)
+    if node.kind ~= "index" then return end
+    local path = unit:library_path(node)
+    local parent = path and path:match("^(.*)%.[^.]+$")
+    if not path or path == "ml" or is_known(path) or (parent ~= "ml" and not is_known(parent)) then return end
+    local names = {}
+    for known in pairs(definition.functions) do
+      local rest = known:sub(1, #parent + 1) == parent .. "." and known:sub(#parent + 2):match("^[^.]+")
+      if rest then names[#names + 1] = rest end
+    end
+    local near = nearest(path:match("[^.]+$"), names)
+    unit:report("L15", node, ("there is no %s%s"):format(path, near and ("; did you mean %s.%s?"):format(parent, near) or ""))
+  end)
+end
+
 function rules.L12(unit)
   for name, member in pairs(unit.members) do
     if member.hook and member.hook.hot and member.func then
@@ -581,7 +608,7 @@ end
 
 -- ---- One plugin -------------------------------------------------------------------------------------------------
 
-local ORDER = { "L01", "L02", "L03", "L04", "L05", "L06", "L07", "L08", "L11", "L12", "L13", "L14" }
+local ORDER = { "L01", "L02", "L03", "L04", "L05", "L06", "L07", "L08", "L11", "L12", "L13", "L14", "L15" }
 
 local function line_of(text, needle)
   local at = text and text:find(needle, 1, true)

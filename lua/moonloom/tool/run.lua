@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- `moonloom plugin test`: the specs of plugins, in this process.
+local app = require "moonloom.test.app"
 local busted = require "moonloom.tool.busted"
 local coverage = require "moonloom.tool.coverage"
 local folder = require "moonloom.tool.folder"
@@ -17,6 +18,7 @@ local function print_result(r)
   if r.where then io.stdout:write(indent(r.where), "\n") end
   if r.message then io.stdout:write(indent(tostring(r.message)), "\n") end
   if r.trace and r.trace ~= "" then io.stdout:write(indent(r.trace), "\n") end
+  for _, line in ipairs(r.logged or {}) do io.stdout:write(indent(line), "\n") end
 end
 
 local function print_budget(t)
@@ -47,6 +49,8 @@ local function once(options, words)
       if not options.json then io.stdout:write(spec.path, "\n") end
       t.reset()
       busted.run(spec.path, { filter = options.filter }, function(r)
+        if r.status == "failed" or r.status == "error" then r.logged = app.complaints end
+        app.complaints = {}
         results[#results + 1] = r
         counts[r.status] = counts[r.status] + 1
         if not options.json then print_result(r) end

@@ -56,7 +56,6 @@ local WAITS = {
   ["ml.race"] = [[return ml.race({ function() return 1 end })]],
   ["ml.deadline"] = [[return ml.deadline(1, function() return 1 end)]],
   ["ml.shield"] = [[return ml.shield(function() return 1 end)]],
-  ["ml.sleep"] = [[ml.sleep(0.01) return 1]],
 }
 
 local function code(body)
@@ -141,6 +140,18 @@ describe("the definition of the library", function()
     local p = t.instance "every"
     assert.error_matches(function() p:rpc("every.call", t.call {}) end, "t.app")
     p:close()
+  end)
+
+  it("is reached by every method over HTTP, and by rpc", function()
+    use [[return 1]]
+    local app = t.app { plugins = { "every" } }
+    local ana = app:client { user = "ana", doc = "d" }
+    assert.equal(404, ana:get("/x/every/none").status)
+    assert.equal(404, ana:put("/x/every/none", {}).status)
+    assert.equal(404, ana:patch("/x/every/none", {}).status)
+    assert.equal(404, ana:delete("/x/every/none").status)
+    assert.equal(1, ana:rpc "every.call")
+    app:close()
   end)
 end)
 

@@ -188,6 +188,34 @@ return Mended
     assert.falsy(again:find("mended:", 1, true))
   end)
 
+  it("test shows what the plugin logged when a spec fails, and how a hook that cannot wait can be mended", function()
+    assert.equal(0, select(2, moonloom "new logged --from route"))
+    write("plugins/logged/plugin.lua", [[
+return { name = "logged", version = "1.0.0", api = 1, summary = "of a spec", needs = { "kv" }, hooks = { before_update = {}, routes = { ["GET /x"] = {} } } }
+]])
+    write("plugins/logged/init.lua", [[
+local ml = require "moonloom"
+local P = {}
+function P:before_update() return ml.kv.get("a") end
+P.routes = { ["GET /x"] = function() error("the list is not there") end }
+return P
+]])
+    write("plugins/logged/spec/logged_spec.lua", [[
+local t = require "moonloom.test"
+describe("logged", function()
+  it("answers", function()
+    local app = t.app { plugins = { "logged" } }
+    assert.equal(200, app:client { user = "ana", doc = "d" }:get("/x/logged/x").status)
+  end)
+  it("waits", function() t.instance("logged"):before_update(t.update { { "map.set", path = "a", key = "k", value = 1 } }) end)
+end)
+]])
+    local out, status = moonloom "test plugins/logged"
+    assert.equal(1, status)
+    assert.truthy(out:find("the list is not there", 1, true), out)
+    assert.truthy(out:find("before_update cannot wait: ml.kv.get. Use ml.cache", 1, true), out)
+  end)
+
   it("test says which plugin is broken and how", function()
     moonloom("new typo --from validate")
     write("plugins/typo/plugin.lua", 'return { name = "typo", version = "1.0.0", api = 1, hokos = {} }')

@@ -69,6 +69,20 @@ function Plugin.after_update() ml.kv.set("a", 1) end --!L04
 return Plugin
 ]] }
 
+P["no-such-function"] = { [[hooks = { after_update = true, routes = { ["GET /x"] = {} } }, needs = { "kv" }, ]], [[
+local ml = require "moonloom"
+local kv = ml.kv
+local Plugin = {}
+function Plugin.after_update()
+  kv.put("a", 1) --!L15
+  ml.kv.set("a", ml.enc.base64.encode "x")
+  ml.sendmail("x") --!L15
+  return ml.null, ml.time.now(), ml.enc.base32 --!L15
+end
+Plugin.routes = { ["GET /x"] = function(_, _, res) res:status(204) end }
+return Plugin
+]] }
+
 P["need-unused"] = { [[hooks = { after_update = true },
   needs = { "cluster" }, --!L04]], [[
 local Plugin = {}
@@ -101,7 +115,7 @@ local ml = require "moonloom"
 local Plugin = {}
 function Plugin.after_update(_, batch)
   local doc, id = batch.doc, batch.doc.id
-  if ml.mono then ml.kv.set("early", 1) return end
+  if ml.time.mono() > 0 then ml.kv.set("early", 1) return end
   ml.kv.set("a", batch.count)
   ml.log.info(id)
   ml.log.info(doc.id) --!L06
