@@ -116,7 +116,7 @@ static size_t weight_of(const struct ml_room *room)
     struct ml_doc_stats stats;
     size_t bytes = sizeof *room + room->key.len + room->record_cap * sizeof *room->records +
                    room->presence_cap * sizeof *room->presence +
-                   ml_owners_memory_bytes(&room->claims);
+                   ml_owners_memory_bytes(&room->claims) + room->writers.cap;
 
     if (room->rest)
         bytes += room->rest->len;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who wrote since the newest snapshot, for those who name and label it: up to so many people, who
- * wrote last at the end. Of more the ones that did not write for the longest time are forgotten.
+ * Who wrote since the newest snapshot, for those who name and label it: up to 32 people, or 2 KiB
+ * of ids, who wrote last at the end. Of more the ones that did not write for the longest time are
+ * forgotten.
  *
  *   ana\0ben\0cem\0      ben writes:      ana\0cem\0ben\0
  */
 #include "room/live.h"
 
 #define WRITERS_MAX       32
-#define WRITERS_MAX_BYTES (WRITERS_MAX * (sizeof((struct ml_identity *)0)->user + 1))
+#define WRITERS_MAX_BYTES 2048 /* a room's; one id fits in any case */
 
 /* Where the id stands; the length of all: it does not. Counts them. */
 static size_t find(const struct ml_writer *all, struct ml_slice user, size_t *count_out)
@@ -46,7 +47,8 @@ void ml_room_wrote(struct ml_room *room, struct ml_slice user)
     struct ml_writer *all = &room->writers;
     size_t at, count;
 
-    if (!user.len || memchr(user.ptr, '\0', user.len) || is_last(all, user))
+    if (!user.len || user.len >= WRITERS_MAX_BYTES || memchr(user.ptr, '\0', user.len) ||
+        is_last(all, user))
         return;
     if (!all->max)
         ml_writer_init(all, WRITERS_MAX_BYTES);
@@ -54,6 +56,8 @@ void ml_room_wrote(struct ml_room *room, struct ml_slice user)
     if (at < all->len)
         take_out(all, at);
     else if (count == WRITERS_MAX)
+        take_out(all, 0);
+    while (all->len + user.len + 1 > WRITERS_MAX_BYTES)
         take_out(all, 0);
     ml_write_bytes(all, user);
     ml_write_u8(all, '\0');
