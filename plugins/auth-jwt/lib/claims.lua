@@ -2,10 +2,12 @@
 -- nothing else is one.
 local claims = {}
 
--- Groups that begin so are ours: that the identity is one of a token, and the documents it is for. They come first, so
--- that they are kept when there are many, and what a token calls a group cannot be one.
+local ml = require "moonloom"
+
+-- Groups that begin so are ours: that the identity is one of a token, the documents it is for, and which token (by a hash of its jti). They
+-- come first, so that they are kept when there are many, and what a token calls a group cannot be one.
 local MARK = "jwt."
-local OURS, DOC = MARK .. "token", MARK .. "doc="
+local OURS, DOC, JTI = MARK .. "token", MARK .. "doc=", MARK .. "jti="
 
 local USER_MAX, NAME_MAX, LIST_MAX, GROUP_MAX, DOC_MAX, SCOPE_MAX = 256, 127, 32, 64, 200, 450
 
@@ -64,8 +66,14 @@ local function roles_of(issuer, value)
   return roles
 end
 
--- The documents, then the groups. nil: more patterns than can be kept.
-local function groups_of(value, documents)
+--- By what a token is known while its sockets are open; nil: it has no jti.
+function claims.mark(jti)
+  if type(jti) ~= "string" or #jti > 256 then return nil end
+  return ml.enc.hex.encode(ml.crypto.sha256(jti)):sub(1, 16)
+end
+
+-- The documents, the token, then the groups. nil: more patterns than can be kept.
+local function groups_of(value, documents, mark)
   local groups, seen, size = {}, {}, 0
   add(groups, seen, OURS)
   if documents ~= nil then
@@ -78,6 +86,7 @@ local function groups_of(value, documents)
     end
     if size > SCOPE_MAX then return nil end
   end
+  add(groups, seen, mark and JTI .. mark)
   for _, name in ipairs(texts(value)) do
     if is_line(name, GROUP_MAX) and name:sub(1, #MARK) ~= MARK then add(groups, seen, name) end
   end
@@ -88,7 +97,7 @@ end
 function claims.identity(issuer, names, token, leeway)
   local user, name = claims.at(token, names.user), claims.at(token, names.name)
   if type(user) ~= "string" or not is_line(issuer.prefix .. user, USER_MAX - 1) or user == "" then return nil, "no user" end
-  local groups = groups_of(claims.at(token, names.groups), claims.at(token, names.documents))
+  local groups = groups_of(claims.at(token, names.groups), claims.at(token, names.documents), claims.mark(token.jti))
   if not groups then return nil, "documents" end
   local org = issuer.org
   if not org then
@@ -102,17 +111,18 @@ function claims.identity(issuer, names, token, leeway)
   }, org
 end
 
---- Is it an identity of a token? And the patterns of documents it is for; nil: all.
+--- Is it an identity of a token? And the patterns of documents it is for; nil: all. And the mark of the token; nil: it has none.
 function claims.scope(groups)
-  local ours, list = false, nil
+  local ours, list, mark = false, nil, nil
   for _, group in ipairs(groups or {}) do
     if group == OURS then ours = true end
     if group:sub(1, #DOC) == DOC then
       list = list or {}
       list[#list + 1] = group:sub(#DOC + 1)
     end
+    if group:sub(1, #JTI) == JTI then mark = group:sub(#JTI + 1) end
   end
-  return ours, list
+  return ours, list, mark
 end
 
 return claims
