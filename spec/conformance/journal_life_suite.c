@@ -125,6 +125,28 @@ static uint64_t write_as(struct journal_client *client, const char *name, const 
     return seq;
 }
 
+static void what_plugins_wrote_on_a_record_is_in_the_history(void **state)
+{
+    const struct ml_slice labels = ML_SLICE("{\"reviewed\":true,\"by\":\"\u00e4\"}");
+    struct ml_history h;
+    struct append_case c;
+
+    append_init(&c, "notes");
+    append_add(&c, "some bytes", NULL, 0);
+    append_add(&c, "more bytes", "s", 7);
+    append_add(&c, "last bytes", NULL, 0);
+    c.records[1].labels = labels;
+    assert_int_equal(append_run(*state, &c), ML_OK);
+    append_release(&c);
+    assert_int_equal(read_history(*state, "notes", ML_SEQ_ANY, 10, &h), ML_OK);
+    assert_int_equal(h.count, 3);
+    assert_int_equal(h.items[0].labels.len, 0);
+    assert_true(ml_slice_equal(h.items[1].labels, labels));
+    assert_true(ml_slice_equal(h.items[1].session, ML_SLICE("s")));
+    assert_int_equal(h.items[2].labels.len, 0);
+    ml_history_release(&h);
+}
+
 static enum ml_err create(struct journal_client *client, const char *name, const char *text,
                           const char *session)
 {
@@ -496,6 +518,7 @@ int main(int argc, char **argv)
         TEST(a_description_tells_sizes_times_and_authors),
         TEST(an_empty_document_has_no_authors),
         TEST(the_history_comes_in_pages_the_newest_first),
+        TEST(what_plugins_wrote_on_a_record_is_in_the_history),
         TEST(the_history_of_nothing_and_of_the_deleted),
         TEST(a_load_of_the_past_has_nothing_newer),
         TEST(heads_of_many_are_told_at_once),

@@ -1,4 +1,6 @@
 -- Edits seen one by one in the real process: refused by path, rewritten, and written on top of.
+local cjson = require "cjson"
+local http = require "http"
 local process = require "process"
 local World = require "world"
 
@@ -50,6 +52,30 @@ describe("plugins and single edits", function()
     world:stop()
     world:start()
     world:client "late":joins "pay":sees "pay ana **** now"
+  end)
+
+  it("write labels on a change, which stand in the history, also after a restart", function()
+    with("notes", "phase = 'policy', hooks = { before_update = {} }", [[
+      function P:before_update(u)
+        if u.inserted > 3 then u:label("long", true) u:label('by "x"', { user = u.author.user, list = { 1, 2 } }) end
+      end
+    ]])
+    world:client "anna":joins "log":types(0, "abc"):is_acknowledged()
+    world:client "ben":joins "log":types(0, "abcdef"):is_acknowledged()
+    local function history()
+      local answer = http.get(world.port, "/api/v1/orgs/default/docs/log/history")
+      assert.equal(200, answer.status)
+      return cjson.decode(answer.body).items
+    end
+    for _ = 1, 2 do
+      local items = history()
+      assert.equal(2, #items)
+      assert.is_true(items[1].labels.long)
+      assert.same({ 1, 2 }, items[1].labels['by "x"'].list)
+      assert.is_nil(items[2].labels)
+      world:stop()
+      world:start()
+    end
   end)
 
   it("refuse one edit and keep the rest of the same update", function()

@@ -162,7 +162,7 @@ static uint64_t cost_of_records(const struct ml_record *records, size_t count)
 
     for (size_t i = 0; i < count; i++)
         cost += sizeof records[i] + records[i].bytes->len + records[i].author.len +
-                records[i].session.len;
+                records[i].session.len + records[i].labels.len;
     return cost;
 }
 

@@ -28,7 +28,8 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#define ML_SEQ_ANY UINT64_MAX /* an append that does not care for the head */
+#define ML_RECORD_LABELS_MAX 8192
+#define ML_SEQ_ANY           UINT64_MAX /* an append that does not care for the head */
 
 struct ml_journal;
 
@@ -51,6 +52,7 @@ struct ml_record {
     struct ml_slice author;  /* user id; empty: the server */
     struct ml_slice session; /* idempotency key, first half (REL-14); empty: none */
     uint64_t message_no;     /* second half: grows with every message of that session */
+    struct ml_slice labels;  /* what plugins wrote on it, a JSON object; empty: nothing */
     int64_t at_ms;           /* server's wall clock */
     uint64_t seq;            /* result: its number (also for a repeat that was there already) */
     bool repeated;           /* result: the key was in the journal; nothing was inserted */
@@ -254,6 +256,7 @@ struct ml_history_item {
     uint64_t seq, bytes;
     int64_t at_ms;
     struct ml_slice author, session; /* empty: the server; no key */
+    struct ml_slice labels;          /* a JSON object; empty: none */
 };
 struct ml_history {
     /* request */

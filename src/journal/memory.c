@@ -51,6 +51,7 @@ void ml_memory_release_record(struct memory_record *record)
 {
     ml_blob_unref(record->bytes);
     ml_blob_unref(record->author);
+    ml_blob_unref(record->labels);
     free(record->key);
 }
 
@@ -129,7 +130,7 @@ static enum ml_err find_repeat(const struct memory_document *document, struct ml
 static enum ml_err insert_record(struct memory_document *document, struct ml_record *record)
 {
     struct memory_key *key = NULL;
-    struct ml_blob *author = NULL;
+    struct ml_blob *author = NULL, *labels = NULL;
 
     if (document->head == document->cap) {
         size_t cap = document->cap ? document->cap * 2 : 16;
@@ -145,18 +146,26 @@ static enum ml_err insert_record(struct memory_document *document, struct ml_rec
         if (!author)
             return ML_ELIMIT;
     }
+    if (record->labels.len) {
+        labels = ml_blob_new(record->labels);
+        if (!labels) {
+            ml_blob_unref(author);
+            return ML_ELIMIT;
+        }
+    }
     if (record->session.len) {
         key = make_key(record);
         if (key)
             key->seq = document->head + 1;
         if (!key || !ml_hashmap_put(&document->keys, ml_slice_make(key->bytes, key->len), key)) {
             ml_blob_unref(author);
+            ml_blob_unref(labels);
             free(key);
             return ML_ELIMIT;
         }
     }
     document->records[document->head++] =
-        (struct memory_record){ml_blob_ref(record->bytes), key, author, record->at_ms};
+        (struct memory_record){ml_blob_ref(record->bytes), key, author, labels, record->at_ms};
     document->record_bytes += record->bytes->len;
     document->updated_ms = record->at_ms;
     record->seq = document->head;
@@ -578,7 +587,8 @@ static enum ml_err read_history(struct memory_journal *j, struct ml_history *req
     count = kept < request->limit ? (size_t)kept : request->limit;
     for (size_t i = 0; i < count; i++)
         bytes += text_of(document->records[last - 1 - i].author).len +
-                 session_of(&document->records[last - 1 - i]).len;
+                 session_of(&document->records[last - 1 - i]).len +
+                 text_of(document->records[last - 1 - i].labels).len;
     request->items = malloc(count * sizeof *request->items + bytes + 1);
     if (!request->items)
         return ML_ELIMIT;
@@ -590,6 +600,7 @@ static enum ml_err read_history(struct memory_journal *j, struct ml_history *req
             .seq = last - i, .bytes = record->bytes->len, .at_ms = record->at_ms};
         request->items[i].author = keep_text(&text, text_of(record->author));
         request->items[i].session = keep_text(&text, session_of(record));
+        request->items[i].labels = keep_text(&text, text_of(record->labels));
     }
     request->count = count;
     request->more = kept > count;

@@ -17,6 +17,7 @@ struct memory_record {
     struct ml_blob *bytes;
     struct memory_key *key; /* NULL: none */
     struct ml_blob *author; /* NULL: the server */
+    struct ml_blob *labels; /* NULL: none */
     int64_t at_ms;
 };
 

@@ -61,7 +61,7 @@ const char *const ml_pg_read_sql[ML_PG_STATEMENTS] = {
     [SQL_AUTHORS] = "SELECT coalesce(author, '') COLLATE \"C\", count(*), max(at_ms) FROM records"
                     " WHERE org = $1::text AND document = $2::bytea AND seq > $3::bigint"
                     " GROUP BY 1 ORDER BY 1 LIMIT $4::bigint",
-    [SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
+    [SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session, labels FROM records"
                     " WHERE org = $1::text AND document = $2::bytea AND seq < $3::bigint"
                     " ORDER BY seq DESC LIMIT $4::bigint",
     [SQL_HEADS] =
@@ -558,7 +558,9 @@ static enum ml_err read_items(struct reading *r, struct ml_history *request)
     if (request->more)
         rows = (int)request->limit;
     request->items = table((size_t)rows, sizeof *request->items,
-                           text_bytes(result, rows, 3) + text_bytes(result, rows, 4), &text);
+                           text_bytes(result, rows, 3) + text_bytes(result, rows, 4) +
+                               text_bytes(result, rows, 5),
+                           &text);
     for (int i = 0; i < rows && request->items; i++) {
         struct ml_history_item *item = &request->items[request->count++];
 
@@ -567,6 +569,7 @@ static enum ml_err read_items(struct reading *r, struct ml_history *request)
         item->at_ms = ml_pg_number(result, i, 2);
         item->author = place(&text, ml_pg_bytes(result, i, 3));
         item->session = place(&text, ml_pg_bytes(result, i, 4));
+        item->labels = place(&text, ml_pg_bytes(result, i, 5));
     }
     PQclear(result);
     return request->items ? ML_OK : ML_ELIMIT;

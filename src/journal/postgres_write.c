@@ -77,13 +77,15 @@ const char *const ml_pg_write_sql[ML_PG_STATEMENTS] = {
     [SQL_RECORDS] =
         "INSERT INTO records (org, document, seq, epoch, format, at_ms, author, session, "
         "message_no,"
-        " previous, checksum, bytes)"
+        " previous, checksum, bytes, labels)"
         " SELECT k.org, k.document, k.seq, k.epoch, 1, k.at, k.author, k.session, k.no, k.previous,"
-        " k.checksum, k.bytes"
+        " k.checksum, k.bytes, k.labels"
         " FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], "
         "$6::text[],"
-        " $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[])"
-        " AS k (org, document, seq, epoch, at, author, session, no, previous, checksum, bytes)",
+        " $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[],"
+        " $12::text[])"
+        " AS k (org, document, seq, epoch, at, author, session, no, previous, checksum, bytes,"
+        " labels)",
     [SQL_HEADS] =
         "UPDATE documents d SET head = k.head, head_checksum = k.checksum,"
         " record_bytes = d.record_bytes + k.bytes, updated_ms = k.at"
@@ -555,6 +557,14 @@ static void row_texts(struct batch *b, size_t count)
             ml_pg_item_null(&b->args);
 }
 
+static void put_labels(struct ml_pg_args *args, const struct ml_record *record)
+{
+    if (record->labels.len)
+        ml_pg_item(args, record->labels);
+    else
+        ml_pg_item_null(args);
+}
+
 static enum ml_err send_records(struct batch *b, size_t count, struct ml_diag *diag)
 {
     struct ml_pg_args *args = &b->args;
@@ -574,6 +584,7 @@ static enum ml_err send_records(struct batch *b, size_t count, struct ml_diag *d
     COLUMN(ML_PG_INT8_ARRAY, ml_pg_item_int8(args, r->previous));
     COLUMN(ML_PG_INT8_ARRAY, ml_pg_item_int8(args, r->checksum));
     COLUMN(ML_PG_BYTEA_ARRAY, ml_pg_item(args, ml_blob_slice(r->record->bytes)));
+    COLUMN(ML_PG_TEXT_ARRAY, put_labels(args, r->record));
 #undef COLUMN
     return ml_pg_send(b->pg, SQL_RECORDS, args, diag);
 }

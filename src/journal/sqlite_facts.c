@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define AUTHORS_MAX    1000
-#define TEXT_MAX_BYTES (4u << 20)
+#define TEXT_MAX_BYTES (16u << 20)
 
 static sqlite3_stmt *by_name(struct ml_sqlite_conn *conn, int which, struct ml_slice org,
                              struct ml_slice name)
@@ -228,6 +228,7 @@ static enum ml_err read_items(struct ml_sqlite_conn *conn, struct ml_history *re
         item->at_ms = sqlite3_column_int64(stmt, 2);
         item->author = keep(&text, ml_sqlite_column(stmt, 3));
         item->session = keep(&text, ml_sqlite_column(stmt, 4));
+        item->labels = keep(&text, ml_sqlite_column(stmt, 5));
     }
     request->more = rc == SQLITE_ROW;
     sqlite3_reset(stmt);
@@ -244,6 +245,7 @@ static enum ml_err read_items(struct ml_sqlite_conn *conn, struct ml_history *re
     for (size_t i = 0; i < count; i++) {
         place(&request->items[i].author, &names);
         place(&request->items[i].session, &names);
+        place(&request->items[i].labels, &names);
     }
 out:
     ml_writer_release(&text);

@@ -46,7 +46,7 @@ const char *const ml_sqlite_read_sql[ML_SQL_MAX] = {
     [ML_SQL_AUTHORS] = "SELECT coalesce(author, ''), count(*), max(at_ms) FROM records"
                        " WHERE org = ?1 AND document = ?2 AND seq > ?3"
                        " GROUP BY 1 ORDER BY 1",
-    [ML_SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session FROM records"
+    [ML_SQL_HISTORY] = "SELECT seq, length(bytes), at_ms, author, session, labels FROM records"
                        " WHERE org = ?1 AND document = ?2 AND seq < ?3 ORDER BY seq DESC",
     [ML_SQL_CLAIMS] = "SELECT client, author FROM authors WHERE org = ?1 AND document = ?2"
                       " ORDER BY author LIMIT ?3",

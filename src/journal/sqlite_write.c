@@ -58,8 +58,8 @@ const char *const ml_sqlite_write_sql[ML_SQL_MAX] = {
                         " WHERE org = ?1 AND document = ?2 AND session = ?3 AND message_no = ?4",
     [SQL_INSERT_RECORD] =
         "INSERT INTO records (org, document, seq, epoch, format, at_ms, author, session,"
-        " message_no, previous, checksum, bytes)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        " message_no, previous, checksum, bytes, labels)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     [SQL_MOVE_HEAD] = "UPDATE documents SET head = ?3, head_checksum = ?4,"
                       " record_bytes = record_bytes + ?5, updated_ms = ?6"
                       " WHERE org = ?1 AND document = ?2 AND head = ?7",
@@ -267,6 +267,7 @@ static int insert_record(struct ml_sqlite_conn *conn, const struct ml_append *ap
     sqlite3_bind_int64(stmt, 10, sum.previous);
     sqlite3_bind_int64(stmt, 11, checksum);
     ml_sqlite_bind_blob(stmt, 12, sum.bytes);
+    ml_sqlite_bind_text(stmt, 13, record->labels, true);
     rc = ml_sqlite_run(stmt);
     if (rc != SQLITE_DONE)
         return rc;

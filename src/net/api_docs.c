@@ -316,7 +316,12 @@ static void write_history(struct ml_writer *out, const struct ml_history *reques
             ml_json_write_text(out, item->session);
         else
             ml_http_print(out, "null");
-        ml_http_print(out, ",\"bytes\":%" PRIu64 "}", item->bytes);
+        ml_http_print(out, ",\"bytes\":%" PRIu64, item->bytes);
+        if (item->labels.len) {
+            ml_http_print(out, ",\"labels\":");
+            ml_write_bytes(out, item->labels);
+        }
+        ml_http_print(out, "}");
         (void)snprintf(cursor, sizeof cursor, "%" PRIu64, item->seq);
     }
     write_next(out, request->more, ml_slice_str(cursor));

@@ -34,6 +34,7 @@ static void free_staged(struct ml_staged *entry)
 {
     ml_list_remove(&entry->node);
     ml_blob_unref(entry->bytes);
+    ml_blob_unref(entry->labels);
     free(entry->noted);
     ml_decided_release(&entry->decided);
     free(entry->claims);
@@ -84,6 +85,7 @@ static bool take_claims(struct ml_room *room, const struct ml_member *from, stru
  * Step 9: queue an integrated record (the room takes the reference), or with NULL a mark. What is
  * known already is acknowledged at once if nothing is staged, else together with what is.
  * @param is_changed  the record is not what the author sent
+ * What room->labels holds goes with it.
  */
 enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t message_no,
                           struct ml_blob *bytes, bool is_changed)
@@ -105,6 +107,9 @@ enum ml_err ml_room_stage(struct ml_room *room, struct ml_member *from, uint64_t
         free(entry);
         return ML_ELIMIT;
     }
+    entry->labels = bytes ? room->labels : NULL;
+    if (bytes)
+        room->labels = NULL;
     entry->bytes = bytes;
     entry->noted = bytes ? ml_room_take_noted(room) : NULL;
     entry->member = from;
@@ -522,6 +527,7 @@ static bool lengthen(struct filling *f)
                                         .author = old->author,
                                         .session = old->session,
                                         .message_no = old->message_no,
+                                        .labels = old->labels,
                                         .at_ms = old->at_ms};
     }
     f->records = records;
@@ -555,6 +561,7 @@ static void fill(const struct ml_room *room, struct filling *f)
                 .author = ml_slice_str(entry->user),
                 .session = ml_slice_str(entry->session),
                 .message_no = entry->message_no,
+                .labels = entry->labels ? ml_blob_slice(entry->labels) : ml_slice_make(NULL, 0),
                 .at_ms = entry->at_ms,
             };
             f->bytes += entry->bytes->len;

@@ -50,6 +50,7 @@ struct ml_staged {
     struct ml_claim *claims;   /* own; that it brings with it, claims.c */
     size_t claim_count;
     bool is_relayed;
+    struct ml_blob *labels; /* what plugins wrote on it; NULL: nothing */
 };
 
 struct ml_member {
@@ -149,9 +150,10 @@ struct ml_room {
     uint32_t errand_count;
     uint64_t staged_no, settled_no; /* entries that were ever staged; of them, done with */
 
-    struct ml_list staged; /* waits for the next append */
-    struct ml_list sent;   /* in the append that is under way */
-    size_t staged_bytes;   /* of both */
+    struct ml_list staged;  /* waits for the next append */
+    struct ml_list sent;    /* in the append that is under way */
+    struct ml_blob *labels; /* of the update that is staged next; NULL: none */
+    size_t staged_bytes;    /* of both */
     struct ml_append append;
     struct ml_record *records;
     size_t record_count, record_cap, record_bytes;

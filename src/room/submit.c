@@ -30,6 +30,22 @@ static bool is_full_of_staged(const struct ml_room *room, size_t len)
            room->staged_bytes + len > room->rooms->env.limits.staged_bytes + len / 2;
 }
 
+/* NULL: plugins wrote none, or there is no memory: a change goes before what is said of it. */
+static struct ml_blob *labels_of(const struct ml_script_update *update)
+{
+    struct ml_writer out;
+    struct ml_blob *labels = NULL;
+
+    if (!update->label_count)
+        return NULL;
+    ml_writer_init(&out, ML_RECORD_LABELS_MAX);
+    ml_script_update_print_labels(update, &out);
+    if (!out.err)
+        labels = ml_blob_new(ml_writer_slice(&out));
+    ml_writer_release(&out);
+    return labels;
+}
+
 enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
                            bool is_reply, struct ml_arena *scratch)
 {
@@ -117,10 +133,13 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     /* What waits for others is not in the change, but must survive with it: record what came, but
      * never what was refused. */
     is_whole = waits && plain && !resolved;
+    room->labels = !ruling.verdict.undo_all ? labels_of(&ruling.update) : NULL;
     record = is_whole || change->bytes.len ? ml_blob_new(is_whole ? bytes : change->bytes) : NULL;
     err = !record && (is_whole || change->bytes.len)
               ? ML_ELIMIT
               : ml_room_stage(room, from, message_no, record, !as_sent || resolved);
+    ml_blob_unref(room->labels); /* if it was not staged */
+    room->labels = NULL;
     if (err) {
         /* Integrated but not recorded: this room may not go on telling others about it. */
         ml_blob_unref(record);

@@ -2,6 +2,8 @@
 /* An update on its way in, and what is decided about it. No Lua here. */
 #include "script/script.h"
 
+#include "script/recorder.h"
+
 void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,
                            struct ml_doc *doc, struct ml_arena *scratch)
 {
@@ -124,4 +126,17 @@ uint32_t ml_script_edit_bits(const struct ml_effect *effect)
 bool ml_script_update_is_judged(const struct ml_script_update *u)
 {
     return u->effects && ml_effects_are_judged(u->effects);
+}
+
+void ml_script_update_print_labels(const struct ml_script_update *u, struct ml_writer *out)
+{
+    ml_write_u8(out, '{');
+    for (size_t i = 0; i < u->label_count; i++) {
+        if (i)
+            ml_write_u8(out, ',');
+        ml_flight_text(out, u->labels[i].name);
+        ml_write_u8(out, ':');
+        ml_write_bytes(out, u->labels[i].json);
+    }
+    ml_write_u8(out, '}');
 }

@@ -33,9 +33,10 @@ struct ml_script_label {
     struct ml_slice name, json;
 };
 
-#define ML_LABELS_MAX      32
-#define ML_LABEL_NAME_MAX  64
-#define ML_LABEL_BYTES_MAX 1024
+#define ML_LABELS_MAX       32
+#define ML_LABEL_NAME_MAX   64
+#define ML_LABEL_BYTES_MAX  1024
+#define ML_LABELS_BYTES_MAX 8000 /* all of an update, as JSON; a record takes no more */
 
 /** What a plugin writes on top of an update: a function of Lua, kept until all have answered. */
 struct ml_script_amendment {
@@ -80,6 +81,8 @@ enum ml_err ml_script_update_owe(struct ml_script_update *u, size_t edit,
 void ml_script_update_propose(struct ml_script_update *u, size_t edit);
 /** Refuse what is still owed. */
 enum ml_err ml_script_update_refuse_owed(struct ml_script_update *u) ML_MUST_CHECK;
+/** What plugins wrote on it, as one JSON object. */
+void ml_script_update_print_labels(const struct ml_script_update *u, struct ml_writer *out);
 /** Was anything decided that is more than yes? */
 bool ml_script_update_is_judged(const struct ml_script_update *u);
 

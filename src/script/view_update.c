@@ -171,6 +171,17 @@ static struct ml_slice keep(lua_State *L, struct ml_arena *scratch, struct ml_sl
     return copy;
 }
 
+/* As JSON, with place `n` taken by these lengths. Every byte of a name may become six. */
+static size_t size_with(const struct ml_script_update *update, size_t n, size_t name, size_t json)
+{
+    size_t bytes = name * 6 + json + 8;
+
+    for (size_t i = 0; i < update->label_count; i++)
+        if (i != n)
+            bytes += update->labels[i].name.len * 6 + update->labels[i].json.len + 8;
+    return bytes;
+}
+
 /* u:label(key, value)   [may raise] */
 static int update_label(lua_State *L)
 {
@@ -182,6 +193,8 @@ static int update_label(lua_State *L)
     luaL_checkany(L, 3);
     if (!len || len > ML_LABEL_NAME_MAX)
         luaL_error(L, "label: a key has 1 to %d bytes", ML_LABEL_NAME_MAX);
+    if (!ml_utf8_check(key, NULL))
+        luaL_error(L, "label: a key is UTF-8 text");
     ml_json_text(L, 3);
     json = lua_tolstring(L, -1, &json_len);
     if (json_len > ML_LABEL_BYTES_MAX)
@@ -190,6 +203,8 @@ static int update_label(lua_State *L)
         n++;
     if (n == ML_LABELS_MAX)
         luaL_error(L, "label: an update has at most %d labels", ML_LABELS_MAX);
+    if (size_with(update, n, len, json_len) > ML_LABELS_BYTES_MAX)
+        luaL_error(L, "label: the labels of an update have at most %d bytes", ML_LABELS_BYTES_MAX);
     if (n == update->label_count)
         update->labels[n].name = keep(L, update->scratch, key);
     update->labels[n].json = keep(L, update->scratch, ml_slice_make(json, json_len));

@@ -36,7 +36,7 @@ return {
         doc = "Refuse this edit, keep the rest, unless a later plugin makes a proposal of it; `u.proposes` is true from here on." },
       { "propose", "(e: moonloom.Edit)", since = "0.3.0",
         doc = "A proposal is made of this edit, or it is harmless: its author, who may only propose, is not refused. For hooks with `proposals = true`." },
-      { "label", "(key: string, value: any)", since = S, doc = "For later plugins: at most 32, a value of 1 KiB as JSON." },
+      { "label", "(key: string, value: any)", since = S, doc = "For later plugins, and kept with the record for people who read the history: at most 32, a value of 1 KiB as JSON." },
     } },
   { class = "moonloom.Edit", arg = "e", c = "edit", doc = "One piece of an update (`authorize_edit`, `u:edits()`); a change, once it is visible.",
     fields = {
