@@ -1,8 +1,10 @@
--- plugins/presence-throttle/init.lua: a bucket for each cursor, then only what may be seen.
+-- plugins/presence-throttle/init.lua: a bucket for each cursor says how often others are told of it; then only what may be
+-- seen. Nothing is lost: the server keeps the newest state until it is due.
 local ml = require "moonloom"
 local Throttle = {}
 
 local CURSORS_MAX = 5000
+local IDLE_GAP = 15 -- seconds: clients forget a cursor after 30
 
 function Throttle:setup()
   self.state.buckets, self.state.count = {}, 0
@@ -19,21 +21,28 @@ local function tidy(state, now)
   state.count = count
 end
 
-local function may_pass(self, key)
-  local rate, now, state = self.config.rate, ml.time.mono(), self.state
+-- How long others wait for this state: `coalesce`, longer if the cursor moves too often, and longer if it does not move at all.
+local function gap_of(self, key, text)
+  local config, now, state = self.config, ml.time.mono(), self.state
+  local rate = config.rate
   tidy(state, now)
   local most = math.max(1, rate.n / rate.per)
   local bucket = state.buckets[key]
   if not bucket then
-    bucket = { left = most, at = now }
+    bucket = { left = most, at = now, moved = now }
     state.buckets[key] = bucket
     state.count = state.count + 1
   end
   bucket.left = math.min(most, bucket.left + (now - bucket.at) * rate.n / rate.per)
   bucket.at = now
-  if bucket.left < 1 then return false end
+  if bucket.text ~= text then
+    bucket.text, bucket.moved = text, now
+  elseif now - bucket.moved >= config.idle_after then
+    return math.max(config.coalesce, IDLE_GAP)
+  end
+  if bucket.left < 1 then return math.max(config.coalesce, math.min(60, rate.per / rate.n)) end
   bucket.left = bucket.left - 1
-  return true
+  return config.coalesce
 end
 
 local function visible(self, state)
@@ -59,13 +68,16 @@ end
 function Throttle:awareness(a)
   local state = a.state
   if type(state) ~= "table" then return nil end
-  if not may_pass(self, ("%s\0%.0f"):format(a.doc_id, a.client)) then return ml.drop end
-  if #ml.json.encode(state) > self.config.max_bytes then return ml.drop end
+  if self.config.rate.n == 0 then return ml.drop end
+  local text = ml.json.encode(state)
+  if #text > self.config.max_bytes then return ml.drop end
+  local gap = gap_of(self, ("%s\0%.0f"):format(a.doc_id, a.client), text)
   local shown, changed = visible(self, state)
   if self.config.verify_user and a.identity then
     local mine, renamed = verified(shown, a.identity)
     shown, changed = mine, changed or renamed
   end
+  if gap > 0 then return ml.slow(gap, changed and shown or nil) end
   if changed then return shown end
 end
 

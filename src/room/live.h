@@ -89,6 +89,8 @@ struct ml_presence {
     struct ml_blob *json;    /* NULL: offline */
     struct ml_member *owner; /* NULL: its member is gone */
     bool is_news;            /* changed since the members were told last */
+    uint32_t gap_ms;         /* they are told at most once in so long; a plugin said so */
+    uint64_t told_ms;
 };
 
 /* What somebody with this state vector lacks, as the frames of a dialect. */
@@ -181,6 +183,7 @@ struct ml_room {
     uint64_t kept_house_ms; /* retain.c; 0: not yet */
 
     struct ml_presence *presence;
+    bool holds_presence; /* some of it is news, and not due yet */
     size_t presence_count, presence_cap;
 
     uint64_t empty_since_ms;            /* meaningful while member_count == 0 */

@@ -21,6 +21,9 @@
  *  - the clock is compared before anything else is looked at: most awareness traffic of stock
  *    clients is echo;
  *  - the number of entries is bounded; the longest offline one is forgotten first.
+ *
+ * A plugin may say how often others are told of a cursor: what comes sooner is kept, the newest in
+ * place of the others, and its room waits among the muted ones until it is due.
  */
 #include "room/live.h"
 
@@ -116,11 +119,13 @@ static void make_news(struct ml_room *room, struct ml_presence *entry)
     entry->is_news = true;
     if (!ml_list_is_linked(&room->noisy))
         ml_list_append(&room->rooms->noisy, &room->noisy);
+    else if (room->holds_presence) /* it waits for a cursor that is not due: this one may be */
+        ml_room_presence_unmute(room);
 }
 
 /* What others see of it; in the letters' scratch until the next one. False: nothing. */
 static bool ask_policy(struct ml_member *from, const struct ml_presence_entry *in,
-                       struct ml_slice *state)
+                       struct ml_slice *state, uint32_t *gap_ms)
 {
     struct ml_room *room = from->room;
     struct ml_script_moment moment;
@@ -129,7 +134,7 @@ static bool ask_policy(struct ml_member *from, const struct ml_presence_entry *i
         return true;
     moment = ml_room_moment(room, from);
     return ml_script_awareness(ml_room_script(room), &moment, in->client, state,
-                               &room->rooms->presence_scratch) &&
+                               &room->rooms->presence_scratch, gap_ms) &&
            state->len <= room->rooms->env.limits.presence_state_bytes;
 }
 
@@ -142,6 +147,7 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     uint64_t clock = known ? known->clock : 0;
     struct ml_blob *json = NULL;
     struct ml_slice state = in->json;
+    uint32_t gap_ms = 0;
 
     if (!(in->clock > clock || (in->clock == clock && in->offline && known && known->json)))
         return ML_OK;
@@ -154,7 +160,7 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
         if (in->clock > CLOCK_MAX ||
             ml_presence_stamp(&from->identity, in->json, limits->presence_state_bytes,
                               &room->rooms->presence_scratch, &state) ||
-            !ask_policy(from, in, &state))
+            !ask_policy(from, in, &state, &gap_ms))
             return ML_ELIMIT;
         json = ml_blob_new(state);
         if (!json)
@@ -172,6 +178,7 @@ static enum ml_err merge(struct ml_member *from, const struct ml_presence_entry 
     known->seen_ms = ml_room_now(room);
     known->owner = from;
     known->node = 0;
+    known->gap_ms = gap_ms;
     make_news(room, known);
     return ML_OK;
 }
@@ -213,6 +220,7 @@ static enum ml_err merge_heard(struct ml_room *room, uint64_t node,
     known->seen_ms = ml_room_now(room);
     known->owner = NULL;
     known->node = node;
+    known->gap_ms = 0;
     make_news(room, known);
     return ML_OK;
 }
@@ -230,22 +238,29 @@ void ml_room_presence_heard(struct ml_room *room, uint64_t node, struct ml_slice
             room->rooms->stats.presence_dropped++;
 }
 
+/* Who left is told of at once. */
+static bool is_due(const struct ml_presence *p, uint64_t now)
+{
+    return p->is_news && (!p->gap_ms || !p->json || !p->told_ms || now - p->told_ms >= p->gap_ms);
+}
+
 /* What of it is ours, all or only the news. */
 static void tell_others(struct ml_room *room, bool only_news)
 {
+    uint64_t now = ml_room_now(room);
     struct ml_writer out;
     size_t count = 0;
 
     for (size_t i = 0; i < room->presence_count; i++)
         count += !room->presence[i].node &&
-                 (only_news ? room->presence[i].is_news : room->presence[i].json != NULL);
+                 (only_news ? is_due(&room->presence[i], now) : room->presence[i].json != NULL);
     if (!count || !room->rooms->env.bus)
         return;
     begin(&out, count);
     for (size_t i = 0; i < room->presence_count; i++) {
         const struct ml_presence *p = &room->presence[i];
 
-        if (!p->node && (only_news ? p->is_news : p->json != NULL))
+        if (!p->node && (only_news ? is_due(p, now) : p->json != NULL))
             write_entry(&out, p);
     }
     if (!out.err)
@@ -286,15 +301,15 @@ enum ml_err ml_room_presence(struct ml_member *from, struct ml_slice update,
     return err;
 }
 
-/* The member all of the news is about, or NULL. */
-static const struct ml_member *only_owner(const struct ml_room *room)
+/* The member all of the news that is due is about, or NULL. */
+static const struct ml_member *only_owner(const struct ml_room *room, uint64_t now)
 {
     const struct ml_member *only = NULL;
 
     for (size_t i = 0; i < room->presence_count; i++) {
         const struct ml_presence *p = &room->presence[i];
 
-        if (!p->is_news)
+        if (!is_due(p, now))
             continue;
         if (!p->owner || (only && only != p->owner))
             return NULL;
@@ -343,24 +358,36 @@ void ml_rooms_unmute(struct ml_rooms *rooms)
 /** Tell everybody what is news, in one frame. */
 void ml_room_presence_tell(struct ml_room *room)
 {
+    uint64_t now = ml_room_now(room);
     const struct ml_member *only;
     struct ml_writer out;
-    size_t count = 0;
+    size_t count = 0, later = 0;
 
     if (!ml_list_is_linked(&room->noisy))
         return;
-    only = only_owner(room);
     ml_list_remove(&room->noisy);
-    for (size_t i = 0; i < room->presence_count; i++)
-        count += room->presence[i].is_news;
+    for (size_t i = 0; i < room->presence_count; i++) {
+        bool due = is_due(&room->presence[i], now);
+
+        count += due;
+        later += room->presence[i].is_news && !due;
+    }
+    room->holds_presence = later > 0;
+    if (later)
+        ml_list_append(&room->rooms->muted, &room->noisy);
     if (!count)
         return;
+    only = only_owner(room, now);
     tell_others(room, true);
     begin(&out, count);
     for (size_t i = 0; i < room->presence_count; i++) {
-        if (room->presence[i].is_news)
-            write_entry(&out, &room->presence[i]);
-        room->presence[i].is_news = false;
+        struct ml_presence *p = &room->presence[i];
+
+        if (!is_due(p, now))
+            continue;
+        write_entry(&out, p);
+        p->is_news = false;
+        p->told_ms = now;
     }
     /* Without memory for a frame cursors stand still; the next renewal moves them. */
     if (!out.err)

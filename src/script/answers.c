@@ -3,7 +3,7 @@
  * Answers that are more than yes and no (plugin-api 10): each a table with the metatable of its
  * kind, by which C tells it from a plain table (ml_api_answer_kind).
  *
- *   merge(v)        { value }           slow(s)           { seconds }
+ *   merge(v)        { value }           slow(s, state)    { seconds, state }
  *   keep_both(name) { name }            retry(why, after) { why, after }
  *   allow()         { }                 dead(why)         { why }
  *   drop            { }: the one value, shared and read-only
@@ -53,18 +53,26 @@ static int keep_both(lua_State *L)
     return answer_of(L, ML_ANSWER_KEEP_BOTH, "name");
 }
 
-/* slow(duration) -> answer: stop reading for so long   [may raise] */
+/* slow(duration [, state]) -> answer: stop reading for so long; of `awareness`: how often others
+ * are told   [may raise] */
 static int slow(lua_State *L)
 {
     double ms;
 
     luaL_checkany(L, 1);
+    lua_settop(L, 2);
+    if (!lua_isnil(L, 2))
+        luaL_checktype(L, 2, LUA_TTABLE);
     ms = ml_answer_duration_ms(L, 1, "ml.slow:");
     if (!(ms > 0 && ms <= SLOW_MAX_MS))
         luaL_error(L, "ml.slow: more than nothing and at most one minute");
     lua_pushnumber(L, ms / 1000);
     lua_replace(L, 1);
-    return answer_of(L, ML_ANSWER_SLOW, "seconds");
+    (void)answer_of(L, ML_ANSWER_SLOW, "seconds");
+    lua_pushliteral(L, "state");
+    lua_pushvalue(L, 2);
+    lua_rawset(L, -3);
+    return 1;
 }
 
 /* allow() -> answer */

@@ -191,6 +191,7 @@ struct presence_round {
     struct ml_slice *json;
     struct ml_arena *scratch;
     bool dropped;
+    uint32_t gap_ms;
 };
 
 static void push_presence(lua_State *L, struct ml_round *round)
@@ -215,8 +216,21 @@ static void decode_presence(lua_State *L, struct ml_round *round)
         p->dropped = round->is_over = true;
         return;
     }
+    if (ml_api_answer_kind(L, 1) == ML_ANSWER_SLOW) {
+        double ms;
+
+        lua_getfield(L, 1, "seconds");
+        ms = lua_tonumber(L, -1) * 1000;
+        if (ms > p->gap_ms) /* at most a minute */
+            p->gap_ms = (uint32_t)ms;
+        lua_getfield(L, 1, "state");
+        if (lua_isnil(L, -1))
+            return;
+        lua_replace(L, 1);
+    }
     if (!lua_istable(L, 1) || ml_api_answer_kind(L, 1) != ML_ANSWER_OTHER)
-        luaL_error(L, "must answer a state, ml.drop or nil, not a %s", luaL_typename(L, 1));
+        luaL_error(L, "must answer a state, ml.slow, ml.drop or nil, not a %s",
+                   luaL_typename(L, 1));
     ml_json_text(L, 1);
     *p->json = ml_answer_keep(L, p->scratch, -1);
 }
@@ -232,7 +246,8 @@ static void presence_failed(struct ml_round *round)
 }
 
 bool ml_script_awareness(struct ml_script *script, const struct ml_script_moment *moment,
-                         uint64_t client, struct ml_slice *json, struct ml_arena *scratch)
+                         uint64_t client, struct ml_slice *json, struct ml_arena *scratch,
+                         uint32_t *gap_ms_out)
 {
     struct presence_round round = {.base = {.hook = HOOK_AWARENESS,
                                             .push = push_presence,
@@ -244,5 +259,6 @@ bool ml_script_awareness(struct ml_script *script, const struct ml_script_moment
                                    .scratch = scratch};
 
     ml_round_run(script, &round.base);
+    *gap_ms_out = round.gap_ms;
     return !round.dropped;
 }

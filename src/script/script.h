@@ -392,11 +392,13 @@ void ml_script_may_delete(struct ml_script *script, struct ml_slice org, struct 
 uint64_t ml_script_keep_document(struct ml_script *script, const struct ml_script_moment *moment);
 /**
  * awareness(a): what others see of a cursor.
- * @param json  in: what the client says; out: what others see, in `scratch`
- * @retval false  nobody sees it
+ * @param json        in: what the client says; out: what others see, in `scratch`
+ * @param gap_ms_out  others are told at most once in so long, at most a minute; 0: at once
+ * @retval false      nobody sees it
  */
 bool ml_script_awareness(struct ml_script *script, const struct ml_script_moment *moment,
-                         uint64_t client, struct ml_slice *json, struct ml_arena *scratch);
+                         uint64_t client, struct ml_slice *json, struct ml_arena *scratch,
+                         uint32_t *gap_ms_out);
 
 /* A message of a client, not looked at yet. Borrowed for the call. */
 struct ml_script_frame {

@@ -41,7 +41,7 @@ return {
   conflict = h({ "c", "moonloom.Conflict" }, "moonloom.ConflictAnswer", "room",
     "Two writers collided: what stands? Nil: the CRDT's own rule.", { pure = true }),
   after_update = h({ "batch", "moonloom.Batch" }, nil, "room", "After the commit, in batches: what it sees is permanent.", OBSERVER()),
-  awareness = h({ "a", "moonloom.Presence" }, "table|moonloom.Drop|nil", "session", "What others see of a cursor.", { hot = true }),
+  awareness = h({ "a", "moonloom.Presence" }, "table|moonloom.Slow|moonloom.Drop|nil", "session", "What others see of a cursor, and how often.", { hot = true }),
   message = h({ "m", "moonloom.Message" }, "any", "room", "A stateless message: nil, the payload that everybody in the document is told, or a denial."),
   rpc = h({ "call", "moonloom.Call" }, "any", "room", "A call from a client, by its dotted name.", WORK()),
   snapshot_policy = h({ "ref", "moonloom.Ref" }, "table?", "room", "When versions are taken; C does the counting, the earliest counts."),
