@@ -9,6 +9,10 @@ local DOOR = [[
   local ml = require "moonloom"
   local P = {}
   function P:authenticate(req)
+    if req.token == "visitor" then
+      self.state.visitors = (self.state.visitors or 0) + 1
+      return { user = "visitor-" .. self.state.visitors, name = "Visitor", kind = "guest" }
+    end
     if req.token and req.token ~= "" then return { user = req.token, name = req.token } end
   end
   function P:authorize(ask) return ml.grant { role = ask.identity.user == "ada" and "owner" or "editor" } end
@@ -119,6 +123,9 @@ describe("a client id", function()
       -- And somebody without a name.
       assert.equal("refused", does("", "one", 501, 2))
       assert.equal("taken", does("", "one", 701, 0))
+      -- Or with another one each time.
+      assert.equal("taken", does("visitor", "three", 801, 0))
+      assert.equal("taken", does("visitor", "three", 801, 1))
       counts(world, "updates_foreign_total", 4)
       world:stop()
       assert.same({ "501|ana", "602|ben" }, world:sql "SELECT client, author FROM authors JOIN documents USING (org, document) WHERE name = 'one' ORDER BY client")

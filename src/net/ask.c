@@ -178,6 +178,9 @@ static void take_identity(struct ml_ask *ask)
         /* Who has no name but the id may say one. */
         asker->identity.names_itself =
             !asker->facts.name.len || ml_slice_equal(asker->facts.name, asker->facts.user);
+        /* Plugins may call everybody something new; a guest of a link is known by a cookie. */
+        asker->identity.is_passing =
+            !asker->is_own && ml_slice_equal(asker->facts.kind, ML_SLICE("guest"));
     } else {
         if (net->env.open_mode && ask->source.is_websocket)
             ml_identity_guest(&asker->identity);

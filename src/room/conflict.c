@@ -186,6 +186,8 @@ enum ml_err ml_room_integrate_again(struct ml_room *room, struct ml_staged *entr
         ml_blob_unref(original);
     if (err)
         return err;
+    if (resolved && !ml_room_claim_own(room, entry, 0))
+        return ML_ELIMIT;
     entry->is_changed |= resolved;
     room->staged_bytes += record ? record->len : 0;
     room->staged_bytes -= entry->bytes ? entry->bytes->len : 0;
