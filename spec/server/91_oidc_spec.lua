@@ -76,7 +76,8 @@ describe("signing in elsewhere", function()
       auth = { mode = "password", oidc = {
         idp = { issuer = "%s", client_id = "docs", client_secret = "hunter2", role = "editor" },
         known = { issuer = "%s", client_id = "docs" },
-      } } ]]):format(iss, iss) }
+        mail = { issuer = "%s", client_id = "docs", link = "email" },
+      } } ]]):format(iss, iss, iss) }
   end)
   before_each(calm)
   teardown(function()
@@ -111,7 +112,7 @@ describe("signing in elsewhere", function()
     assert.truthy(answer.lines.ml_at:find("HttpOnly", 1, true) and answer.lines.ml_rt:find("SameSite=Strict", 1, true))
     local providers = visit(world.port, "/auth/session").json.providers
     table.sort(providers)
-    assert.same({ "idp", "known" }, providers)
+    assert.same({ "idp", "known", "mail" }, providers)
     local session = visit(world.port, "/auth/session", { Cookie = "ml_at=" .. answer.cookies.ml_at })
     assert.equal("Ana of the Provider", session.json.user.name)
     assert.same({ "editor" }, session.json.user.roles)
@@ -193,6 +194,49 @@ describe("signing in elsewhere", function()
     refused((whole()))
     control { sub = "another" }
     assert.equal(303, whole().status)
+  end)
+
+  it("leads to an account whose name is the verified address, if that is configured, and else says so", function()
+    local file = process.write(process.folder() .. "/password", "correct horse\n")
+    local function add(name)
+      assert.equal(0, (process.run { "sh", "-c", ("'%s' user add %s --org default --role viewer --password-stdin --data '%s' < '%s'")
+        :format(World.BIN, name, world.data, file) }))
+    end
+    local function by(provider, sub, claims)
+      control { sub = sub, claims = claims }
+      local begun = visit(world.port, "/auth/oidc/" .. provider)
+      local it = come_back(at_provider(begun), begun)
+      control { claims = {} }
+      return it
+    end
+    local function who(answer)
+      assert.equal(303, answer.status)
+      local headers = { Cookie = "ml_at=" .. answer.cookies.ml_at }
+      return cjson.decode(http.get(world.port, "/auth/session", headers).body).user.id
+    end
+    add "mia@example.com"
+    local mia = { email = "Mia@Example.com", email_verified = true }
+    -- Not configured: a clear word, and no second account.
+    local answer = by("idp", "mia-1", mia)
+    assert.equal(409, answer.status)
+    assert.equal("exists", answer.json.error.code)
+    assert.is_nil(answer.cookies.ml_at)
+    -- Not verified, or not by the word of true: the address says nothing.
+    for i, said in ipairs { false, "true", 1, "-" } do
+      refused(by("mail", "stranger-" .. i, { email = "mia@example.com", email_verified = said }))
+      assert.truthy(who(by("idp", "stranger-" .. i, { email = "mia@example.com", email_verified = said })):find("^idp%-"))
+    end
+    refused(by("mail", "nobody-1", { email = "nobody@example.com", email_verified = true }))
+    refused(by("mail", "nobody-2", { email = "mia", email_verified = true }))
+    refused(by("mail", "nobody-3", { email = { "mia@example.com" }, email_verified = true }))
+    -- Configured: that account. From then on issuer and subject lead there, whatever the address.
+    assert.equal("mia@example.com", who(by("mail", "mia-1", mia)))
+    assert.equal("mia@example.com", who(by("mail", "mia-1", {})))
+    assert.equal("mia@example.com", who(by("idp", "mia-1", { email = "else@example.com", email_verified = true })))
+    -- Suspended accounts stay out.
+    add "sam@example.com"
+    assert.equal(0, (process.run { World.BIN, "user", "suspend", "sam@example.com", "--data", world.data }))
+    refused(by("mail", "sam-1", { email = "sam@example.com", email_verified = true }))
   end)
 
   it("leads to no other server", function()

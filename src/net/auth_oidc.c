@@ -8,9 +8,10 @@
  *
  *  [I1] State, nonce, verifier and the way back stand in a cookie under our MAC, for ten minutes:
  * no node has to remember anything, and the answer counts only in the browser that asked. [I2] An
- * account is its issuer and subject, never an address of mail. Space "oidc" of org "-": the hash of
- * both -> {"user"}. [I3] Nothing of the provider is believed before its ID token is checked, and
- * whatever was wrong is one answer.
+ * account is its issuer and subject. An address of mail, and only one that the provider has
+ * verified, leads to the account of that name once, if the configuration says so: from then on its
+ * issuer and subject do. Space "oidc" of org "-": the hash of both -> {"user"}. [I3] Nothing of the
+ * provider is believed before its ID token is checked, and whatever was wrong is one answer.
  */
 #include "net/auth_oidc.h"
 
@@ -68,8 +69,9 @@ struct oidc {
     char path[PATH_MAX_LEN + 1];
     char state[RANDOM_HEX + 1], nonce[RANDOM_HEX + 1], verifier[RANDOM_HEX + 1];
     struct ml_slice code, id_token;
-    char key[65];     /* of issuer and subject */
-    char clears[256]; /* the line that ends our cookie */
+    char key[65];                  /* of issuer and subject */
+    char mail[ML_USER_ID_MAX + 1]; /* verified, and could be the name of an account; or "" */
+    char clears[256];              /* the line that ends our cookie */
     struct ml_writer text;
 };
 
@@ -644,6 +646,46 @@ static void make_part(struct ml_signing *s)
     ml_store_commit(s->call->net->env.journal, &s->write);
 }
 
+static void make_account(struct oidc *o)
+{
+    struct ml_signing *s = o->signing;
+
+    if (!o->provider->role) {
+        refuse(o, "nobody has that account here");
+        return;
+    }
+    (void)snprintf(s->user, sizeof s->user, "%s-%.16s", o->provider->name, o->key);
+    s->attempts = 0;
+    make_part(s);
+}
+
+/* The account whose name is the verified address. */
+static void on_namesake(struct ml_store_read *read)
+{
+    struct oidc *o = of_read(read);
+    struct ml_signing *s = o->signing;
+    bool is_there = read->count > 0;
+    enum ml_err err = read->err;
+
+    ml_store_read_release(read);
+    if (err) {
+        fail(o, "store");
+    } else if (!is_there) {
+        make_account(o);
+    } else if (!o->provider->links_mail) {
+        ml_log(ML_LOG_WARN, "oidc.refused", "provider=%s why=namesake", o->provider->name);
+        drop(o);
+        ml_call_error(o->call, 409, "exists",
+                      "There is an account with this address of mail: sign in with its password.");
+    } else {
+        ml_log(ML_LOG_INFO, "oidc.linked", "provider=%s user=%s", o->provider->name,
+               ML_LOG_TEXT(ml_slice_str(o->mail)));
+        (void)snprintf(s->user, sizeof s->user, "%s", o->mail);
+        s->attempts = PARTS - 1; /* only the last of them */
+        make_part(s);
+    }
+}
+
 static void on_link(struct ml_store_read *read)
 {
     struct oidc *o = of_read(read);
@@ -657,12 +699,10 @@ static void on_link(struct ml_store_read *read)
         fail(o, "store");
     } else if (is_known) {
         ml_signing_look(s, CORE, "user", s->user, on_user);
-    } else if (!o->provider->role) {
-        refuse(o, "nobody has that account here");
+    } else if (o->mail[0]) {
+        ml_signing_look(s, CORE, "user", o->mail, on_namesake);
     } else {
-        (void)snprintf(s->user, sizeof s->user, "%s-%.16s", o->provider->name, o->key);
-        s->attempts = 0;
-        make_part(s);
+        make_account(o);
     }
 }
 
@@ -679,6 +719,21 @@ static bool is_for_us(const struct oidc *o, struct ml_slice claims)
                ml_slice_equal(text, ml_slice_str(o->provider->client_id));
     return !ml_fields_get(claims, "aud", &value) || !ml_fields_is_list(value) ||
            !ml_fields_item(value, 1, &text);
+}
+
+/* SEC-JWT-07: the provider has verified it only if it says true, and nothing else. */
+static void take_mail(struct oidc *o, struct ml_slice claims)
+{
+    struct ml_slice value;
+    bool is_verified = false;
+
+    if (!ml_fields_get(claims, "email_verified", &value) || !ml_fields_bool(value, &is_verified) ||
+        !is_verified || !ml_signing_text(claims, "email", o->mail, sizeof o->mail))
+        o->mail[0] = '\0';
+    for (char *at = o->mail; *at; at++)
+        *at = *at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at;
+    if (!strchr(o->mail, '@') || !ml_user_id_is_valid(ml_slice_str(o->mail)))
+        o->mail[0] = '\0';
 }
 
 static const char *judge_token(struct oidc *o, const struct ml_keyset *keys)
@@ -709,6 +764,7 @@ static const char *judge_token(struct oidc *o, const struct ml_keyset *keys)
     if ((!ml_signing_text(claims, "name", s->name, sizeof s->name) || !s->name[0]) &&
         (!ml_signing_text(claims, "preferred_username", s->name, sizeof s->name) || !s->name[0]))
         (void)snprintf(s->name, sizeof s->name, "%s", o->provider->name);
+    take_mail(o, claims);
     parts_of_key[0] = token.issuer;
     parts_of_key[1] = token.subject;
     ml_digest_hex(parts_of_key, 2, o->key, 64);

@@ -119,6 +119,7 @@ struct ml_oidc_provider {
     const char *org;           /* of the accounts */
     const char *role;          /* of new accounts; NULL: only who is there may come in */
     unsigned algs;             /* ML_ALG_BIT */
+    bool links_mail;           /* a verified address of mail is the name of an account */
 };
 
 struct ml_net_env {

@@ -354,10 +354,23 @@ static bool is_provider_role(const char *role)
     return named == ML_ROLE_VIEWER || named == ML_ROLE_EDITOR;
 }
 
+/* link = "email": who comes with a verified address may use the account of that name. */
+static bool provider_links_mail(struct loading *l, const cJSON *one)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(one, "link");
+
+    if (!item)
+        return false;
+    if (cJSON_IsString(item) && strcmp(item->valuestring, "email") == 0)
+        return true;
+    complain(l, "auth", "auth.oidc.%s.link: \"email\", or nothing", one->string);
+    return false;
+}
+
 static void set_provider(struct loading *l, const cJSON *one, struct ml_oidc_provider *out)
 {
-    static const char *const known[] = {"issuer", "client_id", "client_secret", "scopes",
-                                        "org",    "role",      "algorithms",    NULL};
+    static const char *const known[] = {"issuer", "client_id",  "client_secret", "scopes", "org",
+                                        "role",   "algorithms", "link",          NULL};
     size_t len = strlen(one->string);
     const cJSON *item;
 
@@ -378,10 +391,14 @@ static void set_provider(struct loading *l, const cJSON *one, struct ml_oidc_pro
         .issuer = provider_text(l, one, "issuer", "!"),
         .client_id = provider_text(l, one, "client_id", "!"),
         .client_secret = provider_text(l, one, "client_secret", NULL),
-        .scopes = provider_text(l, one, "scopes", "openid profile"),
+        .scopes =
+            provider_text(l, one, "scopes",
+                          cJSON_GetObjectItemCaseSensitive(one, "link") ? "openid profile email"
+                                                                        : "openid profile"),
         .org = provider_text(l, one, "org", "default"),
         .role = provider_text(l, one, "role", NULL),
         .algs = provider_algorithms(l, one),
+        .links_mail = provider_links_mail(l, one),
     };
     if (out->issuer && strncmp(out->issuer, "https://", 8) != 0 &&
         strncmp(out->issuer, "http://", 7) != 0)
