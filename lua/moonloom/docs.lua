@@ -60,6 +60,15 @@ return function(W, json, null, native, needs)
     return native.from_any(answer.value)
   end
 
+  --- What all documents of the org are together.
+  function docs.usage()
+    need("doc.read", "ml.docs.usage")
+    local answer = W.wait("ml.docs.usage", { kind = "store.read", name = "usage", limit = 1 })
+    if answer.err then return nil, answer.err, answer.text end
+    local row = answer.items[1]
+    return { documents = tonumber(row.key), bytes = tonumber(row.value) }
+  end
+
   function docs.list(options)
     need("doc.read", "ml.docs.list")
     options = check_options(options, LIST, "ml.docs.list")

@@ -606,6 +606,47 @@ static void what_was_answered_is_there_after_opening_again(void **state)
     }
 }
 
+static uint64_t digits(struct ml_slice text)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        number = number * 10 + (text.ptr[i] - '0');
+    return number;
+}
+
+static void what_an_org_has_is_counted(void **state)
+{
+    struct journal_client *client = *state;
+    struct ml_store_read read = {.look = ML_STORE_USAGE, .org = ML_SLICE("default"), .limit = 1};
+    uint64_t bytes;
+
+    look(client, &read);
+    assert_int_equal(read.count, 1);
+    assert_int_equal(digits(read.pairs[0].key), 0);
+    assert_int_equal(digits(read.pairs[0].value), 0);
+    ml_store_read_release(&read);
+    client_append_some(client, "a", 3);
+    client_append_some(client, "b", 1);
+    read = (struct ml_store_read){.look = ML_STORE_USAGE, .org = ML_SLICE("default"), .limit = 1};
+    look(client, &read);
+    assert_int_equal(digits(read.pairs[0].key), 2);
+    bytes = digits(read.pairs[0].value);
+    assert_true(bytes > 0);
+    ml_store_read_release(&read);
+    client_append_some(client, "b", 4);
+    read = (struct ml_store_read){.look = ML_STORE_USAGE, .org = ML_SLICE("default"), .limit = 1};
+    look(client, &read);
+    assert_int_equal(digits(read.pairs[0].key), 2);
+    assert_true(digits(read.pairs[0].value) > bytes);
+    ml_store_read_release(&read);
+    /* Another org has its own. */
+    read = (struct ml_store_read){.look = ML_STORE_USAGE, .org = ML_SLICE("other"), .limit = 1};
+    look(client, &read);
+    assert_int_equal(digits(read.pairs[0].key), 0);
+    ml_store_read_release(&read);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -626,6 +667,7 @@ int main(int argc, char **argv)
         TEST(a_failed_try_comes_again_and_in_the_end_stays_dead),
         TEST(jobs_are_listed_by_their_org_page_by_page),
         TEST(random_transactions_agree_with_a_naive_model),
+        TEST(what_an_org_has_is_counted),
         TEST(what_was_answered_is_there_after_opening_again),
     };
 

@@ -400,6 +400,35 @@ static bool is_wanted(const struct memory_document *document, const struct ml_li
            (!list->after.len || ml_slice_compare(document->name, list->after) > 0);
 }
 
+/* ML_STORE_USAGE */
+static enum ml_err read_usage(struct memory_journal *j, struct ml_store_read *r)
+{
+    uint64_t documents = 0, bytes = 0;
+    size_t cursor = 0;
+    char digits[32];
+    void *value;
+
+    while (ml_hashmap_next(&j->documents, &cursor, &value)) {
+        const struct memory_document *document = value;
+
+        if (!ml_slice_equal(document->org, r->org))
+            continue;
+        documents += !document->deleted_ms;
+        bytes += document->record_bytes;
+        for (size_t i = 0; i < document->snapshot_count; i++)
+            bytes += document->snapshots[i].bytes;
+    }
+    r->pairs = ml_arena_array(&r->arena, 1, sizeof *r->pairs);
+    if (!r->pairs)
+        return ML_ELIMIT;
+    (void)snprintf(digits, sizeof digits, "%llu", (unsigned long long)documents);
+    r->pairs[0].key = ml_arena_copy(&r->arena, ml_slice_str(digits));
+    (void)snprintf(digits, sizeof digits, "%llu", (unsigned long long)bytes);
+    r->pairs[0].value = ml_arena_copy(&r->arena, ml_slice_str(digits));
+    r->count = 1;
+    return r->pairs[0].key.ptr && r->pairs[0].value.ptr ? ML_OK : ML_ELIMIT;
+}
+
 static enum ml_err list_documents(struct memory_journal *j, struct ml_list_documents *list)
 {
     struct ml_listed *all = NULL;
@@ -644,7 +673,9 @@ static void carry_out_one(struct memory_journal *j, struct ml_journal_node *node
         err = read_heads(j, ml_heads_of(node));
         break;
     case ML_REQUEST_STORE_READ:
-        err = ml_memory_store_look(j->store, ml_store_read_of(node));
+        err = ml_store_read_of(node)->look == ML_STORE_USAGE
+                  ? read_usage(j, ml_store_read_of(node))
+                  : ml_memory_store_look(j->store, ml_store_read_of(node));
         break;
     case ML_REQUEST_STORE_WRITE:
         err = ml_memory_store_commit(j->store, ml_store_write_of(node));

@@ -37,6 +37,10 @@ static const char scan_sql[] =
     "SELECT key, value, rev FROM kv WHERE " PLACE " AND key >= $5::bytea"
     " AND ($6::bytea IS NULL OR key < $6::bytea) AND ($7::bytea IS NULL OR key > $7::bytea)"
     " AND " ALIVE " ORDER BY key LIMIT $8::bigint";
+static const char usage_sql[] =
+    "SELECT convert_to((count(*) FILTER (WHERE deleted_ms IS NULL))::text, 'UTF8'),"
+    " convert_to(coalesce(sum(record_bytes + snapshot_bytes), 0)::text, 'UTF8'), 0::bigint"
+    " FROM documents WHERE org = $1::text";
 static const char set_sql[] =
     "INSERT INTO kv (org, instance, space, key, value, rev, expires_ms)"
     " VALUES ($1::text, $2::text, $3::text, $5::bytea, $6::bytea, $7::bigint,"
@@ -613,6 +617,11 @@ enum ml_err ml_pg_read_store(struct ml_pg *pg, struct ml_store_read *r)
         put_prefix(&s, r->key, r->after);
         ml_pg_int8(&s.args, (int64_t)r->limit + 1);
         result = ask(&s, scan_sql);
+        break;
+    case ML_STORE_USAGE:
+        ml_pg_args_reset(&s.args);
+        ml_pg_text(&s.args, r->org);
+        result = ask(&s, usage_sql);
         break;
     case ML_STORE_JOBS:
     default:

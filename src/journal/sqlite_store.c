@@ -39,6 +39,7 @@ enum {
     SQL_REVIVE,
     SQL_FREE,
     SQL_LIST,
+    SQL_USAGE,
     SQL_COUNT
 };
 _Static_assert(SQL_COUNT <= ML_SQL_STORE_MAX, "room for every statement");
@@ -96,6 +97,9 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_LIST] = "SELECT " JOB_ROW " FROM jobs WHERE org = ?1 AND (?2 = '' OR instance = ?2)"
                  " AND (?3 = 0 OR dead_ms IS NOT NULL) AND (?4 = '' OR id = ?4) AND id > ?5"
                  " ORDER BY id LIMIT ?6",
+    [SQL_USAGE] = "SELECT CAST(count(*) FILTER (WHERE deleted_ms IS NULL) AS TEXT),"
+                  " CAST(coalesce(sum(record_bytes + snapshot_bytes), 0) AS TEXT), 0"
+                  " FROM documents WHERE org = ?1",
 };
 
 /* ---- Statements ------------------------------------------------------------------------------ */
@@ -694,6 +698,12 @@ enum ml_err ml_sqlite_read_store(struct ml_sqlite_conn *conn, struct ml_store_re
             bind_prefix(stmt, r->key, r->after, room);
             sqlite3_bind_int64(stmt, 8, (sqlite3_int64)r->limit + 1);
         }
+        rc = read_pairs(conn, stmt, r);
+        break;
+    case ML_STORE_USAGE:
+        stmt = statement(conn, SQL_USAGE);
+        if (stmt)
+            ml_sqlite_bind_text(stmt, 1, r->org, false);
         rc = read_pairs(conn, stmt, r);
         break;
     case ML_STORE_JOBS:

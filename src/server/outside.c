@@ -199,7 +199,9 @@ static bool copy(struct ml_arena *arena, struct ml_slice *text)
 static enum ml_err begin_read(struct asking *a, const struct ml_script_op *op)
 {
     a->read = (struct ml_store_read){
-        .look = op->key.len ? ML_STORE_GET : ML_STORE_SCAN,
+        .look = ml_slice_equal(op->name, ML_SLICE("usage")) ? ML_STORE_USAGE
+                : op->key.len                               ? ML_STORE_GET
+                                                            : ML_STORE_SCAN,
         .org = op->org,
         .instance = op->instance,
         .space = op->space,
