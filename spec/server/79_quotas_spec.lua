@@ -34,18 +34,18 @@ describe("quotas", function()
 
   it("lets n documents be made, and refuses the next until one is deleted", function()
     start "documents = 2"
-    for i = 1, 2 do assert.equal(201, request("POST", "acme/docs", { name = "d" .. i }).status) end
-    local answer = request("POST", "acme/docs", { name = "d3" })
+    for i = 1, 2 do assert.equal(201, request("POST", "acme/docs", { name = "d" .. i, content = "x" }).status) end
+    local answer = request("POST", "acme/docs", { name = "d3", content = "x" })
     assert.equal(429, answer.status, answer.body)
     local denial = cjson.decode(answer.body).error
     assert.equal("quotas.quota_documents", denial.code)
     assert.equal("Your organization has 2 documents, and may not have more.", denial.message)
     -- Those that are there stay as they are, and another org has a quota of its own.
     world:client("anna"):joins("d1", { org = "acme" }):types(0, "x"):is_acknowledged()
-    assert.equal(201, request("POST", "other/docs", { name = "d1" }).status)
+    assert.equal(201, request("POST", "other/docs", { name = "d1", content = "x" }).status)
     assert.equal(204, request("DELETE", "acme/docs/d2").status)
-    assert.equal(201, request("POST", "acme/docs", { name = "d3" }).status)
-    assert.equal(429, request("POST", "acme/docs", { name = "d4" }).status)
+    assert.equal(201, request("POST", "acme/docs", { name = "d3", content = "x" }).status)
+    assert.equal(429, request("POST", "acme/docs", { name = "d4", content = "x" }).status)
   end)
 
   it("makes an org whose storage is used up read-only, and disturbs no other", function()
@@ -63,13 +63,13 @@ describe("quotas", function()
       anna:types(0, "y"):is_acknowledged()
     end, "the notice", 60)
     assert.same({ "refused", "quotas.quota_storage", "undo" }, { anna.notices[1].kind, anna.notices[1].code, anna.notices[1].mode })
-    assert.equal(429, request("POST", "acme/docs", { name = "b" }).status)
+    assert.equal(429, request("POST", "acme/docs", { name = "b", content = "x" }).status)
     local answer = request("POST", "acme/docs/a/ops", { ops = { { "text.insert", "content", 0, "z" } } })
     assert.equal(429, answer.status, answer.body)
     assert.equal(200, request("GET", "acme/docs/a/content?root=content&as=text").status)
     ben:types(4, " too"):is_acknowledged()
     ben:sees "mine too"
-    assert.equal(201, request("POST", "other/docs", { name = "b" }).status)
+    assert.equal(201, request("POST", "other/docs", { name = "b", content = "x" }).status)
     assert.truthy(process.read(world.log):find("quota", 1, true))
   end)
 

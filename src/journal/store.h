@@ -36,9 +36,9 @@ enum ml_store_look {
     ML_STORE_GET,
     ML_STORE_SCAN,
     ML_STORE_JOBS,
-    /* What the documents of `org` are together: one pair. key: how many that are not deleted, value:
-     * bytes of records and snapshots, deleted ones included, both in digits. Costs a look at every
-     * document of the org. */
+    /* What the documents of `org` are together: one pair. key: how many that are not deleted,
+     * value: bytes of records and snapshots, deleted ones included, both in digits. Costs a look at
+     * every document of the org. */
     ML_STORE_USAGE,
 };
 
