@@ -84,11 +84,13 @@ describe("auth-acl", function()
   it("ends what a rule gave at its moment, and not what another gives", function()
     start "source = 'kv'"
     assert.equal(200, rule("long", { docs = "**", users = { "ana" }, give = "viewer" }))
-    assert.equal(200, rule("short", { docs = "**", users = { "ana", "ben" }, give = "editor", ["until"] = moment(4) }))
+    assert.equal(200, rule("short", { docs = "**", users = { "ana", "ben" }, give = "editor" }))
     local ana, ben = joins("ana", "a"), joins("ben", "a")
     ana:types(0, "Hi"):is_acknowledged()
     ben:sees "Hi"
-    assert.equal(4403, ben:is_closed(30))
+    -- They are inside by now, however slow this machine is.
+    assert.equal(200, rule("short", { docs = "**", users = { "ana", "ben" }, give = "editor", ["until"] = moment(3) }))
+    assert.equal(4403, ben:is_closed(60))
     is_told(ana, 1, "that she only reads")
     assert.equal(200, (ask("GET", "/api/v1/orgs/default/docs/a", "ana")))
   end)
