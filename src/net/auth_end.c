@@ -338,25 +338,16 @@ static void on_worked(uv_work_t *work, int status)
 static void on_password_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
-    bool is_good = any.ptr && !ml_fields_get(any, "suspended", &value) &&
-                   ml_signing_text(any, "name", s->name, sizeof s->name) &&
-                   ml_signing_text(any, "hash", s->hash, sizeof s->hash);
-    enum ml_err err = read->err;
+    enum ml_err err;
 
     s->rev = read->count ? read->pairs[0].rev : 0;
-    ml_store_read_release(read);
-    if (err) {
+    err = ml_signing_read_account(s);
+    if (err == ML_EIO)
         ml_signing_no_store(s->call);
-        return;
-    }
-    if (!is_good) {
+    else if (err)
         refuse_nobody(s->call);
-        return;
-    }
-    if (!ml_signing_may_try(s))
-        return;
-    ml_signing_work(s, on_work, on_worked);
+    else if (ml_signing_may_try(s))
+        ml_signing_work(s, on_work, on_worked);
 }
 
 static void on_password_family(struct ml_store_read *read)

@@ -211,15 +211,11 @@ static void look_invite(struct ml_signing *s)
 static void on_known_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
-    bool is_good = any.ptr && !ml_fields_get(any, "suspended", &value) &&
-                   ml_signing_text(any, "name", s->name, sizeof s->name);
-    enum ml_err err = read->err;
+    enum ml_err err = ml_signing_read_account(s);
 
-    ml_store_read_release(read);
-    if (err)
+    if (err == ML_EIO)
         ml_signing_no_store(s->call);
-    else if (!is_good)
+    else if (err)
         refuse(s->call);
     else
         look_invite(s);

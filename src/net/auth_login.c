@@ -79,18 +79,11 @@ static void on_worked(uv_work_t *work, int status)
 static void on_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
-    enum ml_err err = read->err;
 
-    if (any.ptr && !ml_fields_get(any, "suspended", &value) &&
-        ml_signing_text(any, "name", s->name, sizeof s->name))
-        (void)!ml_signing_text(any, "hash", s->hash, sizeof s->hash);
-    ml_store_read_release(read);
-    if (err) {
+    if (ml_signing_read_account(s) == ML_EIO)
         ml_signing_no_store(s->call);
-        return;
-    }
-    ml_signing_work(s, on_work, on_worked);
+    else /* also for who may not: their hash is empty */
+        ml_signing_work(s, on_work, on_worked);
 }
 
 /* False: answered. */

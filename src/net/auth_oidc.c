@@ -538,15 +538,11 @@ static void on_user(struct ml_store_read *read)
 {
     struct oidc *o = of_read(read);
     struct ml_signing *s = o->signing;
-    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
-    bool is_there = any.ptr && !ml_fields_get(any, "suspended", &value) &&
-                    ml_signing_text(any, "name", s->name, sizeof s->name);
-    enum ml_err err = read->err;
+    enum ml_err err = ml_signing_read_account(s);
 
-    ml_store_read_release(read);
-    if (err)
+    if (err == ML_EIO)
         fail(o, "store");
-    else if (!is_there)
+    else if (err)
         refuse(o, "no such account, or it is suspended");
     else
         ml_signing_look(s, ml_slice_str(s->org), "member", s->user, on_member);

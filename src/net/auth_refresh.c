@@ -96,15 +96,11 @@ static void on_refresh_member(struct ml_store_read *read)
 static void on_refresh_user(struct ml_store_read *read)
 {
     struct ml_signing *s = ML_CONTAINER(read, struct ml_signing, read);
-    struct ml_slice any = read->err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
-    bool is_good = any.ptr && !ml_fields_get(any, "suspended", &value) &&
-                   ml_signing_text(any, "name", s->name, sizeof s->name);
-    enum ml_err err = read->err;
+    enum ml_err err = ml_signing_read_account(s);
 
-    ml_store_read_release(read);
-    if (err)
+    if (err == ML_EIO)
         ml_signing_no_store(s->call);
-    else if (!is_good)
+    else if (err)
         answer_over(s->call);
     else
         ml_signing_look(s, ml_slice_str(s->org), "member", s->user, on_refresh_member);

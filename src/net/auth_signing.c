@@ -87,6 +87,19 @@ struct ml_slice ml_signing_value(struct ml_signing *s)
                          : ml_slice_make(NULL, 0);
 }
 
+enum ml_err ml_signing_read_account(struct ml_signing *s)
+{
+    struct ml_slice any = s->read.err ? ml_slice_make(NULL, 0) : ml_signing_value(s), value;
+    bool may_come = any.ptr && !ml_fields_get(any, "suspended", &value) &&
+                    ml_signing_text(any, "name", s->name, sizeof s->name);
+    enum ml_err err = s->read.err;
+
+    if (!may_come || !ml_signing_text(any, "hash", s->hash, sizeof s->hash))
+        s->hash[0] = '\0';
+    ml_store_read_release(&s->read);
+    return err ? ML_EIO : may_come ? ML_OK : ML_ENOTFOUND;
+}
+
 void ml_signing_hash(const char *secret, char out[65])
 {
     struct ml_slice text = ml_slice_str(secret);

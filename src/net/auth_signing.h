@@ -49,6 +49,12 @@ void ml_signing_look(struct ml_signing *s, struct ml_slice org, const char *spac
                      void (*done)(struct ml_store_read *read));
 /** The one value that was read, as an Any in the call's arena; .ptr NULL: there is none. */
 struct ml_slice ml_signing_value(struct ml_signing *s);
+/**
+ * The account that was read (space "user"), if its user may come in: known, and not suspended. Sets
+ * s->name, and s->hash, which is empty if no password is right. Releases the read.
+ * @retval ML_ENOTFOUND  they may not · ML_EIO the store is silent
+ */
+enum ml_err ml_signing_read_account(struct ml_signing *s) ML_MUST_CHECK;
 /** A text of an object, as a string. False: it is not there, or too long. */
 bool ml_signing_text(struct ml_slice any, const char *key, char *out, size_t size);
 /** Milliseconds, which stand as text. */
