@@ -1,4 +1,5 @@
 -- Whose edits may come under which client id (SEC-AZ-08), in every dialect, with updates made by hand. Run by spec/support/with-postgres.
+local cjson = require "cjson"
 local Collab = require "collab"
 local http = require "http"
 local lib0 = require "lib0"
@@ -175,6 +176,12 @@ describe("a client id", function()
     for _, name in ipairs(NAMES) do
       assert.equal("taken", DIALECTS[name](world, "ana", name, update(501, 0)))
       assert.equal("taken", DIALECTS[name](world, "ben", name, update(501, 1)))
+      local history = http.request(world.port, "GET", ("/api/v1/orgs/default/docs/%s/history"):format(name), { Authorization = "Bearer ada" })
+      local items = cjson.decode(history.body).items
+      assert.equal(2, #items, history.body)
+      assert.same({ "ben", "ana" }, { items[1].user, items[2].user })
+      assert.same({ ["author.relayed"] = true }, items[1].labels)
+      assert.is_nil(items[2].labels)
     end
     counts(world, "updates_relayed_total", #NAMES)
     counts(world, "updates_foreign_total", 0)

@@ -74,7 +74,6 @@ static bool take_claims(struct ml_room *room, const struct ml_member *from, stru
 {
     uint64_t own = room->claiming.own;
 
-    entry->is_relayed = room->claiming.is_relayed;
     (void)snprintf(entry->user, sizeof entry->user, "%s", from->identity.user);
     return ml_room_take_claiming(room, entry,
                                  from->port->is_own ? ML_SLICE("") : ml_slice_str(entry->user)) &&

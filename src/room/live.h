@@ -49,7 +49,6 @@ struct ml_staged {
     struct ml_decided decided; /* conflict.c */
     struct ml_claim *claims;   /* own; that it brings with it, claims.c */
     size_t claim_count;
-    bool is_relayed;
     struct ml_blob *labels; /* what plugins wrote on it; NULL: nothing */
 };
 

@@ -31,15 +31,24 @@ static bool is_full_of_staged(const struct ml_room *room, size_t len)
 }
 
 /* NULL: plugins wrote none, or there is no memory: a change goes before what is said of it. */
-static struct ml_blob *labels_of(const struct ml_script_update *update)
+static struct ml_blob *labels_of(const struct ml_script_update *update, bool is_relayed)
 {
     struct ml_writer out;
     struct ml_blob *labels = NULL;
+    size_t start;
 
-    if (!update->label_count)
+    if (!update->label_count && !is_relayed)
         return NULL;
     ml_writer_init(&out, ML_RECORD_LABELS_MAX);
-    ml_script_update_print_labels(update, &out);
+    if (is_relayed)
+        ml_write_bytes(&out, ML_SLICE("{\"author.relayed\":true"));
+    start = out.len;
+    if (update->label_count)
+        ml_script_update_print_labels(update, &out);
+    else
+        ml_write_u8(&out, '}');
+    if (is_relayed && update->label_count && !out.err)
+        out.ptr[start] = ','; /* one object */
     if (!out.err)
         labels = ml_blob_new(ml_writer_slice(&out));
     ml_writer_release(&out);
@@ -133,7 +142,8 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     /* What waits for others is not in the change, but must survive with it: record what came, but
      * never what was refused. */
     is_whole = waits && plain && !resolved;
-    room->labels = !ruling.verdict.undo_all ? labels_of(&ruling.update) : NULL;
+    room->labels =
+        !ruling.verdict.undo_all ? labels_of(&ruling.update, room->claiming.is_relayed) : NULL;
     record = is_whole || change->bytes.len ? ml_blob_new(is_whole ? bytes : change->bytes) : NULL;
     err = !record && (is_whole || change->bytes.len)
               ? ML_ELIMIT
