@@ -294,6 +294,22 @@ describe("plugins that wait", function()
       assert.falsy(answer.body:find("secret", 1, true))
     end)
 
+    it("each org with its own, below the org's address", function()
+      local other = "/api/v1/orgs/other/x/board/"
+      local answer = ask("GET", other .. "report/q1", "ana")
+      assert.same({ 200, { sum = 0 } }, { answer.status, answer.json })
+      assert.equal(200, ask("POST", "/api/v1/orgs/other/rpc/board.add", "eve", '{"n":7}').status)
+      assert.equal(7, ask("GET", other .. "report/q1", "ana").json.sum)
+      assert.equal(0, ask("GET", "/x/board/report/q1", "ana").json.sum)
+      assert.equal(0, ask("GET", "/api/v1/orgs/default/x/board/report/q1", "ana").json.sum)
+      assert.equal(201, ask("POST", other .. "hook", nil, '{"a":"b"}').status)
+      assert.same({ "other" }, world:sql "SELECT org FROM kv WHERE CAST(key AS TEXT) = 'hook'")
+      assert.equal(403, ask("GET", other .. "report/q1", "eve").status)
+      for _, address in ipairs { "other/x/board/no", "other/x/", "other/x", "OTHER/x/board/report/q1", "/x/board/report/q1", "a%2Fb/x/board/report/q1", "x/board/report/q1" } do
+        assert.equal(404, ask("GET", "/api/v1/orgs/" .. address, "ana").status, address)
+      end
+    end)
+
     it("and stop when the client has gone", function()
       local sock = assert(socket.tcp())
       assert(sock:connect("127.0.0.1", world.port))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What plugins answer themselves: /x/INSTANCE/… by their `routes`, and calls by name (`rpc`).
+ * What plugins answer themselves: /x/INSTANCE/… by their `routes`, below /api/v1/orgs/ORG those of
+ * another org than "default", and calls by name (`rpc`).
  *
  *   head --> instance, route? --> origin, size --> who asks, which roles --> (body) --> Lua -->
  * answer 404                403, 413            401, 403              |  ^ v  | waits client gone:
@@ -12,12 +13,13 @@
 
 #include "net/api.h"
 #include "net/rpc_doc.h"
+#include "net/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define PREFIX       ML_SLICE("/x/")
-#define ORG          ML_SLICE("default")
+#define ORGS         ML_SLICE("/api/v1/orgs/")
 #define FIELDS_BYTES (64u << 10)
 #define RPC_NAME_MAX 128
 
@@ -290,10 +292,10 @@ static void on_known(struct ml_call *call)
     ml_call_take_body(call, call->head, (size_t)work->max_body);
 }
 
-static void begin(struct ml_http *http, const struct ml_head *head, struct ml_slice instance,
-                  struct ml_slice path)
+static void begin(struct ml_http *http, const struct ml_head *head, struct ml_slice org,
+                  struct ml_slice instance, struct ml_slice path)
 {
-    struct ml_request_source source = {.org = ORG, .head = head, .ip = ml_slice_str(http->ip)};
+    struct ml_request_source source = {.org = org, .head = head, .ip = ml_slice_str(http->ip)};
     struct ml_call *call = ml_call_new(http, &plugin_route);
     struct plugin_call *plugin = call ? plugin_call_of(call) : NULL;
 
@@ -305,7 +307,7 @@ static void begin(struct ml_http *http, const struct ml_head *head, struct ml_sl
             ml_call_drop(call);
         return;
     }
-    call->org = ORG;
+    call->org = ml_arena_copy(&call->arena, org);
     plugin->instance = ml_arena_copy(&call->arena, instance);
     plugin->path = ml_arena_copy(&call->arena, path);
     if (!ml_ask_request(&source, &call->arena, &plugin->request) ||
@@ -319,12 +321,40 @@ static void begin(struct ml_http *http, const struct ml_head *head, struct ml_sl
     ml_call_ask(call, NULL, ml_slice_make(NULL, 0), 0, on_known);
 }
 
+/* "/x/REST" is of "default", "/api/v1/orgs/ORG/x/REST" of ORG. False: another address. */
+static bool read_address(struct ml_slice path, struct ml_slice *org_out, struct ml_slice *rest_out)
+{
+    *org_out = ML_SLICE("default");
+    if (ml_url_has_prefix(path, ORGS)) {
+        const uint8_t *slash;
+
+        path = ml_slice_make(path.ptr + ORGS.len, path.len - ORGS.len);
+        slash = path.len ? memchr(path.ptr, '/', path.len) : NULL;
+        if (!slash)
+            return false;
+        *org_out = ml_slice_make(path.ptr, (size_t)(slash - path.ptr));
+        path = ml_slice_make(slash, path.len - org_out->len);
+    }
+    if (!ml_url_has_prefix(path, PREFIX) || !ml_org_is_valid(*org_out))
+        return false;
+    *rest_out = ml_slice_make(path.ptr + PREFIX.len, path.len - PREFIX.len);
+    return true;
+}
+
+bool ml_plugin_route_is(struct ml_slice path)
+{
+    struct ml_slice org, rest;
+
+    return read_address(path, &org, &rest);
+}
+
 void ml_plugin_route(struct ml_http *http, const struct ml_head *head)
 {
-    struct ml_script *script = ml_net_script(http->net, ORG, ml_slice_make(NULL, 0));
     struct ml_slice method = head->method == ML_METHOD_HEAD ? ML_SLICE("GET") : head->method_text;
-    struct ml_slice rest = ml_slice_make(head->path.ptr + PREFIX.len, head->path.len - PREFIX.len);
-    struct ml_slice instance, path;
+    struct ml_slice org, rest, instance, path;
+    struct ml_script *script = read_address(head->path, &org, &rest)
+                                   ? ml_net_script(http->net, org, ml_slice_make(NULL, 0))
+                                   : NULL;
     const struct ml_work *work = script ? find(script, method, rest, &instance, &path) : NULL;
 
     if (!work) {
@@ -333,7 +363,7 @@ void ml_plugin_route(struct ml_http *http, const struct ml_head *head)
         return;
     }
     if (is_welcome(http, head, work))
-        begin(http, head, instance, path);
+        begin(http, head, org, instance, path);
 }
 
 /* ---- Calls by name --------------------------------------------------------------------------- */

@@ -7,7 +7,9 @@
 
 struct ml_call;
 
-/** Everything below /x/. */
+/** Is it an address of plugins: below /x/, or below /api/v1/orgs/ORG/x/? */
+bool ml_plugin_route_is(struct ml_slice path);
+/** Everything there. */
 void ml_plugin_route(struct ml_http *http, const struct ml_head *head);
 /** POST …/rpc/{id} */
 void ml_api_rpc(struct ml_call *call);

@@ -8,7 +8,7 @@
  *   /api/…                the table in api_table.c
  *   GET /auth/session     who the server thinks is asking
  *   GET /healthz /readyz /metrics
- *   /x/INSTANCE/…         what plugins answer (plugin_routes.c)
+ *   /x/INSTANCE/…         what plugins answer (plugin_routes.c), /api/v1/orgs/ORG/x/… in other orgs
  *   GET /d/ORG/DOC…       what is published (publish.c)
  *   GET / /edit/ORG/NAME /sign-in /setup /invite /password
  *                         the page, with a fresh nonce
@@ -236,7 +236,10 @@ static void route_asset(const struct request *request)
 
 static void route_api(const struct request *request)
 {
-    ml_api_route(request->http, request->head);
+    if (ml_plugin_route_is(request->head->path))
+        ml_plugin_route(request->http, request->head);
+    else
+        ml_api_route(request->http, request->head);
 }
 
 static void route_plugin(const struct request *request)
