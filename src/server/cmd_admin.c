@@ -24,52 +24,68 @@ static void print_complaint(void *arg, const char *path, unsigned line, const ch
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
 
-static const char **place_of(struct ml_admin_arguments *a, const char *flag)
+static const struct ml_flag *find(const struct ml_flag *flags, const char *text)
 {
-    const struct {
-        const char *flag;
-        const char **place;
-    } rows[] = {{"--org", &a->org},
-                {"--user", &a->user},
-                {"--name", &a->name},
-                {"--doc", &a->doc},
-                {"--ttl", &a->ttl}};
-
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].flag, flag) == 0)
-            return rows[i].place;
+    for (; flags->name; flags++)
+        if (strcmp(flags->name, text) == 0)
+            return flags;
     return NULL;
 }
 
-/* What belongs to the configuration has a value too. */
-bool ml_admin_read(int argc, char **argv, struct ml_admin_arguments *a)
+/* False: too many of them. */
+static bool put(const struct ml_flag *flag, const char *value)
 {
-    a->rest = calloc((size_t)argc + 1, sizeof *a->rest);
-    for (int i = 0; a->rest && i < argc; i++) {
-        const char **place = place_of(a, argv[i]);
+    if (flag->count && *flag->count == flag->max)
+        return false;
+    flag->value[flag->count ? (*flag->count)++ : 0] = value;
+    return true;
+}
+
+bool ml_flags_read(int argc, char **argv, const struct ml_flag *flags, struct ml_flags_rest *out)
+{
+    *out = (struct ml_flags_rest){.argv = calloc((size_t)argc + 1, sizeof *out->argv)};
+    for (int i = 0; out->argv && i < argc; i++) {
+        const struct ml_flag *flag = find(flags, argv[i]);
         bool has_value = i + 1 < argc;
 
-        if (place && has_value) {
-            *place = argv[++i];
-        } else if (strcmp(argv[i], "--role") == 0 && has_value && a->role_count < ML_ADMIN_ROLES) {
-            a->roles[a->role_count++] = argv[++i];
-        } else if (strcmp(argv[i], "--json") == 0) {
-            a->is_json = true;
-        } else if (strcmp(argv[i], "--password-stdin") == 0) {
-            a->password_stdin = true;
-        } else if (strcmp(argv[i], "--force") == 0) {
-            a->force = true;
+        if (flag && flag->is_set) {
+            *flag->is_set = true;
+        } else if (flag && has_value) {
+            if (!put(flag, argv[++i]))
+                return false;
         } else if (argv[i][0] == '-') {
-            a->rest[a->rest_count++] = argv[i];
+            out->argv[out->argc++] = argv[i];
             if (has_value)
-                a->rest[a->rest_count++] = argv[++i];
-        } else if (!a->word) {
-            a->word = argv[i];
+                out->argv[out->argc++] = argv[++i];
+        } else if (!out->word) {
+            out->word = argv[i];
         } else {
             return false;
         }
     }
-    return a->rest != NULL;
+    return out->argv != NULL;
+}
+
+bool ml_admin_read(int argc, char **argv, struct ml_admin_arguments *a)
+{
+    const struct ml_flag flags[] = {
+        {"--org", .value = &a->org},
+        {"--user", .value = &a->user},
+        {"--name", .value = &a->name},
+        {"--doc", .value = &a->doc},
+        {"--ttl", .value = &a->ttl},
+        {"--role", .value = a->roles, .count = &a->role_count, .max = ML_ADMIN_ROLES},
+        {"--json", .is_set = &a->is_json},
+        {"--password-stdin", .is_set = &a->password_stdin},
+        {"--force", .is_set = &a->force},
+        {NULL}};
+    struct ml_flags_rest rest;
+    bool is_good = ml_flags_read(argc, argv, flags, &rest);
+
+    a->word = rest.word;
+    a->rest = rest.argv;
+    a->rest_count = rest.argc;
+    return is_good;
 }
 
 /* ---- The store ------------------------------------------------------------------------------- */

@@ -9,6 +9,26 @@
 
 #define ML_ADMIN_ROLES 16
 
+/** An option of a command: a word that stands alone (is_set), or has a value, or (count) several.
+ */
+struct ml_flag {
+    const char *name; /* "--org"; NULL ends a list */
+    bool *is_set;
+    const char **value;
+    size_t *count, max;
+};
+
+/** What is no option of the command. */
+struct ml_flags_rest {
+    const char *word; /* neither an option nor the value of one; NULL: none */
+    char **argv;      /* options of the configuration, each with its value; to be freed */
+    int argc;
+};
+
+/** False: a second word, too many of one option, or no memory. `rest` is to be freed in any case.
+ */
+bool ml_flags_read(int argc, char **argv, const struct ml_flag *flags, struct ml_flags_rest *out);
+
 struct ml_admin_arguments {
     const char *org, *user, *name, *doc, *ttl;
     const char *roles[ML_ADMIN_ROLES];

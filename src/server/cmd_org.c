@@ -29,31 +29,17 @@ struct org_arguments {
 
 static bool read_arguments(int argc, char **argv, struct org_arguments *a)
 {
-    a->rest = calloc((size_t)argc + 1, sizeof *a->rest);
-    for (int i = 0; a->rest && i < argc; i++) {
-        bool has_value = i + 1 < argc;
+    const struct ml_flag flags[] = {
+        {"--primary", .value = &a->primary}, {"--to", .value = &a->to},
+        {"--abort", .is_set = &a->is_undo},  {"--json", .is_set = &a->is_json},
+        {"--yes", .is_set = &a->is_sure},    {NULL}};
+    struct ml_flags_rest rest;
+    bool is_good = ml_flags_read(argc, argv, flags, &rest);
 
-        if (strcmp(argv[i], "--primary") == 0 && has_value) {
-            a->primary = argv[++i];
-        } else if (strcmp(argv[i], "--to") == 0 && has_value) {
-            a->to = argv[++i];
-        } else if (strcmp(argv[i], "--abort") == 0) {
-            a->is_undo = true;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            a->is_json = true;
-        } else if (strcmp(argv[i], "--yes") == 0) {
-            a->is_sure = true;
-        } else if (argv[i][0] == '-') {
-            a->rest[a->rest_count++] = argv[i];
-            if (has_value)
-                a->rest[a->rest_count++] = argv[++i];
-        } else if (!a->org) {
-            a->org = argv[i];
-        } else {
-            return false;
-        }
-    }
-    return a->rest != NULL;
+    a->org = rest.word;
+    a->rest = rest.argv;
+    a->rest_count = rest.argc;
+    return is_good;
 }
 
 static int failed(const char *org, enum ml_err err, const struct ml_diag *diag)
