@@ -864,12 +864,6 @@ enum ml_err ml_script_authorize_edit(struct ml_script *script, const struct ml_s
     return ML_OK;
 }
 
-bool ml_script_proposes(const struct ml_script *script)
-{
-    (void)script;
-    return false;
-}
-
 void ml_script_update_init(struct ml_script_update *u, const struct ml_update *update,
                            struct ml_doc *doc, struct ml_arena *scratch)
 {

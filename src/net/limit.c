@@ -434,8 +434,9 @@ static uint64_t pay(const struct payer *p, enum ml_rate rate, double price)
 {
     const struct ml_rate_limit *limit = &p->limited->answer.rates[rate];
     const struct ml_identity *who = &p->limited->identity;
-    const char *whose[] = {[ML_PER_SESSION] = p->session[0] ? p->session : who->user,
-                           [ML_PER_USER] = who->user,
+    const char *user = who->user[0] ? who->user : p->ip; /* strangers are not one person */
+    const char *whose[] = {[ML_PER_SESSION] = p->session[0] ? p->session : user,
+                           [ML_PER_USER] = user,
                            [ML_PER_ADDRESS] = p->ip,
                            [ML_PER_ORG] = ""};
     char key[ML_COUNTS_KEY_MAX], what[32];

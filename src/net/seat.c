@@ -439,7 +439,8 @@ static bool within_rate(struct ml_seat *seat, size_t bytes)
 
 /* What a limit of a plugin says about an update. With ML_OK it goes to the room, which undoes it if
  * it is refused: what a client has is never more than what everybody has. */
-static enum ml_err limit_update(struct ml_seat *seat, size_t bytes, struct ml_denial *denial)
+static enum ml_err limit_update(struct ml_seat *seat, size_t bytes, bool is_reply,
+                                struct ml_denial *denial)
 {
     struct ml_session *session = seat->session;
 
@@ -452,9 +453,11 @@ static enum ml_err limit_update(struct ml_seat *seat, size_t bytes, struct ml_de
     case ML_HAS_TO_WAIT:
         return ML_EBUSY;
     case ML_IS_REFUSED:
-        if (ml_member_refuse(seat->member, denial))
+        /* What was written while somebody was away is not undone for coming at once; a room on
+         * another loop cannot be told why. */
+        if (!is_reply && ml_member_refuse(seat->member, denial))
             return ML_OK;
-        ml_limit_wait(session); /* its room is elsewhere, and cannot be told why */
+        ml_limit_wait(session);
         return ML_EBUSY;
     case ML_IS_TOO_BIG:
         return ML_ELIMIT;
@@ -477,7 +480,7 @@ enum ml_err ml_seat_submit(struct ml_seat *seat, struct ml_slice update, bool is
         return err;
     if (!within_rate(seat, update.len))
         return session->is_closing ? ML_ECLOSED : ML_EBUSY;
-    err = limit_update(seat, update.len, &denial);
+    err = limit_update(seat, update.len, is_reply, &denial);
     if (!err) {
         err = ml_room_submit(seat->member, update, message_no, is_reply, &session->net->scratch);
         (void)ml_member_refuse(seat->member, NULL);
