@@ -37,6 +37,10 @@ void ml_room_fan_out(struct ml_room *room, enum ml_frame_kind kind, struct ml_sl
         if (!member->is_seated || member->is_closing ||
             (member == only_author && !ml_dialect_echoes(member->port->dialect)))
             continue;
+        /* The answer to its first Step1 is about to bring it. Told of it before, its own answer
+         * could not tell any more what it knew deleted by itself. */
+        if (kind == ML_FRAME_UPDATE && member->wants_sync && !member->was_told)
+            continue;
         frame = frame_for(room, member->port, kind, payload, frames);
         if (!frame) {
             /* No memory for what everybody has to know: who missed it must sync again. */
@@ -193,5 +197,6 @@ enum ml_err ml_member_send_vector(struct ml_member *member)
     enum ml_err err = ml_room_state_vector(member->room, &vector);
 
     member->is_asked_first = !member->was_told;
+    member->owes_answer = !err;
     return err ? err : ml_member_send(member, ML_FRAME_STEP1, vector, ML_SEND_UPDATE);
 }

@@ -71,6 +71,10 @@ struct ml_member {
     bool was_told;         /* something of the document was sent to it */
     bool has_answered;     /* our Step1, since its own: `seen` is old by now */
     bool is_asked_first;   /* our Step1 went out before that: its answer holds what was in `seen` */
+    bool owes_answer;      /* our Step1 went out, and nothing has come to it yet */
+    struct ml_early *early; /* early.c: updates that wait for that answer */
+    size_t early_count, early_bytes;
+    uint64_t early_since_ms;
     uint64_t seen_us, synced_us; /* the newest it had seen by then; when it was answered */
     struct ml_blob *sync_vector;
     uint64_t held_since_ms, retry_at_ms; /* a plugin holds its message; 0: none */
@@ -489,6 +493,16 @@ enum ml_err ml_room_amend(struct ml_room *room, struct ml_script *script,
                           struct ml_ruling *ruling, struct ml_denial *denial_out) ML_MUST_CHECK;
 /** Nothing was refused and nothing is rewritten. */
 bool ml_ruling_is_plain(const struct ml_ruling *ruling);
+
+/* submit.c: what ml_room_submit does, early updates apart */
+enum ml_err ml_room_take(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                         bool is_reply, struct ml_arena *scratch) ML_MUST_CHECK;
+/* early.c */
+bool ml_early_waits(struct ml_member *member, bool is_reply);
+bool ml_early_keep(struct ml_member *member, struct ml_slice bytes, uint64_t message_no);
+enum ml_err ml_early_take(struct ml_member *member, struct ml_arena *scratch) ML_MUST_CHECK;
+bool ml_early_tick(struct ml_member *member, uint64_t now);
+void ml_early_drop(struct ml_member *member);
 
 /* observe.c */
 struct ml_observation;

@@ -247,6 +247,7 @@ static void member_free(struct ml_member *member)
     ml_blob_unref(member->rules);
     ml_blob_unref(member->sync_vector);
     ml_blob_unref(member->seen);
+    ml_early_drop(member);
     ml_who_unref(member->who);
     ml_member_drop_question(member);
     free(member);
@@ -747,6 +748,10 @@ void ml_member_leave(struct ml_member *member)
         return;
     }
     rooms = room->rooms;
+    if (member->early_count) {
+        (void)!ml_early_take(member, &rooms->scratch);
+        ml_arena_reset(&rooms->scratch);
+    }
     if (member->is_seated)
         ml_room_tell(room, ML_MOMENT_LEFT, member);
     ml_list_remove(&member->node);
@@ -785,6 +790,7 @@ static bool tick_members(struct ml_room *room, uint64_t now)
             member->port->pause(member->port, false);
         }
         is_holding |= member->retry_at_ms != 0;
+        is_holding |= ml_early_tick(member, now);
     }
     return is_holding;
 }

@@ -55,8 +55,8 @@ static struct ml_blob *labels_of(const struct ml_script_update *update, bool is_
     return labels;
 }
 
-enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
-                           bool is_reply, struct ml_arena *scratch)
+enum ml_err ml_room_take(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                         bool is_reply, struct ml_arena *scratch)
 {
     const struct ml_room_env *env;
     struct ml_room *room;
@@ -67,8 +67,6 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     bool waits, plain, as_sent, resolved, is_whole;
     enum ml_err err;
 
-    if (ml_member_is_remote(from))
-        return ml_remote_submit(from, bytes, message_no, is_reply, scratch);
     room = from->room;
     env = &room->rooms->env;
     if ((room->is_moving && !room->is_filling) || has_barrier(room) ||
@@ -159,6 +157,38 @@ enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64
     if (waits && ml_member_send_vector(from))
         ml_member_close(from, ML_CLOSE_TRY_LATER, "out of memory");
     return ML_OK;
+}
+
+/* Does an answer bring less than what came before it [E2]? */
+static bool brings_nothing(struct ml_member *from, struct ml_slice bytes, struct ml_arena *scratch)
+{
+    const struct ml_update *update;
+
+    return ml_update_decode(scratch, bytes, from->room->rooms->env.limits.engine, NULL, &update) ||
+           ml_update_is_empty(update) ||
+           (from->room->doc && ml_doc_contains(from->room->doc, update));
+}
+
+enum ml_err ml_room_submit(struct ml_member *from, struct ml_slice bytes, uint64_t message_no,
+                           bool is_reply, struct ml_arena *scratch)
+{
+    enum ml_err err = ML_OK;
+
+    if (ml_member_is_remote(from))
+        return ml_remote_submit(from, bytes, message_no, is_reply, scratch);
+    if (ml_early_waits(from, is_reply) && ml_early_keep(from, bytes, message_no))
+        return ML_OK;
+    if (from->early_count && (!is_reply || brings_nothing(from, bytes, scratch)))
+        err = ml_early_take(from, scratch);
+    if (!err)
+        err = ml_room_take(from, bytes, message_no, is_reply, scratch);
+    if (err == ML_EBUSY || !is_reply)
+        return err;
+    from->owes_answer = false;
+    /* What cannot go in now goes in before the next message, or at a tick. */
+    if (from->early_count && !err)
+        (void)!ml_early_take(from, scratch);
+    return err;
 }
 
 void ml_room_confirm(struct ml_member *member, uint64_t message_no)
