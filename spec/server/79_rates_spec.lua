@@ -98,4 +98,51 @@ describe("rate-limit", function()
     anna:types(0, "x"):is_acknowledged()
     assert.equal(1, #anna.notices) -- the first two passed
   end)
+
+  -- A plugin of its own, with both hooks.
+  local function start_own(limits, verdict)
+    local plugins = process.folder()
+    World.plugin(plugins, "soft", {
+      ["plugin.lua"] = [[return { name = 'soft', version = '1.0.0', api = 1, summary = 'of a spec', phase = 'limit',
+        hooks = { limits = {}, over_limit = {}, rpc = { ["soft.hi"] = {} } } }]],
+      ["init.lua"] = ([[local ml = require "moonloom"
+        local P = { rpc = {} }
+        function P:limits() return { %s } end
+        function P:over_limit(l) return %s end
+        P.rpc["soft.hi"] = function() return "hi" end
+        return P]]):format(limits, verdict),
+    })
+    world = World.new { args = { "--plugins", plugins }, config = "plugins = { soft = {} }\n" }
+  end
+
+  it("leaves what happens to over_limit: its own words, or nothing at all", function()
+    start_own(("updates = '1/%ds', burst = 1, action = 'close'"):format(DAY), "ml.deny('mine', 'Not so fast.')")
+    local anna = world:client "anna":joins "a"
+    anna:asks_for_notices()
+    anna:types(0, "1"):is_acknowledged()
+    anna:types(1, "2")
+    world:wait(function() return #anna.notices > 0 end, "the notice", 20)
+    assert.same({ "soft.mine", "Not so fast." }, { anna.notices[1].code, anna.notices[1].reason })
+    anna:sees "1"
+    world:close()
+    start_own(("updates = '1/%ds', burst = 1, action = 'close'"):format(DAY), "ml.allow()")
+    local ben = world:client "ben":joins "a"
+    for i = 1, 3 do ben:types(i - 1, tostring(i)):is_acknowledged() end
+    ben:sees "123"
+  end)
+
+  it("counts calls of plugins' functions among requests, and by themselves", function()
+    start_own(("rpc = '2/%ds', burst = 1"):format(DAY), "nil")
+    local function call()
+      return http.request(world.port, "POST", "/api/v1/orgs/default/rpc/soft.hi", { ["Content-Type"] = "application/json" }, "{}")
+    end
+    for _ = 1, 2 do
+      local answer = call()
+      assert.equal(200, answer.status, answer.body)
+    end
+    local answer = call()
+    assert.equal(429, answer.status, answer.body)
+    assert.truthy(tonumber(answer.fields["retry-after"]) > 1000)
+    assert.equal(200, http.request(world.port, "GET", "/api/v1/orgs/default/docs").status)
+  end)
 end)
