@@ -113,7 +113,9 @@ describe("on two nodes", function()
       assert.equal(200, link.status)
       local guest = people:raw("POST", "/auth/guest", {}, { token = link.json.token })
       assert.equal(200, guest.status)
-      for _, node in ipairs { here, there } do assert.equal(200, people:ask("GET", DOCS .. "plan/content", guest, nil, node.port).status) end
+      for _, node in ipairs { here, there } do -- that there is a link again the other node hears within seconds
+        eventually("the guest is in", function() return people:ask("GET", DOCS .. "plan/content", guest, nil, node.port).status == 200 end)
+      end
       assert.equal(204, people:ask("DELETE", DOCS .. "plan/shares/link", ana).status)
       eventually("the other has heard of it", function() return people:ask("GET", DOCS .. "plan/content", guest, nil, there.port).status ~= 200 end)
       local unseen = people:token("--org", "default", "--user", "new-" .. how)
