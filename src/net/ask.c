@@ -244,9 +244,36 @@ static int64_t until_of(const struct ml_net *net, int64_t wall_ms)
     return (int64_t)ml_net_now(net) + (left > 0 ? left : 1);
 }
 
-/* What plugins gave, or what open mode gives. */
-static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *given)
+/* Plugins take from what a role or open mode gives. False: no memory. */
+static bool take_away(struct ml_ask *ask, const struct ml_script_grant *barred)
 {
+    struct ml_asker *asker = ask->asker;
+    bool is_partial = asker->grant.rules.len > 0;
+    struct ml_script_write *writes;
+    struct ml_script_grant all;
+
+    if (!barred->given)
+        return true;
+    asker->grant.may &= ~bits_of(barred);
+    if (barred->ttl_ms)
+        asker->grant.until_ms = (int64_t)(ml_net_now(ask->net) + barred->ttl_ms);
+    if (!barred->write_count || !(asker->grant.may & ML_MAY_WRITE))
+        return true;
+    writes = ml_arena_array(ask->arena, barred->write_count + 1, sizeof *writes);
+    if (!writes)
+        return false;
+    writes[0] = (struct ml_script_write){.kinds = ML_EDIT_ALL};
+    if (is_partial)
+        writes[0] = (struct ml_script_write){.role = ml_role_name(asker->role)};
+    memcpy(writes + 1, barred->writes, barred->write_count * sizeof *writes);
+    all = (struct ml_script_grant){.writes = writes, .write_count = barred->write_count + 1};
+    return take_rules(ask->arena, &all, &ask->net->env.role_rights, asker);
+}
+
+/* What plugins gave, or what a role or open mode gives, less what plugins take away. */
+static enum ml_err take_grant(struct ml_ask *ask, const struct ml_access_answer *answer)
+{
+    const struct ml_script_grant *given = &answer->grant;
     struct ml_asker *asker = ask->asker;
 
     asker->grant = (struct ml_grant){0};
@@ -268,6 +295,8 @@ static enum ml_err take_grant(struct ml_ask *ask, const struct ml_script_grant *
         asker->grant = ml_grant_editor();
         asker->from = ML_FROM_OPEN;
     }
+    if (!given->given && !take_away(ask, &answer->barred))
+        return ML_ESCRIPT;
     /* Plugins may have given because of a share: when that ends, they are asked again. */
     if (asker->is_own && asker->until_ms) {
         int64_t until = until_of(ask->net, asker->until_ms);
@@ -300,7 +329,7 @@ static void on_answer(void *arg, const struct ml_access_answer *answer)
         ask->refusal = refusal_of(&answer->denial);
     if (!answer->err && ask->step == STEP_AUTHORIZE) {
         if (!ask->is_veto)
-            ask->err = take_grant(ask, &answer->grant);
+            ask->err = take_grant(ask, answer);
     } else if (!answer->err && ask->step == STEP_AUTHENTICATE) {
         ask->asker->is_known = answer->is_known;
         if (answer->is_known)
@@ -417,7 +446,7 @@ static struct ml_slice word_of(enum ml_from from)
 
 static bool authorize(struct ml_ask *ask)
 {
-    static const struct ml_script_grant none;
+    static const struct ml_access_answer none;
     struct ml_script *script;
 
     if (!ask->action.len)

@@ -26,8 +26,7 @@ struct ml_access {
     enum ml_view_kind view;
     struct ml_arena *scratch;
     struct ml_access_answer answer;
-    struct ml_script_grant barred; /* restrictions so far */
-    struct writes *writes;         /* of grants and restrictions */
+    struct writes *writes; /* of grants and restrictions */
     bool has_failed;
     ml_access_done done;
     void *arg;
@@ -514,7 +513,7 @@ static void decode_grant(lua_State *L, struct ml_round *round)
     struct ml_access *answer = access_of(round);
     enum ml_answer_kind kind = ml_api_answer_kind(L, 1);
     struct ml_script_grant *to =
-        kind == ML_ANSWER_RESTRICT ? &answer->barred : &answer->answer.grant;
+        kind == ML_ANSWER_RESTRICT ? &answer->answer.barred : &answer->answer.grant;
     struct ml_script_grant new = {0};
     size_t before = answer->writes->count;
     double ttl_ms = 0;
@@ -577,6 +576,16 @@ static void settle_writes(const struct writes *writes, struct ml_script_grant *g
     grant->write_count = writes->count;
 }
 
+/* Nobody gave, so all lines are of restrictions: all of writing, or places. */
+static void settle_bars(const struct writes *writes, struct ml_script_grant *barred)
+{
+    barred->write = false;
+    for (size_t i = 0; i < writes->count; i++)
+        barred->write |= is_everything(&writes->at[i]);
+    barred->writes = writes->at;
+    barred->write_count = writes->count;
+}
+
 /* A denial wins over a failure, so everybody is asked until somebody denies. */
 static void grant_failed(struct ml_round *round)
 {
@@ -586,16 +595,18 @@ static void grant_failed(struct ml_round *round)
 static void on_grant_done(struct ml_round *round)
 {
     struct ml_access *access = access_of(round);
-    struct ml_script_grant *grant = &access->answer.grant;
+    struct ml_script_grant *grant = &access->answer.grant, *barred = &access->answer.barred;
 
     if (access->has_failed && !access->answer.err)
         access->answer.err = ML_ESCRIPT;
     if (!access->answer.err && !round->is_dropped) {
-        grant->read &= !access->barred.read;
+        grant->read &= !barred->read;
         settle_writes(access->writes, grant);
-        grant->presence &= !access->barred.presence;
-        grant->messages &= !access->barred.messages;
-        grant->history &= !access->barred.history;
+        if (!grant->given)
+            settle_bars(access->writes, barred);
+        grant->presence &= !barred->presence;
+        grant->messages &= !barred->messages;
+        grant->history &= !barred->history;
     }
     on_round_done(round);
 }

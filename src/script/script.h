@@ -227,7 +227,8 @@ struct ml_access_answer {
                         refuse in a way that can be tried again */
     bool is_known;   /* authenticate: false: nobody claimed the credential */
     struct ml_script_identity identity; /* if is_known */
-    struct ml_script_grant grant;       /* authorize */
+    struct ml_script_grant grant;       /* authorize: what plugins gave, less their restrictions */
+    struct ml_script_grant barred;      /* if no plugin gave: what is taken from who else gave */
     struct ml_denial denial;
 };
 /** Runs once. `answer` is borrowed for the call. */

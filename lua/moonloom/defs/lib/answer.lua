@@ -10,7 +10,7 @@ return {
     doc = "Rights for one document, enforced in C until the ttl ends.",
     example = 'return ml.grant { read = true, write = true, presence = true, ttl = "5m" }' },
   { "restrict", "(rights: moonloom.Rights): moonloom.Restriction", since = "0.1.0", pure = true,
-    doc = "Takes from what other plugins grant.",
+    doc = "Takes from what other plugins, a role or open mode grant.",
     example = 'return ml.restrict { write = true, code = "frozen", reason = "Frozen until Monday." }' },
   { "merge", "(value: any): moonloom.Merge", since = "0.1.0", pure = true, doc = "Answer of `conflict`: this value stands.",
     example = "return ml.merge((cur + inc - removed):sorted())" },
