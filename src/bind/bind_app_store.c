@@ -83,7 +83,9 @@ static struct ml_slice keep(struct asking *a, struct ml_slice text)
 static void begin_read(struct asking *a, const struct ml_script_op *op)
 {
     a->read = (struct ml_store_read){
-        .look = op->key.len ? ML_STORE_GET : ML_STORE_SCAN,
+        .look = ml_slice_equal(op->name, ML_SLICE("usage")) ? ML_STORE_USAGE
+                : op->key.len                               ? ML_STORE_GET
+                                                            : ML_STORE_SCAN,
         .org = keep(a, op->org),
         .instance = keep(a, op->instance),
         .space = keep(a, op->space),

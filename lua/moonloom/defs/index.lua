@@ -24,7 +24,8 @@
 -- The second place is the signature, in the words of the editor's type language: a parameter is
 -- `name: type`, `name?: type` may be left out, `...: type` repeats; after the last `)` come the results.
 --
---   since    version that has it; nil: in the contract, not built yet (a call says so)
+--   since    version that has it; nil: that of its class or module, and without one: in the contract, not built yet
+--            (a call says so); false: not built yet though its class or module is
 --   waits    may park the coroutine: only in hooks that may wait
 --   fails    expected failure is `nil, kind, text`
 --   pure     allowed in `conflict`, `place_document` and `validate`
@@ -41,6 +42,7 @@
 --     methods = { { "touches", "(pattern: string): boolean", since = …, doc = "…", example = … }, … } }
 --
 --   c        name of the view in C (struct ml_lent_def), so that the spec finds it; nil: a plain table
+--   answered of a field: plugins may answer it, and are not lent it
 --   fake     name of the function of moonloom.test that makes one
 --
 -- Types of arguments that several use: moonloom.Duration and moonloom.Size are number or text ("10s",

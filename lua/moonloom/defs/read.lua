@@ -40,11 +40,17 @@ function read.signature(text)
   return params, results
 end
 
+-- Its own, or that of all of its class or module; false: not this one.
+local function since_of(def, owner)
+  if def.since == false then return nil end
+  return def.since or owner.since
+end
+
 -- A member with everything it inherits from its module or class.
 local function member(def, owner, path)
   local params, results = read.signature(def[2])
   local cost = def.cost or (def.waits and "io") or owner.cost or "constant"
-  return { name = def[1], path = path, signature = def[2], params = params, results = results, since = def.since,
+  return { name = def[1], path = path, signature = def[2], params = params, results = results, since = since_of(def, owner),
            doc = def.doc, example = def.example, waits = def.waits or false, fails = def.fails or false,
            pure = def.pure or false, places = def.places, cost = cost, alloc = def.alloc or false,
            deprecated = def["until"], need = def.need or owner.need }
@@ -54,12 +60,12 @@ local function read_class(def, owner)
   local class = { class = def.class, arg = def.arg, c = def.c, fake = def.fake, doc = def.doc, plain = def.plain, need = owner and owner.need,
                   operators = def.operators or {}, fields = {}, methods = {}, by_name = {} }
   for _, field in ipairs(def.fields or {}) do
-    local one = { name = field[1], type = field[2], since = field.since, doc = field.doc or "", deprecated = field["until"] }
+    local one = { name = field[1], type = field[2], since = since_of(field, def), answered = field.answered, doc = field.doc or "", deprecated = field["until"] }
     class.fields[#class.fields + 1] = one
     class.by_name[one.name] = one
   end
   for _, method in ipairs(def.methods or {}) do
-    local one = member(method, owner or def, def.class .. ":" .. method[1])
+    local one = member(method, { since = def.since, cost = (owner or def).cost, need = (owner or def).need }, def.class .. ":" .. method[1])
     class.methods[#class.methods + 1] = one
     class.by_name[one.name] = one
   end

@@ -8,6 +8,6 @@ return {
   { "nodes", "(): string[]", since = "0.2.0", waits = true, doc = "Names of the nodes that were heard lately, this one first." },
   { "node", "string", since = "0.2.0", doc = "Name of this node, for the life of its process." },
   classes = {
-    { class = "moonloom.Subscription", doc = "A subscription.", methods = { { "stop", "()", doc = "No more." } } },
+    { class = "moonloom.Subscription", since = "0.3.0", doc = "A subscription.", methods = { { "stop", "()", doc = "No more." } } },
   },
 }

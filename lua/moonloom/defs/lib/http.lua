@@ -10,7 +10,7 @@ return {
   { "put", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "PUT." },
   { "delete", "(url: string, opts?: moonloom.HttpOptions): moonloom.HttpAnswer", since = "0.2.0", waits = true, fails = true, doc = "DELETE." },
   classes = {
-    { class = "moonloom.HttpOptions", doc = "What a request may say.",
+    { class = "moonloom.HttpOptions", since = "0.2.0", doc = "What a request may say.",
       fields = {
         { "method", "string?" }, { "url", "string?" }, { "headers", "table<string, string>?" }, { "query", "table<string, string>?" },
         { "body", "string?" }, { "json", "any" }, { "form", "table<string, string>?" },
@@ -18,7 +18,7 @@ return {
         { "retries", "integer?", doc = "0." }, { "idempotency_key", "string?" },
         { "sign", "{ header: string, key: any }?", doc = "Adds a timestamp and an HMAC." },
       } },
-    { class = "moonloom.HttpAnswer", doc = "What came back.",
+    { class = "moonloom.HttpAnswer", since = "0.2.0", doc = "What came back.",
       fields = { { "status", "integer" }, { "headers", "table<string, string>", doc = "Lower case." }, { "body", "string" } },
       methods = { { "json", "(): any", fails = true, doc = "The body, decoded." } } },
   },

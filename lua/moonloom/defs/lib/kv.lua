@@ -14,7 +14,7 @@ return {
   { "txn", "(fn: fun(tx: moonloom.KvTx): any): any", since = "0.2.0", waits = true, fails = true,
     doc = "Commits all or nothing; fn runs again after a clash, so it must not do anything else." },
   classes = {
-    { class = "moonloom.KvTx", arg = "tx", doc = "Inside ml.kv.txn.",
+    { class = "moonloom.KvTx", since = "0.2.0", arg = "tx", doc = "Inside ml.kv.txn.",
       methods = {
         { "get", "(key: string): any", doc = "As ml.kv.get." },
         { "set", "(key: string, value: any, opts?: { ttl?: moonloom.Duration })", doc = "As ml.kv.set." },

@@ -5,6 +5,6 @@ return {
   { "every", "(period: moonloom.Duration, fn: fun()): moonloom.Timer", since = "0.2.0", doc = "Again and again; runs never overlap.",
     example = 'ml.timer.every("10s", function() self:flush() end)' },
   classes = {
-    { class = "moonloom.Timer", doc = "A timer.", methods = { { "stop", "()", doc = "No more." } } },
+    { class = "moonloom.Timer", since = "0.2.0", doc = "A timer.", methods = { { "stop", "()", doc = "No more." } } },
   },
 }

@@ -8,7 +8,7 @@ return {
       { "state", "table", since = S, doc = "Of this worker and generation: a cache." },
       { "name", "string", since = S, doc = "Of the instance." },
       { "generation", "integer", since = S, doc = "Grows with every reload." },
-      { "org", "moonloom.Org", doc = "nil for server-wide instances." },
+      { "org", "moonloom.Org", since = "0.1.0", doc = "nil for server-wide instances." },
       { "metrics", "table<string, moonloom.Metric>", since = S, doc = "Those the manifest declares." },
     } },
   { class = "moonloom.Metric", doc = "A number for operators.",

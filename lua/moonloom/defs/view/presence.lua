@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 return {
-  { class = "moonloom.Presence", arg = "a", doc = "A cursor (`awareness`).",
+  { class = "moonloom.Presence", since = "0.2.0", arg = "a", doc = "A cursor (`awareness`).",
     fields = { { "identity", "moonloom.Identity", doc = "Whose." }, { "state", "table", doc = "What the client says." },
                { "client", "integer", doc = "Yjs client id." }, { "doc_id", "string", doc = "Where." } } },
   { class = "moonloom.Message", arg = "m", doc = "A stateless message (`message`).",

@@ -51,6 +51,7 @@ local WAITS = {
   ["ml.docs.list"] = [[ml.docs.create("made") return ml.docs.list({ prefix = "ma" })[1].id]],
   ["ml.docs.apply"] = [[ml.docs.create("made") return ml.docs.apply("made", { { "text.insert", "content", 0, "x" } })]],
   ["ml.docs.run"] = [[ml.docs.create("made", { content = "four" }) return ml.docs.run("made", "count", { root = "content" })]],
+  ["ml.docs.usage"] = [[ml.docs.create("made") return ml.docs.usage().documents]],
   ["ml.docs.delete"] = [[ml.docs.create("made") return ml.docs.delete("made")]],
   ["ml.all"] = [[return ml.all({ function() return 1 end })]],
   ["ml.race"] = [[return ml.race({ function() return 1 end })]],
