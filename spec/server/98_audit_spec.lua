@@ -132,7 +132,7 @@ describe("the security log of accounts", function()
       ["init.lua"] = "return { document_loaded = function() end }",
     })
     world = World.new { args = { "--plugins", folder },
-      config = "auth = { mode = 'password' }\nplugins = { quiet = {} }\nlimits = { updates_per_second = 2, updates_burst = 10 }\n" }
+      config = "auth = { mode = 'password' }\nloops = 1\nplugins = { quiet = {} }\nlimits = { updates_per_second = 2, updates_burst = 10 }\n" }
     people = Accounts.new(world)
     people:add("ana", "owner")
     people:add("ben", "viewer")

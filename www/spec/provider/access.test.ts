@@ -92,6 +92,21 @@ describe("access that ran out", () => {
     expect(provider.snapshot()).toMatchObject({ status: "refused", signedOut: true, refusal: "you are signed out" });
   });
 
+  it("is tried again as long as nobody can tell", async () => {
+    const renew = vi.fn(async (): Promise<boolean> => true);
+    renew.mockRejectedValueOnce(new Error("503"));
+    await connected({ renew });
+    server.socket.die(4401);
+    await pass(0);
+    expect(provider.snapshot()).toMatchObject({ signedOut: false });
+    await pass(60_000);
+    expect(server.sockets).toHaveLength(2);
+    server.socket.die(4401);
+    await pass(5_000);
+    expect(renew).toHaveBeenCalledTimes(2);
+    expect(provider.snapshot()).toMatchObject({ status: "connected", signedOut: false });
+  });
+
   it("is the end when the renewed one is refused, too: no loop", async () => {
     const renew = vi.fn(async () => true);
     await connected({ renew });

@@ -37,14 +37,12 @@ export async function ask(method: Method, path: string, options: Ask = {}): Prom
   throw await refusal(response);
 }
 
-/** A new access cookie from the refresh cookie. False: nobody is signed in here any more, or nobody can tell. */
+/** A new access cookie from the refresh cookie. False: nobody is signed in here any more. Throws a ServerError if the server cannot tell now. */
 export async function renewed(): Promise<boolean> {
   const renew = async () => {
-    try {
-      return (await send("POST", "/auth/refresh", { body: {} })).ok;
-    } catch {
-      return false;
-    }
+    const response = await send("POST", "/auth/refresh", { body: {} });
+    if (response.status >= 500 || response.status === 429) throw await refusal(response);
+    return response.ok;
   };
   return "locks" in navigator ? navigator.locks.request(LOCK, renew) : renew();
 }

@@ -13,11 +13,21 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 /** The session of this page. Never rejects: a server that does not say is no reason to stop. */
 export function session(): Promise<Session> {
   asked ??= whoAmI().then(async (now) => {
-    const known = now.user === null && now.mode === "password" && (await renewed()) ? await whoAmI() : now;
+    const known = now.user === null && now.mode === "password" ? await again(now) : now;
     keep(known.expires);
     return known;
   });
   return asked;
+}
+
+async function again(now: Session): Promise<Session> {
+  try {
+    return (await renewed()) ? await whoAmI() : now;
+  } catch {
+    // Who is here is not known, and asked again by the next one who wants it.
+    asked = null;
+    return { ...now, mode: null };
+  }
 }
 
 /** After a login, a logout, a link: the next one who asks gets the truth. */
@@ -31,9 +41,10 @@ function keep(expires: number | null): void {
   if (expires === null) return;
   timer = setTimeout(
     () => {
-      void renewed().then((worked) => {
-        if (worked) void whoAmI().then((now) => keep(now.expires));
-      });
+      void renewed().then(
+        (worked) => void (worked && whoAmI().then((now) => keep(now.expires))),
+        () => keep(expires),
+      );
     },
     Math.max(LEAST_MS, expires - Date.now() - EARLY_MS),
   );

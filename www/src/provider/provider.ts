@@ -81,7 +81,7 @@ export interface ProviderOptions {
   storeOrigin?: unknown;
   /** Settles when every change so far is in the store. Rejects if the store failed. */
   persist?: (unacked: number) => Promise<void>;
-  /** The access of this page ran out: true if it could be renewed, and another try is worth it. */
+  /** The access of this page ran out: true if it could be renewed, and another try is worth it. Rejects if nobody can tell now. */
   renew?: () => Promise<boolean>;
   /** A socket did not open: why, if the server says so over HTTP; null if there is no reason not to try again. */
   explain?: () => Promise<{ reason: string; signedOut: boolean } | null>;
@@ -407,8 +407,14 @@ export class MoonloomProvider {
   private async renewAccess(renew: () => Promise<boolean>, refusal: string): Promise<void> {
     this.renewing = true;
     this.changed();
-    const worked = await renew().catch(() => false);
+    // null: the server cannot tell now.
+    const worked = await renew().catch(() => null);
     if (this.stopped || this.socket !== null) return;
+    if (worked === null) {
+      this.renewing = false;
+      this.again(backoffMs(this.attempt++, this.random));
+      return;
+    }
     if (worked) {
       this.again(this.random() * 1000);
       return;
