@@ -171,6 +171,61 @@ describe("plugins with documents", function()
     assert.same({ "kept", "2", "2", "true" }, says(function(t) return t[2] == "2" end, "what was missed"))
   end)
 
+  local KEEPER = { "hooks = { after_update = { every = '100ms', durable = true } }", [[
+    function P:after_update(b)
+      if not b.gap and b.doc:text("content"):find("fail") then error("not-yet", 0) end
+      say("kept", b.doc.id, b.from_seq, b.to_seq, b.gap, b.authors[1])
+    end
+  ]] }
+  local function cursor(name) return world:sql(("SELECT CAST(value AS TEXT) FROM kv WHERE space = 'observer' AND CAST(key AS TEXT) = '%s'"):format(name))[1] end
+  local function count(name)
+    local n = 0
+    for _, one in ipairs(said()) do if one[1] == "kept" and one[2] == name then n = n + 1 end end
+    return n
+  end
+
+  for _, loops in ipairs { 1, 2 } do
+    it(("that are durable are told after a crash though nobody opens the document, with %d loops"):format(loops), function()
+      with({ keeper = KEEPER }, "loops = " .. loops)
+      world:client("ben"):joins "told":types(0, "one "):is_acknowledged()
+      world:wait(function() return cursor "told" == "1" end, "what was told", 30)
+      local before = count "told"
+      for i = 1, 6 do -- these make it fail, and its breaker with it
+        local name = "alone" .. i
+        local anna = world:client("anna" .. i):joins(name)
+        world:wait(function() return cursor(name) end, "the first cursor", 30)
+        anna:types(0, "fail"):is_acknowledged()
+        anna:types(4, "more"):is_acknowledged()
+      end
+      world:kill()
+      for i = 1, 6 do assert.equal("0", cursor("alone" .. i)) end
+      world.clients = {}
+      world:start()
+      for i = 1, 6 do
+        local name = "alone" .. i
+        world:wait(function() return cursor(name) == "2" end, "that " .. name .. " was told", 60)
+        assert.equal(1, count(name))
+      end
+      world:wait(function() return process.read(world.log):find("observers.caught_up documents=6 failed=0", 1, true) end, "the end of it", 30)
+      assert.equal(before, count "told")
+    end)
+  end
+
+  it("that are durable are owed nothing that their filter did not let through", function()
+    with({ keeper = { "hooks = { after_update = { every = '100ms', durable = true, paths = { 'title' } } }", [[
+      function P:after_update(b) say("kept", b.doc.id, b.from_seq, b.to_seq, b.gap) end
+    ]] } })
+    local anna = world:client "anna":joins "body"
+    anna:types(0, "text"):is_acknowledged()
+    world:wait(function() return cursor "body" == "0" end, "the first cursor", 30)
+    world:stop()
+    assert.equal("1", cursor "body")
+    world.clients = {}
+    world:start()
+    world:client "ben":joins "body":sees "text"
+    assert.equal(0, count "body")
+  end)
+
   it("do so on the loop of the document, however many loops there are", function()
     with({ bot = { "hooks = { after_update = { every = '0s' } }", [[
       function P:after_update(batch)

@@ -22,7 +22,7 @@
 #define ANSWER_BYTES (20u << 20)
 #define OPS_BYTES    (64u << 20)
 
-enum state { WAITS, RUNS, SETTLES };
+enum state { WAITS, RUNS, SETTLES, CATCHES_UP };
 
 struct errand {
     struct ml_parcel parcel; /* first */
@@ -170,6 +170,11 @@ static void run_task(struct errand *v)
 
 static void run(struct errand *v)
 {
+    if (v->what.kind == ML_ERRAND_CATCH_UP) {
+        v->state = CATCHES_UP;
+        ml_room_serve_errands(v->room);
+        return;
+    }
     v->state = RUNS;
     if (v->room->is_read_only || v->room->is_abandoned)
         fail(v, ML_EDENIED, "the document cannot be written now");
@@ -179,7 +184,18 @@ static void run(struct errand *v)
         run_task(v);
 }
 
-/** The room is open, or has committed something: who waited goes on. */
+/* Observers are told by the room itself; whoever asked hears when they were. */
+static void look_whether_told(struct errand *v)
+{
+    enum ml_owing owing = ml_room_owing(v->room);
+
+    if (owing == ML_OWES_NOTHING)
+        go_back(v);
+    else if (owing == ML_OWES_IN_VAIN)
+        fail(v, ML_EBUSY, NULL);
+}
+
+/** The room is open, has committed or told something: who waited goes on. */
 void ml_room_serve_errands(struct ml_room *room)
 {
     ML_LIST_EACH(node, &room->errands)
@@ -189,6 +205,8 @@ void ml_room_serve_errands(struct ml_room *room)
         if (v->state == SETTLES && room->settled_no >= v->settle_at) {
             v->result.seq = room->head;
             go_back(v);
+        } else if (v->state == CATCHES_UP) {
+            look_whether_told(v);
         }
     }
 }

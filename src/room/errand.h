@@ -6,9 +6,16 @@
 #ifndef ML_ROOM_ERRAND_H
 #define ML_ROOM_ERRAND_H
 
+/* How far durable observers were told: space of the store, document -> seq. Which orgs have some:
+ * the same space of "default" and this instance. */
+#define ML_OBSERVER_SPACE "observer"
+#define ML_OBSERVER_ORGS  "@orgs"
+
 enum ml_errand_kind {
-    ML_ERRAND_OPS,  /* `text` is a list of operations (an encoded Any), written by `instance` */
-    ML_ERRAND_TASK, /* Plugin.tasks[task](doc, args) of `instance`; `text` is JSON */
+    ML_ERRAND_OPS,      /* `text` is a list of operations (an encoded Any), written by `instance` */
+    ML_ERRAND_CATCH_UP, /* nothing is done: over when durable observers were told what they had
+                           missed; ML_EBUSY: one failed, or the journal did */
+    ML_ERRAND_TASK,     /* Plugin.tasks[task](doc, args) of `instance`; `text` is JSON */
 };
 
 struct ml_errand_result {

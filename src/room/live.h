@@ -234,6 +234,7 @@ struct ml_rooms {
     struct ml_list noisy;
     struct ml_list recent;   /* again.c: due first first */
     struct ml_list muted;    /* noisy rooms whose presence waits for their commit */
+    uint64_t orgs_noted[64]; /* owed.c: hashes */
     struct ml_list observed; /* ml_observation.node: somebody has to be told */
     uint32_t count;
     size_t memory_bytes; /* of all rooms, as far as they were weighed */
@@ -504,6 +505,9 @@ enum ml_err ml_early_take(struct ml_member *member, struct ml_arena *scratch) ML
 bool ml_early_tick(struct ml_member *member, uint64_t now);
 void ml_early_drop(struct ml_member *member);
 
+/* owed.c */
+void ml_rooms_note_org(struct ml_rooms *rooms, struct ml_slice org);
+
 /* observe.c */
 struct ml_observation;
 void ml_room_watch(struct ml_room *room);
@@ -512,6 +516,8 @@ struct ml_noted *ml_room_take_noted(struct ml_room *room);
 void ml_room_note(struct ml_room *room, struct ml_noted *noted, const struct ml_record *record,
                   uint32_t depth);
 void ml_room_observe_from_start(struct ml_room *room);
+enum ml_owing { ML_OWES_NOTHING, ML_OWES, ML_OWES_IN_VAIN /* somebody could not be told */ };
+enum ml_owing ml_room_owing(const struct ml_room *room);
 bool ml_room_observe(struct ml_room *room, bool all);
 void ml_rooms_observe(struct ml_rooms *rooms);
 bool ml_room_is_telling(const struct ml_room *room, uint32_t *depth_out);

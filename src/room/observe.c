@@ -13,7 +13,9 @@
  *  [O2] A record is kept until nobody waits for it. Over NOTED_BYTES its changes are dropped, over
  *       NOTED_MAX records become one: the batch says so (gap).
  *  [O3] A durable instance keeps what it was told until it has said that it is done; then its
- *       cursor moves on in the journal. After a crash it is told what lies behind the cursor.
+ *       cursor moves on in the journal. After a crash it is told what lies behind the cursor, as
+ *       soon as the document is open again (server/sweep.c sees to that). Until it is known where
+ *       the cursor stands, and what is missed is here, it is told nothing.
  *  [O4] A room without observers pays one comparison with NULL for each change.
  */
 #include "room/live.h"
@@ -26,13 +28,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OBSERVERS_MAX 64
-#define NOTED_MAX     4096
-#define NOTED_BYTES   (1u << 20)
-#define EVENT_BYTES   (1u << 20)
-#define RETRY_MIN_MS  100
-#define RETRY_MAX_MS  60000
-#define SPACE         "observer"
+#define OBSERVERS_MAX   64
+#define NOTED_MAX       4096
+#define NOTED_BYTES     (1u << 20)
+#define EVENT_BYTES     (1u << 20)
+#define RETRY_MIN_MS    100
+#define RETRY_MAX_MS    60000
+#define SPACE           ML_OBSERVER_SPACE
+#define CURSOR_AGAIN_MS 1000
+#define MISSED_SLICE    1000u /* records read at a time */
+#define MISSED_MAX      256u  /* entries of what one instance missed; then the last one grows */
 
 /* A record that somebody waits for. */
 struct entry {
@@ -52,7 +57,14 @@ struct observer {
     uint64_t since_ms; /* the first that waits */
     uint64_t taken_to; /* seq: of the batch that is being told */
     bool is_busy, is_loading, is_writing;
-    bool has_cursor; /* durable: it was read, or begins now */
+    bool has_cursor; /* durable: it was asked for */
+    bool is_ready;   /* durable: it is known, and what was missed is noted */
+    bool is_stored;  /* durable: it stands in the store */
+    bool is_overdue; /* what waits was missed: at once */
+    uint64_t start;  /* head when the cursor was asked for; what comes behind it is noted */
+    uint64_t missed_to;
+    uint32_t missed_count;
+    struct entry *missed; /* the last of what was missed, while it is read */
     uint32_t retry_ms;
     uint64_t retry_at_ms;
     uint64_t cursor, cursor_wanted; /* durable: written, and what it should be */
@@ -61,6 +73,8 @@ struct observer {
     char value[24];
     struct ml_store_read read;
     struct ml_load load;
+    struct ml_slice org, name; /* own: what is under way may outlive the room */
+    uint8_t text[];
 };
 
 struct ml_observation {
@@ -139,10 +153,15 @@ static void load_cursor(struct observer *observer);
 
 static struct observer *new_observer(struct ml_observation *o, const struct ml_observing *how)
 {
-    struct observer *observer = calloc(1, sizeof *observer);
+    struct ml_slice org = o->room->org, name = o->room->name;
+    struct observer *observer = calloc(1, sizeof *observer + org.len + name.len);
 
     if (!observer)
         return NULL;
+    memcpy(observer->text, org.ptr, org.len);
+    memcpy(observer->text + org.len, name.ptr, name.len);
+    observer->org = ml_slice_make(observer->text, org.len);
+    observer->name = ml_slice_make(observer->text + org.len, name.len);
     observer->of = o;
     observer->how = *how;
     (void)snprintf(observer->instance, sizeof observer->instance, "%.*s", ML_PRINT(how->instance));
@@ -197,9 +216,13 @@ static void rearrange(struct ml_observation *o, const struct ml_script *script, 
         now[i]->number = i;
         o->observers[o->observer_count++] = now[i];
     }
-    for (size_t i = 0; i < o->observer_count; i++)
-        if (o->observers[i]->how.durable && !o->observers[i]->has_cursor)
+    for (size_t i = 0; i < o->observer_count; i++) {
+        struct ml_observing how;
+
+        if (ml_script_observer(script, i, o->room->name, &how) && how.durable &&
+            !o->observers[i]->has_cursor)
             load_cursor(o->observers[i]);
+    }
 }
 
 /* False: nobody observes this document. */
@@ -381,28 +404,31 @@ static void on_cursor_written(struct ml_store_write *write)
     struct observer *observer = ML_CONTAINER(write, struct observer, write);
 
     observer->is_writing = false;
-    if (!write->err)
+    if (!write->err) {
         observer->cursor = strtoull(observer->value, NULL, 10);
+        observer->is_stored = true;
+    }
     ml_store_write_release(write);
     if (!observer->of)
         drop_observer(observer);
-    else if (observer->cursor < observer->cursor_wanted)
+    else if (!observer->is_stored || observer->cursor < observer->cursor_wanted)
         write_cursor(observer); /* also after a failure: the journal waits before it answers */
+    else
+        ml_room_serve_errands(observer->of->room);
 }
 
 static void write_cursor(struct observer *observer)
 {
-    struct ml_room *room = observer->of->room;
-    struct ml_rooms *rooms = room->rooms;
+    struct ml_rooms *rooms = observer->of->room->rooms;
 
     if (observer->is_writing)
         return;
     observer->is_writing = true;
     (void)snprintf(observer->value, sizeof observer->value, "%" PRIu64, observer->cursor_wanted);
     observer->item = (struct ml_store_item){
-        .act = ML_STORE_SET, .key = room->name, .value = ml_slice_str(observer->value)};
+        .act = ML_STORE_SET, .key = observer->name, .value = ml_slice_str(observer->value)};
     observer->write = (struct ml_store_write){
-        .org = room->org,
+        .org = observer->org,
         .instance = ml_slice_str(observer->instance),
         .space = ML_SLICE(SPACE),
         .items = &observer->item,
@@ -413,11 +439,66 @@ static void write_cursor(struct observer *observer)
     ml_store_commit(rooms->env.journal, &observer->write);
 }
 
+/* The store or the journal did not answer: nothing is told until it has. */
+static void ask_again(struct observer *observer)
+{
+    struct ml_observation *o = observer->of;
+
+    observer->retry_at_ms = ml_room_now(o->room) + CURSOR_AGAIN_MS;
+    if (!ml_list_is_linked(&o->node))
+        ml_list_append(&o->room->rooms->observed, &o->node);
+    ml_room_serve_errands(o->room);
+}
+
+/* Records that were missed, behind those that were noted before: nobody knows any more what became
+ * visible with them. False: no memory. */
+static bool note_missed(struct observer *observer, uint64_t to_seq, uint64_t bytes,
+                        struct ml_slice author)
+{
+    struct ml_observation *o = observer->of;
+    struct entry *last = observer->missed;
+    uint64_t bit = UINT64_C(1) << observer->number;
+    struct ml_list *before = last ? last->node.next : o->noted.next;
+    uint64_t from = observer->missed_to + 1;
+    struct ml_noted *noted;
+
+    if (!last ||
+        (observer->missed_count < MISSED_MAX && !ml_slice_equal(last->noted->author, author))) {
+        noted = ml_noted_new(NULL, NULL, author);
+        last = noted ? calloc(1, sizeof *last) : NULL;
+        if (!last) {
+            free(noted);
+            return false;
+        }
+        noted->from_seq = from;
+        noted->gap = true;
+        last->noted = noted;
+        last->wanted = bit;
+        ml_list_append(before, &last->node);
+        o->count++;
+        o->bytes += noted->memory_bytes;
+        observer->missed = last;
+        observer->missed_count++;
+        count_pending(o, bit);
+        if (!ml_list_is_linked(&o->node))
+            ml_list_append(&o->room->rooms->observed, &o->node);
+    }
+    last->noted->to_seq = observer->missed_to = to_seq;
+    last->noted->count += (uint32_t)(to_seq + 1 - from);
+    last->noted->bytes += bytes;
+    observer->is_overdue = true;
+    return true;
+}
+
+static void load_missed(struct observer *observer);
+
 static void on_missed_loaded(struct ml_load *load)
 {
     struct observer *observer = ML_CONTAINER(load, struct observer, load);
     struct ml_observation *o = observer->of;
-    struct ml_list *first = o ? o->noted.next : NULL;
+    uint64_t up_to = load->until_seq;
+    enum ml_err err = load->err;
+    bool ok = true;
 
     observer->is_loading = false;
     if (!o) {
@@ -425,49 +506,76 @@ static void on_missed_loaded(struct ml_load *load)
         drop_observer(observer);
         return;
     }
-    for (size_t i = 0; !load->err && i < load->count; i++) {
-        struct ml_noted *noted = ml_noted_new(NULL, NULL, ml_slice_make("", 0));
-
-        if (!noted)
-            break;
-        noted->from_seq = noted->to_seq = load->records[i].seq;
-        noted->bytes = load->records[i].bytes->len;
-        noted->gap = true; /* what became visible then is not known any more */
-        keep(o, noted, UINT64_C(1) << observer->number, first);
-    }
+    for (size_t i = 0; ok && !err && i < load->count; i++)
+        if (load->records[i].seq > observer->missed_to)
+            ok = note_missed(observer, load->records[i].seq, load->records[i].bytes->len,
+                             load->records[i].author ? ml_blob_slice(load->records[i].author)
+                                                     : ml_slice_make("", 0));
     ml_load_release(load);
+    if (err == ML_EIO || err == ML_EBUSY || err == ML_ECLOSED)
+        ok = false;
+    else if (ok && observer->missed_to < up_to) /* they are not kept any more, or are damaged */
+        ok = note_missed(observer, up_to, 0, ml_slice_make("", 0));
+    if (!ok)
+        ask_again(observer);
+    else if (observer->missed_to < observer->start)
+        load_missed(observer);
+    else
+        observer->is_ready = true;
+}
+
+static void load_missed(struct observer *observer)
+{
+    uint64_t after = observer->missed_to, left = observer->start - after;
+
+    observer->is_loading = true;
+    observer->load = (struct ml_load){
+        .org = observer->org,
+        .name = observer->name,
+        .max_snapshot_seq = after ? ML_SEQ_ANY : 0,
+        .after_seq = after,
+        .until_seq = after + (left < MISSED_SLICE ? left : MISSED_SLICE),
+        .done = on_missed_loaded,
+    };
+    ml_journal_load(observer->of->room->rooms->env.journal, &observer->load);
 }
 
 static void on_cursor_read(struct ml_store_read *read)
 {
     struct observer *observer = ML_CONTAINER(read, struct observer, read);
     struct ml_observation *o = observer->of;
-    uint64_t head = o ? o->room->head : 0;
-    bool is_known = !read->err && read->count > 0;
+    bool is_known = read->count > 0;
+    enum ml_err err = read->err;
     char text[24];
 
-    if (is_known) {
+    if (!err && is_known) {
         (void)snprintf(text, sizeof text, "%.*s", ML_PRINT(read->pairs[0].value));
         observer->cursor = observer->cursor_wanted = strtoull(text, NULL, 10);
+        observer->is_stored = true;
     }
     ml_store_read_release(read);
     observer->is_loading = false;
     if (!o) {
         drop_observer(observer);
-    } else if (!is_known) { /* told from now on */
-        observer->cursor_wanted = head;
+        return;
+    }
+    if (err) {
+        ask_again(observer);
+        return;
+    }
+    ml_rooms_note_org(o->room->rooms, observer->org);
+    observer->retry_at_ms = 0;
+    if (observer->missed_to < observer->cursor)
+        observer->missed_to = observer->cursor;
+    if (!is_known) { /* told from now on */
+        observer->is_ready = true;
+        observer->cursor_wanted = observer->start;
         write_cursor(observer);
-    } else if (observer->cursor < head) {
-        observer->is_loading = true;
-        observer->load = (struct ml_load){
-            .org = o->room->org,
-            .name = o->room->name,
-            .max_snapshot_seq = observer->cursor ? ML_SEQ_ANY : 0,
-            .after_seq = observer->cursor,
-            .until_seq = head,
-            .done = on_missed_loaded,
-        };
-        ml_journal_load(o->room->rooms->env.journal, &observer->load);
+    } else if (observer->missed_to < observer->start) {
+        load_missed(observer);
+    } else {
+        observer->is_ready = true;
+        ml_room_serve_errands(o->room);
     }
 }
 
@@ -477,18 +585,39 @@ static void load_cursor(struct observer *observer)
 
     if (observer->is_loading || observer->is_writing)
         return;
+    if (!observer->has_cursor)
+        observer->start = room->head;
     observer->is_loading = observer->has_cursor = true;
     observer->read = (struct ml_store_read){
         .look = ML_STORE_GET,
-        .org = room->org,
+        .org = observer->org,
         .instance = ml_slice_str(observer->instance),
         .space = ML_SLICE(SPACE),
-        .key = room->name,
+        .key = observer->name,
         .limit = 1,
         .now_ms = room->rooms->env.wall_ms(room->rooms->env.arg),
         .done = on_cursor_read,
     };
     ml_store_look(room->rooms->env.journal, &observer->read);
+}
+
+/** What observers missed before the document was opened: are they told? (server/sweep.c) */
+enum ml_owing ml_room_owing(const struct ml_room *room)
+{
+    const struct ml_observation *o = room->observation;
+    enum ml_owing owing = ML_OWES_NOTHING;
+
+    for (size_t i = 0; o && i < o->observer_count; i++) {
+        const struct observer *observer = o->observers[i];
+
+        if (!observer->how.durable || !observer->has_cursor ||
+            (observer->is_ready && observer->cursor >= observer->start))
+            continue;
+        if (observer->retry_at_ms)
+            return ML_OWES_IN_VAIN;
+        owing = ML_OWES;
+    }
+    return owing;
 }
 
 /** The room is open: durable observers are told what they missed. */
@@ -527,6 +656,8 @@ static void take(struct observer *observer, uint64_t up_to)
             free_entry(o, entry);
     }
     observer->since_ms = ml_room_now(o->room);
+    observer->is_overdue = false;
+    observer->missed = NULL;
 }
 
 static void on_told(void *arg, bool ok)
@@ -545,6 +676,7 @@ static void on_told(void *arg, bool ok)
         if (observer->retry_ms > RETRY_MAX_MS)
             observer->retry_ms = RETRY_MAX_MS;
         observer->retry_at_ms = ml_room_now(observer->of->room) + observer->retry_ms;
+        ml_room_serve_errands(observer->of->room);
         return;
     }
     observer->retry_ms = 0;
@@ -628,7 +760,7 @@ static void tell(struct observer *observer, struct ml_script *script)
 
 static bool is_due(const struct observer *observer, uint64_t now)
 {
-    return now - observer->since_ms >= observer->how.every_ms ||
+    return observer->is_overdue || now - observer->since_ms >= observer->how.every_ms ||
            observer->pending >= observer->how.max;
 }
 
@@ -639,9 +771,23 @@ static bool is_done_with(const struct observer *observer, bool is_last)
     bool goes_on = observer->is_busy || observer->is_loading;
 
     if (!is_last)
-        return !goes_on && !observer->pending;
+        return !goes_on && !observer->pending && (!observer->has_cursor || observer->is_ready);
     return (!goes_on || observer->of->room->rooms->is_draining) &&
            (!observer->pending || observer->how.durable);
+}
+
+/* The room goes: what its filter did not let through is not owed to it. Where nodes share a store,
+ * what another node wrote may be that one's to tell. */
+static void pass_unwanted(struct observer *observer)
+{
+    struct ml_room *room = observer->of->room;
+
+    if (!observer->how.durable || observer->pending || observer->is_busy ||
+        observer->cursor_wanted >= room->head ||
+        (room->rooms->env.bus && !ml_bus_is_local(room->rooms->env.bus)))
+        return;
+    observer->cursor_wanted = room->head;
+    write_cursor(observer);
 }
 
 /**
@@ -667,9 +813,15 @@ bool ml_room_observe(struct ml_room *room, bool all)
     for (size_t i = 0; i < o->observer_count; i++) {
         struct observer *observer = o->observers[i];
 
-        if (observer->pending && !observer->is_busy && !observer->is_loading &&
-            now >= observer->retry_at_ms && (all || is_due(observer, now)))
+        if (observer->how.durable && !observer->is_ready) {
+            if ((observer->has_cursor || observer->pending) && !all && now >= observer->retry_at_ms)
+                load_cursor(observer);
+        } else if (observer->pending && !observer->is_busy && !observer->is_loading &&
+                   now >= observer->retry_at_ms && (all || is_due(observer, now))) {
             tell(observer, script);
+        } else if (all) {
+            pass_unwanted(observer);
+        }
         is_quiet &= is_done_with(observer, all);
     }
     if (is_quiet)

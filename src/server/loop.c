@@ -13,6 +13,7 @@
 
 #include "server/carrier.h"
 #include "server/fetch.h"
+#include "server/sweep.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -88,6 +89,7 @@ static void begin_drain(struct ml_loop *loop)
     loop->phase = ML_LOOP_DRAINING;
     loop->drain_until_ms = ml_clock_mono_ms() + DRAIN_MAX_MS;
     ml_worker_stop(loop->worker);
+    ml_sweep_stop(loop->sweep);
     ml_net_stop_accepting(loop->net);
     ml_rooms_drain(loop->rooms, ML_CLOSE_SHUTDOWN);
 }
@@ -95,6 +97,7 @@ static void begin_drain(struct ml_loop *loop)
 static void end(struct ml_loop *loop)
 {
     ml_worker_close(loop->worker);
+    ml_sweep_close(loop->sweep);
     ml_outside_close(loop->outside);
     ml_fetcher_close(loop->fetcher);
     loop->fetcher = NULL;
@@ -206,6 +209,8 @@ void ml_loop_release(struct ml_loop *loop)
     ml_plugins_detach(loop->process->plugins, loop->number);
     ml_cells_free(loop->cells);
     loop->cells = NULL;
+    ml_sweep_free(loop->sweep);
+    loop->sweep = NULL;
     ml_worker_free(loop->worker);
     loop->worker = NULL;
     ml_outside_free(loop->outside);
@@ -258,6 +263,23 @@ static enum ml_err open_cells(struct ml_loop *loop, struct ml_diag *diag)
     ml_outside_serve(loop->outside, loop->cells);
     ml_plugins_attach(loop->process->plugins, loop->number, loop->cells);
     return open_worker(loop);
+}
+
+/* Without memory it is done by the next start. */
+static void open_sweep(struct ml_loop *loop)
+{
+    const struct ml_config *config = loop->process->config;
+    const struct ml_sweep_options options = {
+        .loop = &loop->uv,
+        .journal = loop->journal,
+        .cells = loop->cells,
+        .rooms = loop->rooms,
+        .is_shared = loop->process->is_shared,
+        .orgs = config->orgs,
+        .org_count = config->org_count,
+    };
+
+    loop->sweep = ml_sweep_new(&options);
 }
 
 static void on_heard(void *arg, const struct ml_news *news)
@@ -413,6 +435,8 @@ enum ml_err ml_loop_open(struct ml_loop *loop, struct ml_process *process, unsig
             abandon(loop);
         return err;
     }
+    if (!number)
+        open_sweep(loop);
     (void)uv_timer_init(&loop->uv, &loop->tick);
     loop->tick.data = loop;
     (void)uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS);

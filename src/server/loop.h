@@ -57,6 +57,7 @@ struct ml_loop {
     struct ml_journal *journal; /* the journal itself (number 0), or a door to it */
     struct ml_outside *outside;
     struct ml_fetcher *fetcher;
+    struct ml_sweep *sweep; /* loop 0 */
     struct ml_worker *worker;
     struct ml_cells *cells; /* NULL: no plugins */
     struct ml_bus *bus;     /* NULL: no other node */
