@@ -754,6 +754,8 @@ static void tell(struct observer *observer, struct ml_script *script)
         o->is_telling = false;
         if (!observer->how.durable) /* a failure is skipped */
             take(observer, batch.to_seq);
+    } else if (observer->how.durable) { /* no memory */
+        observer->retry_at_ms = ml_room_now(o->room) + CURSOR_AGAIN_MS;
     }
     free((void *)(uintptr_t)noted);
 }

@@ -815,6 +815,7 @@ static void visit(struct ml_room *room, uint64_t now)
     const struct ml_room_limits *limits = &room->rooms->env.limits;
 
     ml_room_presence_expire(room);
+    ml_room_serve_errands(room); /* plugins change: nobody may be left who had to be told */
     ml_room_drop_old_answers(room, now);
     ml_room_consider_snapshot(room, false);
     if (room->doc && now - room->changed_at_ms >= limits->rest_ms)
