@@ -232,7 +232,7 @@ static void take_seats(struct typist *typists, size_t count, const char *org, ui
                        struct ml_rooms *rooms, struct ml_journal *journal)
 {
     for (size_t i = 0; i < count; i++) {
-        char name[16];
+        char name[32];
 
         snprintf(name, sizeof(name), "doc%zu", i);
         bench_join(&typists[i].seat, rooms, journal, ml_slice_str(org), ml_slice_str(name));

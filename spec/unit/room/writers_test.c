@@ -53,7 +53,7 @@ static void each_stands_once_and_the_newest_last(void **state)
 static void of_too_many_the_oldest_go(void **state)
 {
     static struct ml_room room;
-    char user[260], expected[64] = "";
+    char user[272], expected[64] = "";
 
     (void)state;
     for (int i = 0; i < 100; i++) {
@@ -66,7 +66,7 @@ static void of_too_many_the_oldest_go(void **state)
     assert_string_equal(expected, "u68");
     for (int i = 0; i < 100; i++) {
         memset(user, 'a' + i % 26, 255);
-        (void)snprintf(user + 250, 10, "%d", i);
+        (void)snprintf(user + 250, sizeof(user) - 250, "%d", i);
         wrote(&room, user);
         assert_true(ml_room_writers(&room).len <= 2048);
     }

@@ -193,8 +193,10 @@ static enum ml_err authorize(struct world *w, const char *document, struct ml_sc
                                           .roles = roles,
                                           .role_count = 1,
                                           .kind = ML_SLICE("user")};
-    struct ml_script_ask ask = {ML_SLICE("doc.open"), ML_SLICE("acme"), ml_slice_str(document),
-                                &identity};
+    struct ml_script_ask ask = {.action = ML_SLICE("doc.open"),
+                                .org = ML_SLICE("acme"),
+                                .document = ml_slice_str(document),
+                                .identity = &identity};
 
     EXPECT(w, !ml_script_authorize(w->script, &ask, &w->scratch, world_keep_access, w));
     *grant = w->access.grant;
