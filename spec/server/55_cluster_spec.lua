@@ -5,7 +5,7 @@ local process = require "process"
 local World = require "world"
 
 local MANIFEST = [[return { name = '%s', version = '1.0.0', api = 1, summary = 'of a spec', needs = { "cluster", "cache" },
-  hooks = { rpc = { ["%s.ask"] = { args = { { "what", type = "string", required = true }, { "text", type = "string" }, { "times", type = "integer" } } } } } }]]
+  hooks = { cluster_event = {}, rpc = { ["%s.ask"] = { args = { { "what", type = "string", required = true }, { "text", type = "string" }, { "times", type = "integer" } } } } } }]]
 
 -- What one state heard all loops of the node know.
 local CODE = [[
@@ -13,6 +13,10 @@ local CODE = [[
   local P = { rpc = {} }
   function P:setup()
     ml.cluster.subscribe("news", function(data) ml.cache.incr("heard:" .. data.text) end)
+  end
+  function P:cluster_event(e)
+    if e.kind == "draining" then ml.log.warn "draining;told." end
+    ml.cache.incr(("heard:%%s %%s"):format(e.kind, e.node or ""))
   end
   P.rpc["%s.ask"] = function(self, call)
     local what, text = call.args.what, call.args.text
@@ -130,6 +134,30 @@ for _, bus in ipairs { "redis", "postgres" } do
       assert.is_true(ask(here, "once", "k").mine)
       assert.same({ mine = false, kind = "ECONFLICT" }, ask(there, "once", "k"))
       assert.is_true(ask(there, "once", "k", { plugin = "two" }).mine)
+    end)
+
+    it("tells plugins of nodes that come and go, of the bus, and of its own end", function()
+      local own, other = ask(here, "nodes").node, ask(there, "nodes").node
+      local function told(world, kind, id)
+        world:wait(function() return ask(world, "heard", kind .. " " .. (id or "")).times > 0 end, kind .. " is told", 30)
+      end
+      told(here, "node_up", other)
+      told(there, "node_up", own)
+      assert.equal(0, ask(here, "heard", "node_up " .. own).times)
+      assert.equal(0, ask(here, "heard", "node_down " .. other).times)
+      if bus == "redis" then
+        local redis = os.getenv "MOONLOOM_TEST_REDIS_PID"
+        assert(process.run { "kill", "-STOP", redis } == 0)
+        local ok, why = pcall(told, here, "bus_degraded")
+        assert(process.run { "kill", "-CONT", redis } == 0)
+        assert(ok, why)
+        told(here, "bus_ok")
+      end
+      there:stop()
+      assert.truthy(process.read(there.log):find("draining;told.", 1, true))
+      told(here, "node_down", other)
+      there:start()
+      there:wait(function() return #ask(here, "nodes").nodes == 2 end, "two nodes are known", 20)
     end)
 
     it("forgets a node that has left", function()

@@ -352,6 +352,17 @@ void ml_cells_tick(struct ml_cells *cells)
     ml_cells_drain(cells, false);
 }
 
+void ml_cells_tell_cluster(struct ml_cells *cells, const struct ml_cluster_event *event)
+{
+    ML_LIST_EACH(node, &cells->all)
+    {
+        struct ml_script *script = ML_CONTAINER(node, struct ml_cell, node)->script;
+
+        if (script && ml_script_hooks(script) & ML_HOOK_CLUSTER_EVENT)
+            ml_script_tell_cluster(script, event);
+    }
+}
+
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out)
 {
     *out = cells->gone;

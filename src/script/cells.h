@@ -57,6 +57,8 @@ static inline uint64_t ml_cells_hooks_at(struct ml_cells *cells, struct ml_cell_
 uint64_t ml_cells_hooks(const struct ml_cells *cells);
 /** About every 50 ms: idle states go, failing ones are tried again. */
 void ml_cells_tick(struct ml_cells *cells);
+/** cluster_event of every org that has a state here. */
+void ml_cells_tell_cluster(struct ml_cells *cells, const struct ml_cluster_event *event);
 /** Sums over all states, those that are gone included. */
 void ml_cells_stats(const struct ml_cells *cells, struct ml_script_stats *out);
 /** What became of calls, per instance and hook; breakers as of now. Looks at every handler of every

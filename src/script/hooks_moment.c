@@ -4,23 +4,11 @@
  * itself), keep_document (the longest counts), awareness (a cursor passes through all).
  */
 #include "script/round.h"
+#include "script/tell.h"
 
 #include <stdlib.h>
 
 #include "script/view.h"
-
-#define TOLD_SOFT_MS 1000
-#define TOLD_HARD_MS 30000
-
-static const struct {
-    int hook;
-    const char *what;
-} moments[] = {
-    [ML_MOMENT_JOINED] = {HOOK_JOINED, "joined"},
-    [ML_MOMENT_LEFT] = {HOOK_LEFT, "left"},
-    [ML_MOMENT_LOADED] = {HOOK_DOCUMENT_LOADED, "document_loaded"},
-    [ML_MOMENT_UNLOADED] = {HOOK_DOCUMENT_UNLOADED, "document_unloaded"},
-};
 
 /* ---- Arguments --------------------------------------------------------------------------------
  */
@@ -61,85 +49,46 @@ static void push_member(lua_State *L, const struct ml_script_moment *moment)
 /* ---- Told -------------------------------------------------------------------------------------
  */
 
-struct telling {
-    struct ml_handler *handler;
+struct happening {
     enum ml_moment what;
     const struct ml_script_moment *moment;
 };
 
-static void push(lua_State *L, void *arg)
+static void push_moment(lua_State *L, const struct ml_handler *handler, const void *subject)
 {
-    const struct telling *t = arg;
-    const struct ml_plugin *plugin = t->handler->plugin;
-    const struct ml_script_ref ref = {t->moment->org, t->moment->document};
+    const struct happening *h = subject;
+    const struct ml_plugin *plugin = handler->plugin;
+    const struct ml_script_ref ref = {h->moment->org, h->moment->document};
 
-    lua_rawgeti(L, LUA_REGISTRYINDEX, t->handler->function_ref);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, plugin->self_ref);
     /* Views are alive from here on; this one is thrown away where another kind is wanted. */
     ml_views_push(ml_script_of(L), VIEW_REF, &ref, NULL);
     lua_pop(L, 1);
-    if (t->what == ML_MOMENT_LOADED) {
-        push_doc(L, t->moment, plugin->is_shadow ? NULL : plugin->name);
-    } else if (t->what == ML_MOMENT_UNLOADED) {
+    if (h->what == ML_MOMENT_LOADED) {
+        push_doc(L, h->moment, plugin->is_shadow ? NULL : plugin->name);
+    } else if (h->what == ML_MOMENT_UNLOADED) {
         lua_createtable(L, 0, 2);
         ml_round_text(L, "id", ref.document);
         ml_round_text(L, "org", ref.org);
     } else {
-        push_member(L, t->moment);
+        push_member(L, h->moment);
     }
-}
-
-/* What is left of a call that may end later. */
-struct told {
-    size_t handler;
-    enum ml_moment what;
-};
-
-static void on_told(struct ml_script *script, void *arg, enum ml_outcome outcome)
-{
-    struct told told = *(struct told *)arg;
-    const struct ml_chain *chain = &script->chains[moments[told.what].hook];
-
-    free(arg);
-    if (told.handler < chain->count) {
-        struct ml_handler *handler = &chain->handlers[told.handler];
-
-        if (script->L)
-            ml_ask_took(script, handler);
-        if (outcome == OUTCOME_FAILED)
-            ml_ask_failed(script, handler->plugin, &handler->breaker, moments[told.what].what);
-        else
-            ml_ask_succeeded(script, &handler->breaker);
-    }
-    ml_script_let_go(script);
 }
 
 void ml_script_tell(struct ml_script *script, enum ml_moment what,
                     const struct ml_script_moment *moment)
 {
-    const struct ml_chain *chain = &script->chains[moments[what].hook];
+    static const int hooks[] = {
+        [ML_MOMENT_JOINED] = HOOK_JOINED,
+        [ML_MOMENT_LEFT] = HOOK_LEFT,
+        [ML_MOMENT_LOADED] = HOOK_DOCUMENT_LOADED,
+        [ML_MOMENT_UNLOADED] = HOOK_DOCUMENT_UNLOADED,
+    };
+    const struct happening happening = {what, moment};
 
-    for (size_t i = 0; i < chain->count; i++) {
-        struct ml_handler *handler = &chain->handlers[i];
-        struct telling telling = {handler, what, moment};
-        struct ml_run run = {.what = moments[what].what,
-                             .plugin = handler->plugin,
-                             .soft_ms = TOLD_SOFT_MS,
-                             .hard_ms = TOLD_HARD_MS,
-                             .done = on_told};
-        struct told *told;
-
-        if (!ml_plugin_applies(handler->plugin, moment->document) ||
-            !ml_ask_may(script, handler, moments[what].hook))
-            continue;
-        told = run.arg = malloc(sizeof(*told));
-        if (!told)
-            continue;
-        *told = (struct told){i, what};
-        script->stats.calls++;
-        ml_script_hold(script);
-        (void)ml_call_start(script, &run, push, &telling);
-    }
+    ml_tell(script, &(struct ml_telling){.hook = hooks[what],
+                                         .document = moment->document,
+                                         .push = push_moment,
+                                         .subject = &happening});
 }
 
 /* ---- keep_document ----------------------------------------------------------------------------

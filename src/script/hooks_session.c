@@ -2,11 +2,7 @@
 /* connected, disconnected: a connection has an identity, a connection has ended. Each handler is
  * told by itself and may wait; what it is told is a copy. */
 #include "script/round.h"
-
-#include <stdlib.h>
-
-#define SOFT_MS 1000
-#define HARD_MS 30000
+#include "script/tell.h"
 
 static const char *const session_fields[] = {"id",     "identity", "ip", "client",
                                              "labels", "closed",   NULL};
@@ -15,17 +11,6 @@ static const char *const identity_fields[] = {"user",  "name",   "session", "kin
 static const char *const client_fields[] = {"name", "version", "dialect", NULL};
 static const char *const closed_fields[] = {"code",     "reason",    "seconds",
                                             "bytes_in", "bytes_out", NULL};
-
-struct telling {
-    const struct ml_handler *handler;
-    const struct ml_script_session *session;
-};
-
-/* What is left of a call that may end later. */
-struct told {
-    size_t handler;
-    int hook;
-};
 
 static void push_identity(lua_State *L, const struct ml_script_session *session)
 {
@@ -52,13 +37,11 @@ static void push_closed(lua_State *L, const struct ml_script_session *session)
     ml_round_seal(L, "closed", closed_fields);
 }
 
-static void push(lua_State *L, void *arg)
+static void push_session(lua_State *L, const struct ml_handler *handler, const void *subject)
 {
-    const struct telling *telling = arg;
-    const struct ml_script_session *session = telling->session;
+    const struct ml_script_session *session = subject;
 
-    lua_rawgeti(L, LUA_REGISTRYINDEX, telling->handler->function_ref);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, telling->handler->plugin->self_ref);
+    (void)handler;
     lua_createtable(L, 0, 6);
     ml_round_text(L, "id", session->identity.session);
     ml_round_text(L, "ip", session->ip);
@@ -75,48 +58,10 @@ static void push(lua_State *L, void *arg)
     ml_round_seal(L, "session", session_fields);
 }
 
-static void on_told(struct ml_script *script, void *arg, enum ml_outcome outcome)
-{
-    struct told told = *(struct told *)arg;
-    const struct ml_chain *chain = &script->chains[told.hook];
-
-    free(arg);
-    if (told.handler < chain->count) {
-        struct ml_handler *handler = &chain->handlers[told.handler];
-
-        if (script->L)
-            ml_ask_took(script, handler);
-        if (outcome == OUTCOME_FAILED)
-            ml_ask_failed(script, handler->plugin, &handler->breaker, ml_hook_names[told.hook]);
-        else
-            ml_ask_succeeded(script, &handler->breaker);
-    }
-    ml_script_let_go(script);
-}
-
 void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session)
 {
-    const int hook = session->is_closed ? HOOK_DISCONNECTED : HOOK_CONNECTED;
-    const struct ml_chain *chain = &script->chains[hook];
-
-    for (size_t i = 0; i < chain->count; i++) {
-        struct ml_handler *handler = &chain->handlers[i];
-        struct telling telling = {handler, session};
-        struct ml_run run = {.what = ml_hook_names[hook],
-                             .plugin = handler->plugin,
-                             .soft_ms = SOFT_MS,
-                             .hard_ms = HARD_MS,
-                             .done = on_told};
-        struct told *told;
-
-        if (!ml_plan_has(script->plan, handler->plugin) || !ml_ask_may(script, handler, hook))
-            continue;
-        told = run.arg = malloc(sizeof(*told));
-        if (!told)
-            continue;
-        *told = (struct told){i, hook};
-        script->stats.calls++;
-        ml_script_hold(script);
-        (void)ml_call_start(script, &run, push, &telling);
-    }
+    ml_tell(script,
+            &(struct ml_telling){.hook = session->is_closed ? HOOK_DISCONNECTED : HOOK_CONNECTED,
+                                 .push = push_session,
+                                 .subject = session});
 }

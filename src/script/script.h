@@ -155,9 +155,10 @@ enum ml_hook {
     ML_HOOK_LOAD_DOCUMENT = 1 << 29,
     ML_HOOK_MESSAGE = 1 << 30,
 };
-#define ML_HOOK_ADMIT      (UINT64_C(1) << 31) /* more than an enumerator holds */
-#define ML_HOOK_LIMITS     (UINT64_C(1) << 32)
-#define ML_HOOK_OVER_LIMIT (UINT64_C(1) << 33)
+#define ML_HOOK_ADMIT         (UINT64_C(1) << 31) /* more than an enumerator holds */
+#define ML_HOOK_LIMITS        (UINT64_C(1) << 32)
+#define ML_HOOK_OVER_LIMIT    (UINT64_C(1) << 33)
+#define ML_HOOK_CLUSTER_EVENT (UINT64_C(1) << 34)
 uint64_t ml_script_hooks(const struct ml_script *script);
 
 /* ---- Hooks ----------------------------------------------------------------------------------- */
@@ -276,6 +277,19 @@ struct ml_script_session {
     } closed;
 };
 void ml_script_tell_session(struct ml_script *script, const struct ml_script_session *session);
+
+/** For cluster_event(e). */
+struct ml_cluster_event {
+    enum {
+        ML_CLUSTER_NODE_UP,
+        ML_CLUSTER_NODE_DOWN,
+        ML_CLUSTER_BUS_DEGRADED,
+        ML_CLUSTER_BUS_OK,
+        ML_CLUSTER_DRAINING,
+    } kind;
+    uint64_t node; /* as in ml.cluster.nodes(); 0: this one, or all */
+};
+void ml_script_tell_cluster(struct ml_script *script, const struct ml_cluster_event *event);
 
 /** Where an update hook runs. Borrowed for the call. */
 struct ml_scope {

@@ -81,6 +81,7 @@ enum {
     HOOK_ADMIT,
     HOOK_LIMITS,
     HOOK_OVER_LIMIT,
+    HOOK_CLUSTER_EVENT,
     HOOK_COUNT
 };
 /** Made from lua/moonloom/defs/hooks.lua. Bit n of enum ml_hook is hook n. */

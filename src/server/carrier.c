@@ -35,6 +35,36 @@ void ml_carrier_begin(struct ml_loop *loop)
         ml_board_set_reach(board_of(loop), ml_bus_bytes_max(loop->bus));
 }
 
+static bool is_among(uint64_t id, const uint64_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Those of `now` that are not among `before`. */
+static void tell_of(struct ml_loop *loop, struct ml_cluster_event event, const uint64_t *now,
+                    size_t now_count, const uint64_t *before, size_t before_count)
+{
+    for (size_t i = 0; i < now_count && loop->cells; i++) {
+        event.node = now[i];
+        if (!is_among(now[i], before, before_count))
+            ml_cells_tell_cluster(loop->cells, &event);
+    }
+}
+
+static void compare_nodes(struct ml_loop *loop, const uint64_t *ids, size_t count)
+{
+    const struct ml_cluster_event up = {.kind = ML_CLUSTER_NODE_UP},
+                                  down = {.kind = ML_CLUSTER_NODE_DOWN};
+
+    tell_of(loop, up, ids, count, loop->others, loop->other_count);
+    tell_of(loop, down, loop->others, loop->other_count, ids, count);
+    memcpy(loop->others, ids, count * sizeof *ids);
+    loop->other_count = count;
+}
+
 /* Every loop has a pulse of its own: one name for those of a process. */
 static void count_nodes(struct ml_loop *loop)
 {
@@ -43,14 +73,12 @@ static void count_nodes(struct ml_loop *loop)
 
     for (size_t i = 0; i < heard; i++) {
         uint64_t id = ids[i] - ids[i] % ML_NODE_LOOPS;
-        bool is_new = id != loop->process->node;
 
-        for (size_t j = 0; j < count && is_new; j++)
-            is_new = ids[j] != id;
-        if (is_new)
+        if (id != loop->process->node && !is_among(id, ids, count))
             ids[count++] = id;
     }
     ml_board_set_others(board_of(loop), ids, count);
+    compare_nodes(loop, ids, count);
 }
 
 void ml_carrier_tick(struct ml_loop *loop)

@@ -88,6 +88,8 @@ static void begin_drain(struct ml_loop *loop)
 {
     loop->phase = ML_LOOP_DRAINING;
     loop->drain_until_ms = ml_clock_mono_ms() + DRAIN_MAX_MS;
+    if (loop->cells)
+        ml_cells_tell_cluster(loop->cells, &(struct ml_cluster_event){.kind = ML_CLUSTER_DRAINING});
     ml_worker_stop(loop->worker);
     ml_sweep_stop(loop->sweep);
     ml_net_stop_accepting(loop->net);
@@ -300,6 +302,10 @@ static void on_bus_changed(void *arg, bool is_healthy)
         ml_rooms_bus_changed(loop->rooms, is_healthy);
     if (loop->net)
         ml_net_bus_changed(loop->net, is_healthy);
+    if (loop->cells)
+        ml_cells_tell_cluster(
+            loop->cells, &(struct ml_cluster_event){.kind = is_healthy ? ML_CLUSTER_BUS_OK
+                                                                       : ML_CLUSTER_BUS_DEGRADED});
 }
 
 static enum ml_err open_bus(const struct ml_config *config, struct ml_loop *loop,

@@ -59,8 +59,10 @@ struct ml_loop {
     struct ml_fetcher *fetcher;
     struct ml_sweep *sweep; /* loop 0 */
     struct ml_worker *worker;
-    struct ml_cells *cells; /* NULL: no plugins */
-    struct ml_bus *bus;     /* NULL: no other node */
+    struct ml_cells *cells;              /* NULL: no plugins */
+    struct ml_bus *bus;                  /* NULL: no other node */
+    uint64_t others[ML_BOARD_NODES_MAX]; /* nodes that were heard when last looked */
+    size_t other_count;
     struct ml_rooms *rooms;
     struct ml_net *net;
     struct ml_engine_limits engine_limits; /* of this loop's documents */

@@ -58,7 +58,7 @@ return {
   { name = "jobs",               kind = "work",     rule = "one",   waits = true,  fails = "retry", since = "0.2.0", family = true },
   { name = "tasks",              kind = "work",     rule = "one",   waits = true,  fails = "refuse", since = "0.3.0", family = true },
   { name = "place_document",     kind = "decision", rule = "first", waits = false, fails = "default", operator = true, since = "0.3.0" },
-  { name = "cluster_event",      kind = "observer", rule = "each",  waits = true,  fails = "skip" },
+  { name = "cluster_event",      kind = "observer", rule = "each",  waits = true,  fails = "skip", since = "0.3.0" },
   { name = "limits",             kind = "decision", rule = "merge", waits = true,  fails = "default", since = "0.3.0" },
   { name = "over_limit",         kind = "decision", rule = "first", waits = false, fails = "default", since = "0.3.0" },
   { name = "org_created",        kind = "observer", rule = "each",  waits = true,  fails = "retry", since = "0.3.0", durable = true },

@@ -49,8 +49,6 @@ static const struct bad bad[] = {
      "hooks: unknown hook 'before_updat'; did you mean 'before_update'?"},
     {"return { " HEAD "hooks = { authenicate = {} } }",
      "unknown hook 'authenicate'; did you mean 'authenticate'?"},
-    {"return { " HEAD "hooks = { cluster_event = {} } }",
-     "hooks.cluster_event: known, but not available in this version"},
     {"return { " HEAD "hooks = { rpc = { x = {} } } }",
      "hooks.rpc[\"x\"]: must be dotted, as \"p.lock\""},
     {"return { " HEAD "hooks = { rpc = { ['q.lock'] = {} } } }",

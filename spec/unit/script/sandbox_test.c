@@ -194,7 +194,10 @@ static const struct escape in_a_hook[] = {
     {"self.config.token:reveal()", "secret:reveal needs"},
     {"self.config.token.x = 1", "a secret is read-only"},
     {"getmetatable(self.config.token).__index = 1", "index a boolean value"},
-    {"ml.json.encode(self.config.token .. '')", "concatenate field 'token'"},
+    {"error(ml.json.encode(self.config.token .. ''))", "init.lua:2: {}"},
+    {"error(tostring('Bearer ' .. self.config.token))", "secret:***"},
+    {"error((self.config.token .. ''):sub(1, 2))", "sub"},
+    {"(self.config.token .. ''):reveal()", "secret:reveal needs"},
     /* answers */
     {"setmetatable(ml.deny('a', 'b'), nil)", "cannot change a protected metatable"},
     {"getmetatable(ml.deny('a', 'b')).x = 1", "index a boolean value"},
