@@ -207,7 +207,8 @@ void ml_audit_sampled(struct ml_rooms *rooms, const struct ml_audit_event *event
     key = (key * 31 + ml_hash_bytes(event->actor)) * 31 + ml_hash_bytes(event->subject);
     place = key % SAMPLES;
     now = now_ms(a);
-    if (a->samples[place] == key && a->sampled_ms[place] && now - a->sampled_ms[place] < SAMPLE_MS)
+    if (a->samples[place] == key && a->sampled_ms[place] &&
+        now + 1 - a->sampled_ms[place] < SAMPLE_MS)
         return;
     a->samples[place] = key;
     a->sampled_ms[place] = now + 1;
